@@ -1,0 +1,430 @@
+"""Tangent blocks: K arrays of one shape, one for each seed.
+
+A block is one of three kinds, and every linear map acts on each of them:
+
+* ``None``: all K arrays are zero;
+* `Sparse`: entries (seed, position, value); what is not listed is zero, what is listed twice
+  adds up;
+* an ``ndarray`` of shape ``(K,) + shape``, whose stride-0 axes are kept as they are.
+
+Seeds are born sparse. A block turns dense when that is cheaper (`settle`), never back, except
+where a dense zero would meet an infinity (`Sparse.of`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from math import prod
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import DTypeLike, NDArray
+
+Array: TypeAlias = NDArray[Any]
+Ids: TypeAlias = NDArray[np.intp]
+Shape: TypeAlias = tuple[int, ...]
+
+# A dense operation streams, a sparse one gathers: an entry costs about this many elements.
+ENTRY_COST = 6
+# Below this many elements the fixed cost of a NumPy call dominates, and dense needs fewer calls.
+SMALL = 4096
+
+
+class Pattern:
+    """Where the entries of a sparse block stand: shared by all blocks of the same structure.
+
+    Whatever a linear map works out from positions alone is remembered here, so that it is worked
+    out once for the forward sweep, the reverse sweep, and every value that has this structure.
+    """
+
+    __slots__ = ("_derived", "count", "core", "distinct", "pos", "seed", "shape", "start")
+
+    def __init__(
+        self,
+        count: int,
+        shape: Shape,
+        seed: Ids,
+        pos: Ids,
+        *,
+        distinct: bool = False,
+        core: int | None = None,
+        start: int | None = None,
+    ) -> None:
+        self.count = count
+        self.shape = shape
+        self.seed = seed
+        self.pos = pos
+        self.distinct = distinct  # no (seed, position) stands twice
+        self.core = len(pos) if core is None else core  # entries when last known without repeats
+        self.start = start  # identity seeds: seed k stands at position start + k
+        self._derived: dict[Any, Any] = {}
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def nbytes(self) -> int:
+        return self.seed.nbytes + self.pos.nbytes
+
+    def derive(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make()`` gives, made once for each key."""
+        found = self._derived.get(key)
+        if found is None:
+            found = self._derived[key] = make()
+        return found
+
+    def moved(
+        self, shape: Shape, pos: Ids, *, seed: Ids | None = None, distinct: bool = False
+    ) -> Pattern:
+        """The pattern of the same seeds (or the given ones) at other positions."""
+        seed = self.seed if seed is None else seed
+        core = self.core if len(pos) == len(self.pos) else None
+        return Pattern(self.count, shape, seed, pos, distinct=distinct, core=core)
+
+    def project(self, axes: tuple[int, ...]) -> Ids:
+        """The flat index of every entry over the named axes of the shape, in their order."""
+        if axes == tuple(range(len(self.shape))):
+            return self.pos
+        found: Ids = self.derive(axes, lambda: project(self.pos, self.shape, axes))
+        return found
+
+    def keys(self) -> Ids:
+        """The flat index of every entry over (seed, position)."""
+        found: Ids = self.derive("keys", lambda: self.seed * self.size + self.pos)
+        return found
+
+    def merged(self) -> tuple[Pattern, Ids, Ids]:
+        """The pattern without repeats, and the order and run starts that add values up to it."""
+        found: tuple[Pattern, Ids, Ids] = self.derive("merged", self._merge)
+        return found
+
+    def _merge(self) -> tuple[Pattern, Ids, Ids]:
+        order, starts, keys = runs(self.keys())
+        seed, pos = np.divmod(keys, max(self.size, 1))
+        return Pattern(self.count, self.shape, seed, pos, distinct=True), order, starts
+
+
+def project(pos: Ids, shape: Shape, axes: tuple[int, ...]) -> Ids:
+    """Flat C-order indices over `shape` -> flat indices over its `axes`, in their order."""
+    result: Ids | None = None
+    groups: list[tuple[int, int]] = []  # maximal runs of neighbouring axes: first, past the last
+    for axis in axes:
+        if groups and groups[-1][1] == axis:
+            groups[-1] = (groups[-1][0], axis + 1)
+        else:
+            groups.append((axis, axis + 1))
+    for first, last in groups:
+        inner, extent = prod(shape[last:]), prod(shape[first:last])
+        part = pos if inner == 1 else pos // inner
+        if prod(shape[:first]) != 1:
+            part = part % extent
+        result = part if result is None else result * extent + part
+    return np.zeros(len(pos), np.intp) if result is None else result
+
+
+def embed(pos: Ids, shape: Shape, widths: Sequence[int]) -> Ids:
+    """Flat C-order indices over `shape` -> the sum of coordinate times width over its axes."""
+    result: Ids | None = None
+    axis = 0
+    while axis < len(shape):
+        last = axis + 1
+        # Neighbours that stay neighbours are one axis.
+        while last < len(shape) and widths[last - 1] == widths[last] * shape[last]:
+            last += 1
+        if prod(shape[axis:last]) != 1:
+            part = project(pos, shape, tuple(range(axis, last)))
+            part = part if widths[last - 1] == 1 else part * widths[last - 1]
+            result = part if result is None else result + part
+        axis = last
+    return np.zeros(len(pos), np.intp) if result is None else result
+
+
+def strides(shape: Shape) -> tuple[int, ...]:
+    """How far one step along each axis of a C-order array of `shape` goes, in elements."""
+    return tuple(prod(shape[axis + 1 :]) for axis in range(len(shape)))
+
+
+def runs(keys: Ids) -> tuple[Ids, Ids, Ids]:
+    """Order that sorts `keys`, where each run of equal keys starts in it, and the keys once."""
+    order = np.argsort(keys, kind="stable")
+    ordered = keys[order]
+    first = np.ones(len(keys), np.bool_)
+    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
+    starts = np.flatnonzero(first)
+    return order, starts, ordered[starts]
+
+
+class Sparse:
+    """A sparse tangent block: the entries of `pattern` with the values `val`."""
+
+    __slots__ = ("pattern", "val")
+
+    def __init__(self, pattern: Pattern, val: Array) -> None:
+        self.pattern = pattern
+        self.val = val
+
+    @classmethod
+    def of(cls, block: Array) -> Sparse:
+        """The nonzero entries of a dense block."""
+        count, shape = block.shape[0], block.shape[1:]
+        seed, pos = np.nonzero(block.reshape(count, prod(shape)))
+        val = block.reshape(count, prod(shape))[seed, pos]
+        return cls(Pattern(count, shape, seed, pos, distinct=True), val)
+
+    @property
+    def count(self) -> int:
+        return self.pattern.count
+
+    @property
+    def shape(self) -> Shape:
+        return self.pattern.shape
+
+    @property
+    def seed(self) -> Ids:
+        return self.pattern.seed
+
+    @property
+    def pos(self) -> Ids:
+        return self.pattern.pos
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.val.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return self.pattern.nbytes + self.val.nbytes
+
+    @property
+    def unit(self) -> bool:
+        """Whether this is a block of identity seeds, as they are born."""
+        return self.pattern.start is not None and self.val.strides == (0,)
+
+    def merged(self) -> Sparse:
+        """The same block with every (seed, position) once, sorted."""
+        pattern, order, starts = self.pattern.merged()
+        if len(order) == 0:
+            return Sparse(pattern, self.val)
+        return Sparse(pattern, np.add.reduceat(self.val[order], starts))
+
+    def dense(self) -> Array:
+        """The block as an array of shape ``(K,) + shape``."""
+        pattern = self.pattern
+        total = pattern.count * pattern.size
+        if pattern.distinct:
+            out = np.zeros(total, self.val.dtype)
+            out[pattern.keys()] = self.val
+        else:
+            out = add_up(pattern.keys(), self.val, total)
+        return out.reshape((pattern.count, *pattern.shape))
+
+
+Block: TypeAlias = Sparse | Array | None
+
+
+def add_up(keys: Ids, val: Array, total: int) -> Array:
+    """`val` added up by `keys` into an array of `total` elements."""
+    if val.dtype.kind == "f":
+        if len(keys) == 0:
+            return np.zeros(total, val.dtype)
+        return np.bincount(keys, weights=val, minlength=total).astype(val.dtype, copy=False)
+    out = np.zeros(total, val.dtype)
+    np.add.at(out, keys, val)
+    return out
+
+
+def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
+    """Seeds: unit vectors at the given flat positions of an array of `shape`."""
+    count = len(positions)
+    start = None
+    if count and int(positions[-1]) - int(positions[0]) == count - 1:
+        if bool(np.all(positions[1:] > positions[:-1])):
+            start = int(positions[0])
+    seed = np.arange(count, dtype=np.intp)
+    pattern = Pattern(count, shape, seed, positions, distinct=True, start=start)
+    return Sparse(pattern, np.broadcast_to(np.ones((), dtype), (count,)))
+
+
+def settle(block: Sparse) -> Sparse | Array:
+    """The block as it is, or dense where that is cheaper."""
+    pattern = block.pattern
+    total = pattern.count * pattern.size
+    if total <= SMALL or len(pattern.pos) * ENTRY_COST > total:
+        return block.dense()
+    return block
+
+
+def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Array:
+    """Any block as an array of shape ``(count,) + shape`` (it may share memory, or be stride 0)."""
+    if block is None:
+        return np.broadcast_to(np.zeros((), dtype), (count, *shape))
+    if isinstance(block, Sparse):
+        return block.dense()
+    return block
+
+
+def total(blocks: Sequence[Block]) -> Block:
+    """The sum of blocks of one shape. None of them is changed."""
+    parts = [block for block in blocks if block is not None]
+    if len(parts) <= 1:
+        return parts[0] if parts else None
+    arrays = [part for part in parts if not isinstance(part, Sparse)]
+    sparse = _joined([part for part in parts if isinstance(part, Sparse)])
+    if not arrays:
+        assert sparse is not None
+        return settle(sparse)
+    if len(arrays) == 1 and sparse is None:
+        return arrays[0]
+    if len(arrays) == 1:
+        assert sparse is not None
+        return _scatter(np.array(arrays[0], dtype=np.result_type(arrays[0], sparse.val)), sparse)
+    out = compactly(np.add, arrays[0], arrays[1])
+    for array in arrays[2:]:
+        out = _plus(out, array)
+    return out if sparse is None else _scatter(out, sparse)
+
+
+def _plus(out: Array, array: Array) -> Array:
+    if out.dtype == np.result_type(out, array) and out.flags.writeable:
+        out += array
+        return out
+    return out + array
+
+
+def _scatter(out: Array, block: Sparse) -> Array:
+    """Add a sparse block to an array this module has just made."""
+    out = np.ascontiguousarray(out, dtype=np.result_type(out, block.val))
+    flat = out.reshape(-1)
+    keys = block.pattern.keys()
+    if block.pattern.distinct:
+        flat[keys] += block.val
+    elif len(keys) * ENTRY_COST > len(flat):
+        flat += add_up(keys, block.val, len(flat))
+    else:
+        np.add.at(flat, keys, block.val)
+    return out
+
+
+def _joined(parts: list[Sparse]) -> Sparse | None:
+    """The sum of sparse blocks: values where the pattern is the same, else one after the other."""
+    if len(parts) <= 1:
+        return parts[0] if parts else None
+    by_pattern: dict[int, Sparse] = {}
+    for part in parts:
+        seen = by_pattern.get(id(part.pattern))
+        by_pattern[id(part.pattern)] = (
+            part if seen is None else Sparse(part.pattern, seen.val + part.val)
+        )
+    parts = list(by_pattern.values())
+    if len(parts) == 1:
+        return parts[0]
+    first = parts[0].pattern
+    # The joint structure is worked out once: sums of the same two kinds of block recur.
+    key = ("join", *(id(part.pattern) for part in parts[1:]))
+    pattern, _ = first.derive(key, lambda: _join([part.pattern for part in parts]))
+    out = Sparse(pattern, np.concatenate([part.val for part in parts]))
+    # Repeats are harmless to linear maps but must not double with every sum.
+    return out.merged() if len(pattern.pos) > 2 * pattern.core else out
+
+
+def _join(patterns: list[Pattern]) -> tuple[Pattern, list[Pattern]]:
+    # The second item keeps the patterns alive for as long as their ids stand in the key.
+    first = patterns[0]
+    seed = np.concatenate([pattern.seed for pattern in patterns])
+    pos = np.concatenate([pattern.pos for pattern in patterns])
+    core = max(pattern.core for pattern in patterns)
+    return Pattern(first.count, first.shape, seed, pos, core=core), patterns
+
+
+def cast(block: Block, dtype: np.dtype[Any]) -> Block:
+    """The block with the dtype of the array it belongs to; complex to real keeps the real part."""
+    if block is None or block.dtype == dtype:
+        return block
+    if isinstance(block, Sparse):
+        return Sparse(block.pattern, _cast(block.val, dtype))
+    return _cast(block, dtype)
+
+
+def _cast(array: Array, dtype: np.dtype[Any]) -> Array:
+    if array.dtype.kind == "c" and dtype.kind != "c":
+        array = array.real
+    return compactly(lambda part: part.astype(dtype), array)
+
+
+def compact(array: Array) -> Array:
+    """The array with every stride-0 axis cut to length 1: it broadcasts to what it was."""
+    if 0 not in array.strides or array.size == 0:
+        return array
+    cut = tuple(slice(0, 1) if step == 0 else slice(None) for step in array.strides)
+    return array[cut]
+
+
+def compactly(function: Callable[..., Array], *arrays: Array) -> Array:
+    """An elementwise function of arrays of one shape, computed once along stride-0 axes."""
+    small = [compact(array) for array in arrays]
+    if all(part is array for part, array in zip(small, arrays, strict=True)):
+        return function(*arrays)
+    return np.broadcast_to(function(*small), arrays[0].shape)
+
+
+class CSR:
+    """Sparse rows: row r has ``vals[indptr[r]:indptr[r + 1]]`` at the columns ``cols[...]``."""
+
+    __slots__ = ("cols", "indptr", "ncols", "vals")
+
+    def __init__(self, indptr: Ids, cols: Ids, vals: Array, ncols: int) -> None:
+        self.indptr = indptr
+        self.cols = cols
+        self.vals = vals
+        self.ncols = ncols
+
+    @classmethod
+    def of(cls, rows: Ids, cols: Ids, vals: Array, shape: tuple[int, int]) -> CSR:
+        """Rows from entries; entries of one place add up."""
+        order, starts, keys = runs(rows * shape[1] + cols)
+        if len(keys):
+            vals = vals[order] if len(keys) == len(order) else np.add.reduceat(vals[order], starts)
+        rows, cols = np.divmod(keys, max(shape[1], 1))
+        indptr = np.zeros(shape[0] + 1, np.intp)
+        np.cumsum(np.bincount(rows, minlength=shape[0]), out=indptr[1:])
+        return cls(indptr, cols, vals, shape[1])
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        return len(self.indptr) - 1, self.ncols
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.vals.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return self.indptr.nbytes + self.cols.nbytes + self.vals.nbytes
+
+    def rows(self) -> Ids:
+        """The row of every entry."""
+        return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+
+    def dense(self) -> Array:
+        """The rows as a two-dimensional array."""
+        out = np.zeros(self.shape, self.vals.dtype)
+        out[self.rows(), self.cols] = self.vals
+        return out
+
+    def take(self, rows: Ids) -> CSR:
+        """The named rows, in the order named."""
+        lengths = np.diff(self.indptr)[rows]
+        indptr = np.zeros(len(rows) + 1, np.intp)
+        np.cumsum(lengths, out=indptr[1:])
+        at = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], lengths)
+        return CSR(indptr, self.cols[at], self.vals[at], self.ncols)
+
+
+def nbytes(blocks: Iterable[Block]) -> int:
+    """Bytes held by blocks; a stride-0 axis holds one element."""
+    return sum(
+        block.nbytes if isinstance(block, Sparse) else compact(block).nbytes
+        for block in blocks
+        if block is not None
+    )
