@@ -1,0 +1,403 @@
+"""Recording: a `Variable` stands for an array and remembers the primitive that made it.
+
+NumPy's own protocols do the recording, so users write plain NumPy. The rules register themselves
+in `UFUNCS` and `FUNCTIONS`; this module knows none of them by name. The graph is made of data
+only, no closures, so that it pickles.
+"""
+
+from __future__ import annotations
+
+import weakref
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from typing import Any, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from lazyhess._maps import Map
+from lazyhess._tangents import Array, Shape
+
+Operand: TypeAlias = Any  # a Variable, or a constant: a read-only array or a scalar
+Handler: TypeAlias = Callable[..., Any]
+
+# NumPy function -> what it does to Variables.
+UFUNCS: dict[np.ufunc, Handler] = {}
+METHODS: dict[tuple[np.ufunc, str], Handler] = {}
+FUNCTIONS: dict[Callable[..., Any], Handler] = {}
+
+_serial = count()
+
+
+class Primitive(ABC):
+    """What is recorded: a function with its value, its Jacobians and its curvature.
+
+    ``args`` are the values of all operands (arrays or scalars), ``out`` is the value.
+    """
+
+    name: str
+
+    @abstractmethod
+    def value(self, *args: Any) -> Array:
+        """The value."""
+
+    @abstractmethod
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
+        """The Jacobian with respect to operand k; ``None`` where it is zero."""
+
+    def curvature(
+        self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
+    ) -> Iterable[tuple[int, int, Map]]:
+        """Maps ``(k, l, C)`` from tangents of operand l to tangents of the adjoint of operand k.
+
+        C is the Hessian of ``sum(adjoint * value)`` in the operands k and l. Only pairs of
+        `active` operands are wanted. A linear primitive has none.
+        """
+        return ()
+
+
+class Variable:
+    """An array that records what NumPy does to it. Made by `lazyhess.variable`.
+
+    Every NumPy function with a rule, every operator and the usual methods give Variables again;
+    comparisons and questions about shape or position give plain values. The array itself is
+    `value`; it never changes.
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_linearized",
+        "_operands",
+        "_primitive",
+        "_serial",
+        "_snapshot",
+        "_value",
+    )
+    __hash__ = None  # type: ignore[assignment]
+
+    _value: Array
+    _primitive: Primitive | None
+    _operands: tuple[Operand, ...]
+    _serial: int
+    _linearized: Any  # what gradient() and hessian() worked out for this output
+    _snapshot: Any  # a weak reference to the _Snapshot being pickled, if any
+
+    # --- what it is -----------------------------------------------------------------------------
+
+    @property
+    def value(self) -> Array:
+        """The recorded array, read-only."""
+        return self._value.view()
+
+    @property
+    def shape(self) -> Shape:
+        """As `numpy.ndarray.shape`."""
+        return self._value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As `numpy.ndarray.dtype`."""
+        return self._value.dtype
+
+    @property
+    def ndim(self) -> int:
+        """As `numpy.ndarray.ndim`."""
+        return self._value.ndim
+
+    @property
+    def size(self) -> int:
+        """As `numpy.ndarray.size`."""
+        return self._value.size
+
+    @property
+    def itemsize(self) -> int:
+        """As `numpy.ndarray.itemsize`."""
+        return self._value.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """As `numpy.ndarray.nbytes`."""
+        return self._value.nbytes
+
+    def item(self, *args: Any) -> Any:
+        """One element as a Python number, no longer recorded."""
+        return self._value.item(*args)
+
+    def tolist(self) -> Any:
+        """The elements as Python numbers, no longer recorded."""
+        return self._value.tolist()
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._value, separator=", ", prefix="Variable(")
+        kind = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        return f"Variable({text}{kind})"
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __bool__(self) -> bool:
+        return bool(self._value)
+
+    def __contains__(self, item: Any) -> bool:
+        return value_of(item) in self._value
+
+    def __iter__(self) -> Iterator[Variable]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[k] for k in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Any:
+        return FUNCTIONS[_getitem](self, index)
+
+    # --- NumPy's protocols ----------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if kwargs.pop("out", None) is not None:
+            refuse_out(ufunc.__name__)
+        handler = UFUNCS.get(ufunc) if method == "__call__" else METHODS.get((ufunc, method))
+        if handler is None:
+            name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+            no_rule(f"numpy.{name}")
+        return handler(*inputs, **kwargs)
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        if kwargs.get("out") is not None:
+            refuse_out(func.__name__)
+        handler = FUNCTIONS.get(func)
+        if handler is None:
+            no_rule(f"{func.__module__}.{func.__name__}")
+        kwargs.pop("out", None)
+        return handler(*args, **kwargs)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> NoReturn:
+        raise TypeError(
+            "a Variable does not turn into a plain array by itself, since what is computed from "
+            "that array would be missing in the derivative; use NumPy functions on the Variable, "
+            "or .value for the array without its derivative"
+        )
+
+    def _detach(self, kind: str, way: str) -> NoReturn:
+        raise TypeError(
+            f"{kind}() of a Variable would drop its derivative without a word (math.sin(x) does "
+            f"this: use np.sin(x)); use {way} for the plain number"
+        )
+
+    def __float__(self) -> NoReturn:
+        self._detach("float", ".item()")
+
+    def __int__(self) -> NoReturn:
+        self._detach("int", "int(x.item())")
+
+    def __complex__(self) -> NoReturn:
+        self._detach("complex", ".item()")
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a Variable is immutable: what was recorded must stay true; instead of x[index] = v "
+            "write x = np.where(mask, v, x), or np.concatenate / np.stack the parts"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Snapshot.of(self)
+
+    def __copy__(self) -> Variable:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
+        return self
+
+    # Operators and methods are added by lazyhess._dispatch, from the same tables.
+
+
+def _getitem(array: Any, index: Any) -> Any:
+    """The key of indexing in `FUNCTIONS`: NumPy has no public function for it."""
+    return array[index]
+
+
+getitem = _getitem
+
+
+def no_rule(name: str) -> NoReturn:
+    """Refuse a function without a derivative rule."""
+    raise NotImplementedError(
+        f"{name} has no derivative rule in lazyhess, and recording it as a constant would be "
+        "silently wrong. Write it with functions that have one, call it on x.value if its "
+        "derivative is not wanted, or add a rule in lazyhess/_primitives (CONTRIBUTING.md says "
+        "how)"
+    )
+
+
+def refuse_out(name: str) -> NoReturn:
+    """Refuse `out=`, and the in-place operators that are written with it."""
+    raise TypeError(
+        f"{name}: a recorded result cannot be written into an existing array (out=, or an "
+        f"in-place operator such as a += x on an array); write a = a + x, or a = np.{name}(...)"
+    )
+
+
+# --- recording ----------------------------------------------------------------------------------
+
+
+def variable(array: ArrayLike) -> Variable:
+    """Start recording: a Variable with a copy of `array` as its value.
+
+    Parameters
+    ----------
+    array : array_like
+        Floating or complex; Python floats and lists of them are taken as float64. The dtype is
+        kept. Changing the array afterwards changes nothing that is recorded.
+
+    Returns
+    -------
+    Variable
+        A new independent variable, on which plain NumPy works.
+
+    Raises
+    ------
+    TypeError
+        For integers, booleans, objects and strings: only floating and complex dtypes have
+        derivatives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lazyhess as lh
+    >>> x = lh.variable([1.0, 2.0, 3.0])
+    >>> np.sum(x**2)
+    Variable(14.)
+    """
+    if isinstance(array, Variable):
+        return leaf(array._value)
+    # Its own copy, whatever came: a later change of the user's array must not reach the record.
+    value = np.array(array, order="C", subok=False)
+    if value.dtype.kind not in "fc":
+        raise TypeError(
+            f"only floating and complex dtypes have derivatives, got dtype {value.dtype} "
+            f"(shape {value.shape}); convert with np.asarray(x, dtype=float)"
+        )
+    return leaf(value)
+
+
+def leaf(value: Array) -> Variable:
+    """A Variable that no primitive made. The array becomes read-only."""
+    return _make(None, (), value)
+
+
+def _make(primitive: Primitive | None, operands: tuple[Operand, ...], value: Array) -> Variable:
+    value.flags.writeable = False
+    made = object.__new__(Variable)
+    made._value = value
+    made._primitive = primitive
+    made._operands = operands
+    made._serial = next(_serial)
+    made._linearized = None
+    made._snapshot = None
+    return made
+
+
+def record(primitive: Primitive, *operands: Operand) -> Variable:
+    """Apply a primitive to operands, at least one of them a Variable, and remember it."""
+    held = tuple(x if type(x) is Variable else constant(x) for x in operands)
+    args = [x._value if type(x) is Variable else x for x in held]
+    return _make(primitive, held, np.asarray(primitive.value(*args)))
+
+
+def constant(x: Any) -> Any:
+    """An operand that is not recorded: a scalar as it is, an array that nobody else can change."""
+    if isinstance(x, (int, float, complex, np.generic)):
+        return x
+    if isinstance(x, Variable):
+        return x
+    array = np.asarray(x)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(
+            f"an operand must be numeric, got {type(x).__name__} (dtype {array.dtype})"
+        )
+    if array.flags.writeable or not array.flags.owndata:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+def value_of(x: Any) -> Any:
+    """The plain value of a Variable; of lists and tuples, of what is in them; else `x`."""
+    if isinstance(x, Variable):
+        return x._value
+    if type(x) in (list, tuple):
+        return type(x)(value_of(item) for item in x)
+    return x
+
+
+def shape_of(x: Any) -> Shape:
+    """The shape of an operand."""
+    return x.shape if isinstance(x, (Variable, np.ndarray)) else np.shape(x)
+
+
+# --- pickling -----------------------------------------------------------------------------------
+
+
+class _Snapshot:
+    """A recorded graph as a flat list, so that long chains of operands need no deep recursion.
+
+    All Variables pickled together must come back as one graph. While a snapshot is alive (pickle
+    keeps what it has seen until it is done), its Variables know it, and refer to their place in
+    it instead of making another one.
+    """
+
+    __slots__ = ("__weakref__", "nodes")
+
+    def __init__(self, nodes: list[Variable]) -> None:
+        self.nodes = nodes
+
+    @classmethod
+    def of(cls, root: Variable) -> tuple[Any, ...]:
+        snapshot = root._snapshot and root._snapshot()
+        if snapshot is None:
+            nodes = ancestors([root], lambda node: not (node._snapshot and node._snapshot()))
+            snapshot = cls(nodes)
+            for node in nodes:
+                node._snapshot = weakref.ref(snapshot)
+        place = {id(node): k for k, node in enumerate(snapshot.nodes)}[id(root)]
+        return _from_snapshot, (snapshot, place)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        place = {id(node): k for k, node in enumerate(self.nodes)}
+        rows = []
+        for node in self.nodes:
+            operands = [
+                (place[id(x)], None) if id(x) in place else (-1, x) for x in node._operands
+            ]
+            rows.append((node._primitive, operands, node._value))
+        return _load_snapshot, (rows,)
+
+
+def _load_snapshot(rows: list[tuple[Any, ...]]) -> _Snapshot:
+    nodes: list[Variable] = []
+    for primitive, operands, value in rows:
+        held = tuple(x if at < 0 else nodes[at] for at, x in operands)
+        nodes.append(_make(primitive, held, np.asarray(value)))
+    return _Snapshot(nodes)
+
+
+def _from_snapshot(snapshot: _Snapshot, place: int) -> Variable:
+    return snapshot.nodes[place]
+
+
+def ancestors(
+    roots: Iterable[Variable], enter: Callable[[Variable], bool] = lambda node: True
+) -> list[Variable]:
+    """The roots and all that they were made from, in the order of recording."""
+    seen: dict[int, Variable] = {}
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node._serial in seen or not enter(node):
+            continue
+        seen[node._serial] = node
+        stack.extend(x for x in node._operands if type(x) is Variable)
+    return [seen[serial] for serial in sorted(seen)]
+
+
