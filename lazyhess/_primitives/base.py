@@ -1,0 +1,221 @@
+"""What rules are built from: kinds of primitive, and the doors to the dispatch tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
+
+import numpy as np
+
+from lazyhess._maps import Map, Scale, broadcast, chain
+from lazyhess._tangents import Array, compact
+from lazyhess._variable import FUNCTIONS, UFUNCS, Handler, Primitive, Variable, record, shape_of
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+# A derivative: a number, or a formula of the value and the operands, ``formula(z, *args)``.
+Formula = Callable[..., Any] | float
+
+
+def implements(*functions: Callable[..., Any]) -> Callable[[F], F]:
+    """Register the decorated function as what these NumPy functions do to Variables."""
+
+    def register(handler: F) -> F:
+        for function in functions:
+            if isinstance(function, np.ufunc):
+                UFUNCS[function] = handler
+            else:
+                FUNCTIONS[function] = handler
+        return handler
+
+    return register
+
+
+class Elementwise(Primitive):
+    """A ufunc with its first and second derivatives.
+
+    Broadcasting is not the formulas' business: they are evaluated like the ufunc itself.
+
+    Parameters
+    ----------
+    ufunc : numpy.ufunc
+        The function.
+    first : sequence of formula
+        The partial derivative with respect to each operand; 0 where there is none.
+    second : dict of (k, l) -> formula
+        The second partial derivatives that are not zero, with k <= l.
+    """
+
+    table: dict[str, Elementwise] = {}  # noqa: RUF012 - one table for all, by name, for pickling
+
+    def __init__(
+        self,
+        ufunc: np.ufunc,
+        first: tuple[Formula, ...],
+        second: dict[tuple[int, int], Formula] | None = None,
+    ) -> None:
+        self.name = ufunc.__name__
+        self.ufunc = ufunc
+        self.first = first
+        self.second = second or {}
+        self.table[self.name] = self
+        UFUNCS[ufunc] = self._handle
+
+    def _handle(self, *args: Any, **kwargs: Any) -> Variable:
+        if kwargs:
+            args, masked = options(self.name, args, kwargs)
+            if masked:
+                raise NotImplementedError(
+                    f"{self.name}(where=...) leaves elements undefined; use np.where"
+                )
+        return record(self, *args)
+
+    def __reduce__(self) -> Any:
+        return _elementwise, (self.name,)
+
+    def value(self, *args: Any) -> Array:
+        made: Array = self.ufunc(*args)
+        return made
+
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
+        formula = self.first[k]
+        spread = broadcast(shape_of(args[k]), out.shape)
+        if callable(formula):
+            return chain(spread, Scale(np.asarray(formula(out, *args)), out.shape))
+        if formula == 0:
+            return None
+        if formula == 1:
+            return spread
+        return chain(spread, Scale(np.asarray(formula, out.dtype), out.shape))
+
+    def curvature(
+        self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
+    ) -> Iterable[tuple[int, int, Map]]:
+        for (k, l), formula in self.second.items():  # noqa: E741
+            if k not in active or l not in active:
+                continue
+            weights = formula(out, *args) if callable(formula) else formula
+            scale = Scale(weigh(adjoint, weights), out.shape)
+            left, right = (broadcast(shape_of(args[n]), out.shape) for n in (k, l))
+            yield k, l, chain(right, scale, left.T)
+            if k != l:
+                yield l, k, chain(left, scale, right.T)
+
+
+def _elementwise(name: str) -> Elementwise:
+    return Elementwise.table[name]
+
+
+def weigh(adjoint: Array, weights: Any) -> Array:
+    """Adjoint times weights, where an adjoint of zero means that nothing is there."""
+    adjoint = compact(adjoint)
+    made = np.asarray(adjoint * weights)
+    if np.isfinite(made.sum()):
+        return made
+    return np.where((adjoint == 0) & ~np.isfinite(made), made.dtype.type(0), made)
+
+
+def options(
+    name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[tuple[Any, ...], bool]:
+    """Honour a ufunc's `dtype`, and say whether `where` was given."""
+    kwargs = dict(kwargs)
+    dtype = kwargs.pop("dtype", None)
+    masked = kwargs.pop("where", True) is not True
+    kwargs.pop("casting", None)
+    kwargs.pop("order", None)
+    kwargs.pop("subok", None)
+    if kwargs:
+        raise TypeError(f"{name}() got unexpected keyword arguments {sorted(kwargs)}")
+    if dtype is not None:
+        args = tuple(astype(x, dtype) for x in args)
+    return args, masked
+
+
+class Structural(Primitive):
+    """A linear primitive of one operand that is nothing but its map."""
+
+    def __init__(self, name: str, map_: Map) -> None:
+        self.name = name
+        self.map = map_
+
+    def value(self, *args: Any) -> Array:
+        made = self.map.apply(args[0][None])
+        assert isinstance(made, np.ndarray)
+        return made[0]
+
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
+        return self.map
+
+
+class Cast(Primitive):
+    """The same numbers in another floating dtype."""
+
+    name = "astype"
+
+    def __init__(self, dtype: np.dtype[Any]) -> None:
+        self.dtype = dtype
+
+    def value(self, *args: Any) -> Array:
+        made: Array = args[0].astype(self.dtype)
+        return made
+
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
+        # The sweeps give every block the dtype of its array.
+        return broadcast(out.shape, out.shape)
+
+
+def structural(name: str, x: Any, map_: Map) -> Any:
+    """Record a structural primitive of `x`."""
+    return record(Structural(name, map_), x)
+
+
+@implements(np.astype)
+def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None, **kwargs: Any) -> Any:
+    """`numpy.astype`: to a floating dtype recorded, to any other one a plain array."""
+    if not isinstance(x, Variable):
+        return np.asarray(x, dtype)
+    dtype = np.dtype(dtype)
+    if dtype == x.dtype:
+        return x
+    if dtype.kind not in "fc":
+        return x._value.astype(dtype)
+    if x.dtype.kind == "c" and dtype.kind == "f":
+        raise TypeError("a complex Variable has no real cast; take np.real or np.abs of it")
+    return record(Cast(dtype), x)
+
+
+def variables(*items: Any) -> bool:
+    """Whether any of the items is a Variable."""
+    return any(isinstance(item, Variable) for item in items)
+
+
+def axis_tuple(axis: Any, ndim: int) -> tuple[int, ...]:
+    """An axis argument as a tuple of axes; errors are NumPy's own."""
+    if axis is None:
+        return tuple(range(ndim))
+    normal: tuple[int, ...] = np.lib.array_utils.normalize_axis_tuple(axis, ndim)
+    return normal
+
+
+def one_axis(axis: int, ndim: int) -> int:
+    """One axis argument, counted from the start."""
+    normal: int = np.lib.array_utils.normalize_axis_index(axis, ndim)
+    return normal
+
+
+__all__ = [
+    "Cast",
+    "Elementwise",
+    "Formula",
+    "Handler",
+    "Structural",
+    "astype",
+    "axis_tuple",
+    "implements",
+    "one_axis",
+    "options",
+    "structural",
+    "variables",
+    "weigh",
+]

@@ -1,0 +1,49 @@
+"""Functions whose answer has no derivative: comparisons, and questions of shape and position.
+
+They see the plain values, so that Python branches and loops just work.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lazyhess._variable import FUNCTIONS, UFUNCS, value_of
+
+
+def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
+    def on_values(*args: Any, **kwargs: Any) -> Any:
+        return function(
+            *(value_of(x) for x in args), **{name: value_of(x) for name, x in kwargs.items()}
+        )
+
+    return on_values
+
+
+# Truth values.
+for _ufunc in (
+    np.equal, np.not_equal, np.less, np.less_equal, np.greater, np.greater_equal,
+    np.logical_and, np.logical_or, np.logical_xor, np.logical_not,
+    np.isfinite, np.isinf, np.isnan, np.signbit,
+):  # fmt: skip
+    UFUNCS[_ufunc] = _plain(_ufunc)
+
+for _function in (
+    # truth values
+    np.all, np.any, np.allclose, np.isclose, np.array_equal, np.array_equiv, np.isreal,
+    np.iscomplex, np.iscomplexobj, np.isrealobj, np.isneginf, np.isposinf,
+    # shapes and kinds
+    np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type,
+    np.shares_memory, np.may_share_memory,
+    # positions and counts
+    np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition,
+    np.argwhere, np.nonzero, np.flatnonzero, np.count_nonzero, np.searchsorted, np.digitize,
+    np.lexsort, np.tril_indices_from, np.triu_indices_from, np.diag_indices_from,
+    # arrays made like another
+    np.zeros_like, np.ones_like, np.empty_like, np.full_like,
+    # text
+    np.array_repr, np.array_str, np.array2string,
+):  # fmt: skip
+    FUNCTIONS[_function] = _plain(_function)

@@ -1,0 +1,241 @@
+"""Reductions: sum, mean, prod, max, min, var, std, cumsum."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lazyhess._maps import Accumulate, Map, Mask, Reduce, Scale, chain
+from lazyhess._primitives.base import (
+    astype,
+    axis_tuple,
+    implements,
+    one_axis,
+    structural,
+)
+from lazyhess._tangents import Array, Shape
+from lazyhess._variable import METHODS, Primitive, record, refuse_out, value_of
+
+_NONE: Any = np._NoValue
+
+
+def given(value: Any) -> bool:
+    """Whether an optional argument was given: NumPy marks absence with a value of its own."""
+    return value is not _NONE and value is not None
+
+
+def _reduced(shape: Shape, axes: tuple[int, ...], keepdims: Any) -> Shape:
+    if given(keepdims) and keepdims:
+        return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
+    return tuple(n for axis, n in enumerate(shape) if axis not in axes)
+
+
+def _prepared(name: str, a: Any, dtype: Any, out: Any, where: Any, fill: float | None) -> Any:
+    """The operand of a reduction: cast, and with `fill` where it is masked out."""
+    if out is not None and out is not _NONE:
+        refuse_out(name)
+    if given(dtype):
+        a = astype(a, dtype)
+    if given(where) and where is not True:
+        if fill is None:
+            raise NotImplementedError(f"{name}(where=...) has no rule; index with the mask first")
+        a = np.where(where, a, fill)
+    return a
+
+
+@implements(np.sum)
+def sum_(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = _NONE,
+    initial: Any = _NONE,
+    where: Any = _NONE,
+) -> Any:
+    """`numpy.sum`."""
+    a = _prepared("sum", a, dtype, out, where, 0.0)
+    axes = axis_tuple(axis, a.ndim)
+    made = structural("sum", a, Reduce(a.shape, axes, _reduced(a.shape, axes, keepdims)))
+    return made + initial if given(initial) else made
+
+
+class Mean(Primitive):
+    """The mean over some axes."""
+
+    name = "mean"
+
+    def __init__(self, axes: tuple[int, ...], out: Shape) -> None:
+        self.axes = axes
+        self.out = out
+
+    def value(self, *args: Any) -> Array:
+        made: Array = np.mean(args[0], axis=self.axes)
+        return np.asarray(made).reshape(self.out)
+
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
+        shape = args[0].shape
+        with np.errstate(all="ignore"):
+            share = out.dtype.type(1) / np.prod([shape[axis] for axis in self.axes], dtype=int)
+        return chain(Reduce(shape, self.axes, self.out), Scale(out.dtype.type(share), self.out))
+
+
+@implements(np.mean)
+def mean(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = _NONE,
+    *,
+    where: Any = _NONE,
+) -> Any:
+    """`numpy.mean`."""
+    if given(where) and where is not True:
+        where = np.broadcast_to(np.asarray(value_of(where), np.bool_), a.shape)
+        count = np.sum(where, axis=axis, keepdims=keepdims if given(keepdims) else False)
+        return sum_(a, axis, dtype, out, keepdims, where=where) / count.astype(a.dtype)
+    a = _prepared("mean", a, dtype, out, where, None)
+    axes = axis_tuple(axis, a.ndim)
+    return record(Mean(axes, _reduced(a.shape, axes, keepdims)), a)
+
+
+@implements(np.var)
+def var(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = _NONE,
+    *,
+    where: Any = _NONE,
+    mean: Any = _NONE,
+    correction: Any = _NONE,
+) -> Any:
+    """`numpy.var`, as the mean square of the deviations."""
+    a = _prepared("var", a, dtype, out, where, None)
+    ddof = correction if given(correction) else ddof
+    axes = axis_tuple(axis, a.ndim)
+    count = int(np.prod([a.shape[k] for k in axes], dtype=int))
+    centre = mean if given(mean) else np.mean(a, axis=axes, keepdims=True)
+    squares = np.sum(np.square(a - centre), axis=axes, keepdims=bool(given(keepdims) and keepdims))
+    return squares / a.dtype.type(max(count - ddof, 0))
+
+
+@implements(np.std)
+def std(a: Any, *args: Any, **kwargs: Any) -> Any:
+    """`numpy.std`."""
+    return np.sqrt(var(a, *args, **kwargs))
+
+
+@implements(np.prod)
+def prod(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = _NONE,
+    initial: Any = _NONE,
+    where: Any = _NONE,
+) -> Any:
+    """`numpy.prod`, as a tree of products of pairs: exact where factors are zero."""
+    a = _prepared("prod", a, dtype, out, where, 1.0)
+    axes = axis_tuple(axis, a.ndim)
+    shape = _reduced(a.shape, axes, keepdims)
+    kept = tuple(k for k in range(a.ndim) if k not in axes)
+    count = int(np.prod([a.shape[k] for k in axes], dtype=int))
+    a = np.reshape(np.transpose(a, (*axes, *kept)), (count, *(a.shape[k] for k in kept)))
+    while len(a) > 1:
+        half = len(a) // 2
+        pairs = a[:half] * a[half : 2 * half]
+        a = np.concatenate([pairs, a[2 * half :]]) if len(a) % 2 else pairs
+    # An empty product is one, and depends on nothing: the sum of no elements, plus one.
+    made = a[0] if len(a) else np.sum(a, axis=0) + 1
+    made = np.reshape(made, shape)
+    return made * initial if given(initial) else made
+
+
+class Extremum(Primitive):
+    """The largest or smallest along some axes; ties share the derivative evenly."""
+
+    def __init__(self, name: str, axes: tuple[int, ...], out: Shape) -> None:
+        self.name = name
+        self.axes = axes
+        self.out = out
+
+    def value(self, *args: Any) -> Array:
+        made = getattr(np, self.name)(args[0], axis=self.axes)
+        return np.asarray(made).reshape(self.out)
+
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
+        (a,) = args
+        thin = tuple(1 if axis in self.axes else n for axis, n in enumerate(a.shape))
+        top = out.reshape(thin)
+        took = (a == top) | (np.isnan(a) & np.isnan(top))
+        shares = np.sum(took, axis=self.axes).reshape(self.out)
+        return chain(
+            Mask(took, a.shape),
+            Reduce(a.shape, self.axes, self.out),
+            Scale((1 / shares).astype(out.dtype), self.out) if np.any(shares > 1) else None,
+        )
+
+
+def _extremum(name: str, pair: np.ufunc) -> Any:
+    def extremum(
+        a: Any,
+        axis: Any = None,
+        out: Any = None,
+        keepdims: Any = _NONE,
+        initial: Any = _NONE,
+        where: Any = _NONE,
+    ) -> Any:
+        if given(where) and where is not True:
+            if not given(initial):
+                raise ValueError(f"{name} with where= needs initial=, as NumPy's own does")
+            a = np.where(where, a, initial)
+        a = _prepared(name, a, None, out, _NONE, None)
+        axes = axis_tuple(axis, a.ndim)
+        shape = _reduced(a.shape, axes, keepdims)
+        if given(initial) and a.size == 0:
+            return np.sum(a, axis=axes).reshape(shape) + initial
+        made = record(Extremum(name, axes, shape), a)
+        return pair(made, initial) if given(initial) else made
+
+    extremum.__name__ = name
+    extremum.__doc__ = f"`numpy.{name}`."
+    return extremum
+
+
+max_ = implements(np.max)(_extremum("max", np.maximum))
+min_ = implements(np.min)(_extremum("min", np.minimum))
+
+
+@implements(np.cumsum)
+def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
+    """`numpy.cumsum`."""
+    a = _prepared("cumsum", a, dtype, out, _NONE, None)
+    if axis is None:
+        a, axis = np.ravel(a), 0
+    return structural("cumsum", a, Accumulate(a.shape, one_axis(axis, a.ndim)))
+
+
+def _first_axis(function: Any) -> Any:
+    """A ufunc's reduce or accumulate is the function, over axis 0 unless told otherwise."""
+
+    def method(a: Any, axis: Any = 0, *args: Any, **kwargs: Any) -> Any:
+        return function(a, axis, *args, **kwargs)
+
+    return method
+
+
+METHODS[np.add, "reduce"] = _first_axis(sum_)
+METHODS[np.multiply, "reduce"] = _first_axis(prod)
+METHODS[np.add, "accumulate"] = _first_axis(cumsum)
+METHODS[np.maximum, "reduce"] = lambda a, axis=0, dtype=None, *args, **kwargs: max_(
+    a, axis, *args, **kwargs
+)
+METHODS[np.minimum, "reduce"] = lambda a, axis=0, dtype=None, *args, **kwargs: min_(
+    a, axis, *args, **kwargs
+)
