@@ -1,0 +1,268 @@
+"""Gradient and Hessian-vector product, written once for all primitives.
+
+A `Linearization` is the recorded graph between some inputs and one output, as linear maps: each
+step has its Jacobians J_k and, once it is asked for, its curvatures C_kl. The adjoint sweep that
+makes it gives the gradient; `push` gives Hessian-vector products by two sweeps over tangent
+blocks (Griewank & Walther, *Evaluating Derivatives*, 2nd ed. 2008, section 5.4, "second order
+adjoints by tangent-on-reverse")::
+
+    dz = sum_k J_k da_k                               forward
+    dā_k += J_kᵀ dz̄ + sum_l C_kl da_l                 backward
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from lazyhess._maps import Map
+from lazyhess._tangents import Array, Block, Shape, Sparse, cast, dense, nbytes, total
+from lazyhess._variable import Primitive, Variable, ancestors
+
+
+class Step:
+    """One recorded primitive as linear maps. Slots number the active arrays of the graph."""
+
+    __slots__ = ("_curvature", "_pending", "dtype", "jacobian", "out", "shape")
+
+    def __init__(self, out: int, array: Array) -> None:
+        self.out = out
+        self.shape: Shape = array.shape
+        self.dtype = array.dtype
+        self.jacobian: list[tuple[int, Map, Map]] = []  # operand slot, J, its transpose
+        self._curvature: list[tuple[int, int, Map]] = []  # operand slots k and l, C_kl
+        self._pending: tuple[Any, ...] | None = None
+
+    def defer(
+        self, primitive: Primitive, args: tuple[Any, ...], value: Array, adjoint: Array,
+        slots: dict[int, int],
+    ) -> None:
+        """Keep what the curvature will be worked out from."""
+        self._pending = primitive, args, value, adjoint, slots
+
+    @property
+    def curvature(self) -> list[tuple[int, int, Map]]:
+        """The curvature maps, worked out when first asked for."""
+        pending = self._pending
+        if pending is not None:
+            primitive, args, value, adjoint, slots = pending
+            with np.errstate(all="ignore"):
+                found = primitive.curvature(args, value, adjoint, tuple(slots))
+                self._curvature = [(slots[k], slots[l], c) for k, l, c in found]  # noqa: E741
+            self._pending = None
+        return self._curvature
+
+
+class Linearization:
+    """The graph between `xs` and `root` as linear maps, at the recorded point.
+
+    Parameters
+    ----------
+    root : Variable
+        The output.
+    xs : sequence of Variable
+        The inputs; intermediates are allowed. An input that `root` does not depend on has no slot.
+    cotangent : ndarray
+        The weight of each element of `root`: the function is ``sum(cotangent * root)``.
+    """
+
+    # No Variable is kept: the root keeps its linearization, and a cycle would outlive both.
+
+    def __init__(self, root: Variable, xs: Sequence[Variable], cotangent: Array) -> None:
+        wanted = {x._serial for x in xs}
+        slot_of: dict[int, int] = {}
+        nodes: list[Variable] = []
+        for node in ancestors([root]):
+            if node._serial in wanted or any(
+                type(x) is Variable and x._serial in slot_of for x in node._operands
+            ):
+                slot_of[node._serial] = len(nodes)
+                nodes.append(node)
+        self.slots = [slot_of.get(x._serial) for x in xs]
+        self.shapes = [x.shape for x in xs]
+        self.dtypes = [x.dtype for x in xs]
+        self.count = len(nodes)
+        self.sizes = [node._value.size for node in nodes]
+        self.root = slot_of.get(root._serial)
+        self.steps: list[Step] = []
+        pending: list[list[Block]] = [[] for _ in nodes]
+        if self.root is not None:
+            pending[self.root].append(np.asarray(cotangent, root.dtype)[None])
+        targets = {slot for slot in self.slots if slot is not None}
+        self.adjoints: dict[int, Block] = {}
+        with np.errstate(all="ignore"):
+            for slot in range(len(nodes) - 1, -1, -1):
+                node, value = nodes[slot], nodes[slot]._value
+                adjoint = cast(total(pending[slot]), value.dtype)
+                pending[slot] = []
+                if slot in targets:
+                    self.adjoints[slot] = adjoint
+                if adjoint is None or node._primitive is None:
+                    continue
+                step = self._step(slot, node, slot_of, adjoint, pending)
+                if step.jacobian:
+                    self.steps.append(step)
+        self.steps.reverse()
+        self._plans: dict[Any, Plan] = {}
+
+    def _step(
+        self, slot: int, node: Variable, slot_of: dict[int, int], adjoint: Block,
+        pending: list[list[Block]],
+    ) -> Step:
+        value, primitive = node._value, node._primitive
+        assert primitive is not None
+        args = tuple(x._value if type(x) is Variable else x for x in node._operands)
+        slots = {
+            k: slot_of[x._serial]
+            for k, x in enumerate(node._operands)
+            if type(x) is Variable and x._serial in slot_of
+        }
+        step = Step(slot, value)
+        for k, operand in slots.items():
+            jacobian = primitive.jacobian(k, args, value)
+            if jacobian is not None:
+                transposed = jacobian.T
+                step.jacobian.append((operand, jacobian, transposed))
+                pending[operand].append(transposed.apply(adjoint))
+        if type(primitive).curvature is not Primitive.curvature:
+            weights = dense(adjoint, 1, value.shape, value.dtype)[0]
+            step.defer(primitive, args, value, weights, slots)
+        return step
+
+    def gradient(self, k: int) -> Array:
+        """The gradient with respect to ``xs[k]``, as a new array."""
+        slot = self.slots[k]
+        block = None if slot is None else self.adjoints[slot]
+        return np.array(dense(block, 1, self.shapes[k], self.dtypes[k])[0])
+
+    def plan(self, source: int, targets: tuple[int, ...]) -> Plan:
+        """The steps of both sweeps from one x to some, without dead or zero work."""
+        key = source, targets
+        found = self._plans.get(key)
+        if found is None:
+            found = self._plans[key] = Plan(self, source, targets)
+        return found
+
+    def reach(self, labels: Sequence[Array]) -> Array | None:
+        """The largest label that each element of the root depends on, labels given for each x.
+
+        `NOTHING` where it depends on none.
+        """
+        held: list[Array | None] = [None] * self.count
+        for slot, label in zip(self.slots, labels, strict=True):
+            if slot is not None:
+                held[slot] = label
+        for step in self.steps:
+            for operand, jacobian, _ in step.jacobian:
+                label = held[operand]
+                if label is None:
+                    continue
+                made = jacobian.reach(label)
+                old = held[step.out]
+                held[step.out] = made if old is None else np.maximum(old, made)
+        return None if self.root is None else held[self.root]
+
+
+class Plan:
+    """What a product from ``xs[source]`` to some targets has to do, in order."""
+
+    def __init__(self, lin: Linearization, source: int, targets: tuple[int, ...]) -> None:
+        self.lin = lin
+        self.source = lin.slots[source]
+        self.targets = targets
+        # Slots that the seeds reach, and slots from which the targets are reached.
+        reached = {self.source}
+        down = {lin.slots[k] for k in targets} - {None}
+        for step in lin.steps:
+            operands = [operand for operand, _, _ in step.jacobian]
+            if not reached.isdisjoint(operands):
+                reached.add(step.out)
+            if not down.isdisjoint(operands):
+                down.add(step.out)
+        # Tangents that a curvature wants, or that lead to one it wants.
+        forward, backward = [], []
+        needed: set[int] = set()
+        used: set[int] = set()
+        for step in reversed(lin.steps):
+            if step.out in down:
+                curved = [
+                    (k, l, c)  # noqa: E741
+                    for k, l, c in step.curvature  # noqa: E741
+                    if k in down and l in reached
+                ]
+                needed.update(l for _, l, _ in curved)  # noqa: E741
+                used.update(l for _, l, _ in curved)  # noqa: E741
+                backs = [(k, t) for k, _, t in step.jacobian if k in down]
+                backward.append((step.out, step.dtype, backs, curved))
+            if step.out in needed and step.out in reached and step.out != self.source:
+                ahead = [(k, j) for k, j, _ in step.jacobian if k in reached]
+                needed.update(k for k, _ in ahead)
+                forward.append((step.out, step.dtype, ahead))
+        forward.reverse()
+        self.forward = forward
+        self.backward = backward
+        self.used = used
+
+    @cached_property
+    def size(self) -> int:
+        """Elements of all arrays a product passes through: bounds what one seed can hold."""
+        slots = {out for out, _, _ in self.forward} | {out for out, *_ in self.backward}
+        slots |= {self.lin.slots[k] for k in self.targets} - {None}  # type: ignore[arg-type]
+        return sum(self.lin.sizes[slot] for slot in slots)
+
+    def push(self, seeds: Block) -> tuple[dict[int, Block], int]:
+        """Hessian-vector products.
+
+        Parameters
+        ----------
+        seeds : Block
+            Tangents of the source.
+
+        Returns
+        -------
+        rows : dict of int -> Block
+            For each target, the tangents of its adjoint.
+        held : int
+            The bytes of tangents and adjoint tangents that were held at the most, about.
+        """
+        if self.source is None or not self.backward:
+            return dict.fromkeys(self.targets), 0
+        tangents: dict[int, Block] = {self.source: seeds}
+        pending: dict[int, list[Block]] = {}
+        largest = 0
+        with np.errstate(all="ignore"):
+            for out, dtype, ahead in self.forward:
+                tangents[out] = cast(
+                    total([j.apply(tangents.get(k)) for k, j in ahead]), dtype
+                )
+            tangents = {slot: block for slot, block in tangents.items() if slot in self.used}
+            held = nbytes(tangents.values())
+            for out, dtype, backs, curved in self.backward:
+                blocks = pending.pop(out, None)
+                if blocks is not None:
+                    block = cast(total(blocks), dtype)
+                    for k, transposed in backs:
+                        pending.setdefault(k, []).append(transposed.apply(block))
+                    if type(block) is Sparse or type(block) is np.ndarray:
+                        largest = max(largest, block.nbytes)
+                    if out in self._kept:
+                        pending[out] = [block]
+                for k, l, c in curved:  # noqa: E741
+                    block = c.apply(tangents.get(l))
+                    if block is not None:
+                        pending.setdefault(k, []).append(block)
+                tangents.pop(out, None)
+            rows: dict[int, Block] = {}
+            for k in self.targets:
+                slot = self.lin.slots[k]
+                blocks = None if slot is None else pending.get(slot)
+                rows[k] = cast(total(blocks), self.lin.dtypes[k]) if blocks else None
+        return rows, held + 3 * largest
+
+    @cached_property
+    def _kept(self) -> set[int | None]:
+        """Targets that are intermediates: their adjoint tangents stay after passing through."""
+        return {self.lin.slots[k] for k in self.targets}
