@@ -1,0 +1,321 @@
+"""What plan, store and proxy know of an engine, and the NumPy engine."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Iterator, Sequence
+from math import prod
+from typing import Any, Protocol, TypeAlias
+
+import numpy as np
+
+from lazyhess._maps import NOTHING
+from lazyhess._sweep import Linearization, Plan
+from lazyhess._tangents import (
+    CSR,
+    SMALL,
+    Array,
+    Block,
+    Ids,
+    Shape,
+    Sparse,
+    add_up,
+    dense,
+    embed,
+    identity,
+    strides,
+)
+from lazyhess._variable import Variable
+
+Rows: TypeAlias = Array | CSR
+
+# Bytes that the blocks of one pass may hold. Large enough that NumPy's cost for a call vanishes,
+# small enough that a block is still in the processor's caches when the next map reads it.
+BUDGET = 1 << 25
+# Seeds of the first pass where the size of the blocks can only be told by trying.
+PROBE = 16
+
+
+class Engine(Protocol):
+    """Rows of block (i, j) for some seeds: all that the rest of the library asks of an engine.
+
+    A row id counts the rows of one x, leading axes first: ``lead * size + position``.
+    """
+
+    shapes: tuple[Shape, ...]
+    """Of each x, without the batch axis."""
+    dtypes: tuple[np.dtype[Any], ...]
+    lead: Shape
+    """Leading axes of the result: none, the batch, or the shape of ys (``reduction="none"``)."""
+
+    def products(self, i: int, rows: Ids) -> int:
+        """How many Hessian-vector products these rows of x_i take."""
+
+    def rows(
+        self, i: int, rows: Ids, columns: tuple[int, ...]
+    ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
+        """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
+
+    def apply(self, j: int, tangents: Array, columns: tuple[int, ...]) -> dict[int, Array]:
+        """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
+
+
+class NumpyEngine:
+    """Hessian rows of a recorded graph.
+
+    Parameters
+    ----------
+    root : Variable
+        The output; `lead` says how its elements count.
+    xs : sequence of Variable
+        The inputs.
+    batch : sequence of int, optional
+        The position of the batch axis in each x.
+    each : bool, optional
+        Whether every element of `root` is an output of its own (``reduction="none"``).
+    block_size : int, optional
+        Seeds for one pass.
+    progress : bool, optional
+        Whether to show a progress bar (needs tqdm).
+    """
+
+    def __init__(
+        self,
+        root: Variable,
+        xs: Sequence[Variable],
+        *,
+        batch: Sequence[int] | None = None,
+        each: bool = False,
+        block_size: int | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.root = root
+        self.xs = tuple(xs)
+        self.batch = None if batch is None else tuple(batch)
+        self.each = each
+        self.block_size = block_size
+        self.progress = progress
+        self.dtypes = tuple(x.dtype for x in xs)
+        if self.batch is None:
+            self.shapes = tuple(x.shape for x in xs)
+            self.lead: Shape = root.shape if each else ()
+        else:
+            self.shapes = tuple(
+                x.shape[:axis] + x.shape[axis + 1 :] for x, axis in zip(xs, self.batch, strict=True)
+            )
+            self.lead = (xs[0].shape[self.batch[0]],)
+        self._lock = threading.Lock()
+        self._outputs: OrderedDict[int, Linearization] = OrderedDict()
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_lock": None, "_outputs": OrderedDict()}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _lock=threading.Lock())
+
+    def linearization(self, output: int = 0) -> Linearization:
+        """The linear maps of one output (of all, where they are summed or samples)."""
+        if not self.each:
+            return linearize(self.root, self.xs)
+        with self._lock:
+            found = self._outputs.get(output)
+            if found is None:
+                cotangent = np.zeros(self.root.size, self.root.dtype)
+                cotangent[output] = 1
+                found = Linearization(self.root, self.xs, cotangent.reshape(self.root.shape))
+                self._outputs[output] = found
+                while len(self._outputs) > 4:
+                    self._outputs.popitem(last=False)
+            return found
+
+    def interacting(self) -> int | None:
+        """The first sample whose output depends on another sample, if any."""
+        assert self.batch is not None
+        labels = []
+        for x, axis in zip(self.xs, self.batch, strict=True):
+            shape = [1] * x.ndim
+            shape[axis] = -1
+            labels.append(np.broadcast_to(np.arange(x.shape[axis]).reshape(shape), x.shape))
+        lin = self.linearization()
+        last, first = lin.reach(labels), lin.reach([-label for label in labels])
+        if last is None or first is None:
+            return None
+        last, first = last.reshape(-1), first.reshape(-1)
+        sample = np.arange(len(last))
+        wrong = (last != NOTHING) & ((last != sample) | (first != -sample))
+        return int(np.argmax(wrong)) if wrong.any() else None
+
+    # --- rows -----------------------------------------------------------------------------------
+
+    def products(self, i: int, rows: Ids) -> int:
+        """How many Hessian-vector products these rows of x_i take."""
+        if self.batch is None:
+            return len(rows)
+        return len(np.unique(rows % max(prod(self.shapes[i]), 1)))
+
+    def rows(
+        self, i: int, rows: Ids, columns: tuple[int, ...]
+    ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
+        """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
+        size = prod(self.shapes[i])
+        bar = _bar(self.products(i, rows)) if self.progress else None
+        for output, part in self._outputs_of(rows, size):
+            plan = self.linearization(output).plan(i, columns)
+            passes = self._passes(plan, i, part - output * size if self.each else part)
+            for ids, count, blocks in passes:
+                if bar is not None:
+                    bar.update(count)
+                yield (
+                    ids + output * size if self.each else ids,
+                    {j: self._collect(i, j, ids, count, blocks[j]) for j in columns},
+                )
+        if bar is not None:
+            bar.close()
+
+    def _outputs_of(self, rows: Ids, size: int) -> Iterator[tuple[int, Ids]]:
+        if not self.each:
+            yield 0, rows
+            return
+        outputs = rows // max(size, 1)
+        cuts = np.flatnonzero(np.diff(outputs)) + 1
+        for part in np.split(rows, cuts) if len(rows) else ():
+            yield int(part[0]) // size, part
+
+    def _passes(
+        self, plan: Plan, i: int, rows: Ids
+    ) -> Iterator[tuple[Ids, int, dict[int, Block]]]:
+        """Rows cut into passes: their ids, the number of seeds, and the blocks that come out."""
+        x, size = self.xs[i], max(prod(self.shapes[i]), 1)
+        if self.batch is None:
+            starts = np.arange(len(rows))
+            order = rows
+        else:
+            # One seed for each position, with all the samples asked for at that position.
+            by_position = np.argsort(rows % size, kind="stable")
+            order = rows[by_position]
+            position = order % size
+            starts = np.flatnonzero(np.diff(position, prepend=-1))
+        seeds, done = len(starts), 0
+        starts = np.append(starts, len(order))
+        width = max(plan.size * x.dtype.itemsize, 1)
+        block = self.block_size or (seeds if seeds * width <= BUDGET else PROBE)
+        while done < seeds:
+            count = min(block, seeds - done)
+            ids = order[starts[done] : starts[done + count]]
+            if self.batch is None:
+                tangents = identity(ids, x.shape, x.dtype)
+            else:
+                tangents = identity(self._positions(i, ids), x.shape, x.dtype)
+                which = np.arange(count).repeat(np.diff(starts[done : done + count + 1]))
+                tangents.pattern.seed, tangents.pattern.count = which, count
+                tangents.pattern.start = tangents.pattern.start if len(ids) == count else None
+            blocks, held = plan.push(tangents)
+            yield ids, count, blocks
+            done += count
+            if self.block_size is None:
+                block = max(1, min(int(BUDGET * count / max(held, 1)), 64 * block))
+
+    def _positions(self, i: int, ids: Ids) -> Ids:
+        """Row ids (sample, position) -> flat positions in x_i, wherever its batch axis is."""
+        if self.batch is None:
+            return ids
+        axis, widths = self.batch[i], strides(self.xs[i].shape)
+        return embed(
+            ids, (*self.lead, *self.shapes[i]), (widths[axis], *widths[:axis], *widths[axis + 1 :])
+        )
+
+    def _collect(self, i: int, j: int, ids: Ids, count: int, block: Block) -> Rows:
+        """What came out for x_j as rows: for each id its row of the block (i, j)."""
+        size = prod(self.shapes[j])
+        shape, dtype = (len(ids), size), self.dtypes[j]
+        if block is None:
+            return CSR.of(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0, dtype), shape)
+        if self.batch is None:
+            if not isinstance(block, Sparse):
+                return np.ascontiguousarray(block.reshape(shape))
+            row, column = block.seed, block.pos
+        else:
+            axis, full = self.batch[j], self.xs[j].shape
+            n = max(prod(self.shapes[i]), 1)
+            sample, position = np.divmod(ids, n)
+            seed_of = np.cumsum(np.diff(position, prepend=position[:1]) != 0) if len(ids) else ids
+            if not isinstance(block, Sparse):
+                whole = np.moveaxis(block, axis + 1, 1)
+                return whole[seed_of, sample].reshape(shape)
+            # The row of an entry is told by its seed and by the sample it stands at.
+            axes = (axis, *(k for k in range(len(full)) if k != axis))
+            at, column = np.divmod(block.pattern.project(axes), max(size, 1))
+            key = seed_of * self.lead[0] + sample
+            row = np.searchsorted(key, block.seed * self.lead[0] + at)
+        if len(row) * 4 > prod(shape) or prod(shape) <= SMALL:
+            return add_up(row * size + column, block.val, prod(shape)).reshape(shape)
+        return CSR.of(row, column, block.val, shape)
+
+    # --- products -------------------------------------------------------------------------------
+
+    def apply(self, j: int, tangents: Array, columns: tuple[int, ...]) -> dict[int, Array]:
+        """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
+        count = len(tangents)
+        if self.batch is not None:
+            tangents = np.moveaxis(tangents, 1, self.batch[j] + 1)
+        outputs = range(self.root.size) if self.each else range(1)
+        made: dict[int, list[Array]] = {i: [] for i in columns}
+        for output in outputs:
+            plan = self.linearization(output).plan(j, columns)
+            part = tangents
+            if self.each:
+                part = tangents.reshape((count, self.root.size, *self.shapes[j]))[:, output]
+            width = max(plan.size * tangents.dtype.itemsize, 1)
+            block = self.block_size or max(1, BUDGET // width)
+            parts: dict[int, list[Array]] = {i: [] for i in columns}
+            for start in range(0, count, block):
+                seeds = part[start : start + block]
+                blocks, _ = plan.push(seeds)
+                for i in columns:
+                    shape = self.xs[i].shape
+                    rows = dense(blocks[i], len(seeds), shape, self.dtypes[i])
+                    if self.batch is not None:
+                        rows = np.moveaxis(rows, self.batch[i] + 1, 1)
+                    parts[i].append(rows)
+            for i in columns:
+                made[i].append(_joined(parts[i], count, self._whole(i), self.dtypes[i]))
+        if not self.each:
+            return {i: made[i][0] for i in columns}
+        return {
+            i: np.stack(made[i], 1).reshape((count, *self.lead, *self.shapes[i]))
+            if made[i]
+            else np.zeros((count, *self.lead, *self.shapes[i]), self.dtypes[i])
+            for i in columns
+        }
+
+    def _whole(self, i: int) -> Shape:
+        return self.shapes[i] if self.each else self.lead + self.shapes[i]
+
+
+def _joined(parts: list[Array], count: int, shape: Shape, dtype: np.dtype[Any]) -> Array:
+    if not parts:
+        return np.zeros((count, *shape), dtype)
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+
+
+def linearize(root: Variable, xs: Sequence[Variable]) -> Linearization:
+    """The linearization of the sum of `root`, made once for the same xs."""
+    key = tuple(x._serial for x in xs)
+    kept = root._linearized
+    if kept is None or kept[0] != key:
+        ones = np.broadcast_to(np.ones((), root.dtype), root.shape)
+        kept = root._linearized = key, Linearization(root, xs, ones)
+    found: Linearization = kept[1]
+    return found
+
+
+def _bar(count: int) -> Any:
+    try:
+        from tqdm.auto import tqdm
+    except ImportError as error:
+        raise ImportError(
+            "progress=True needs tqdm: pip install 'lazyhess[progress]'"
+        ) from error
+    make: Callable[..., Any] = tqdm
+    return make(total=count, unit="product")
