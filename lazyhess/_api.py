@@ -1,0 +1,342 @@
+"""`hessian` and `gradient`: check the arguments, find the engine, build the answer's structure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import prod
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from lazyhess import _dispatch  # noqa: F401 - gives Variable its operators and methods
+from lazyhess._engine import NumpyEngine, linearize
+from lazyhess._hessian import Core, Hessian
+from lazyhess._store import DEFAULT_CACHE
+from lazyhess._trees import is_node, leaves, rebuild
+from lazyhess._variable import Variable, ancestors, leaf, variable
+
+
+def hessian(
+    ys: Any,
+    xs: Any,
+    batch_axis: int | Sequence[int] | None = None,
+    *,
+    reduction: str | None = None,
+    has_aux: bool = False,
+    argnums: int | Sequence[int] | None = None,
+    create_graph: bool = False,
+    strict: bool = False,
+    cache: Any = DEFAULT_CACHE,
+    block_size: int | None = None,
+    progress: bool = False,
+) -> Any:
+    """The Hessian of ys with respect to xs, as arrays that compute what is indexed.
+
+    Nothing is computed by this call. Indexing a block runs exactly the Hessian-vector products
+    that the index needs, keeps their rows, and uses symmetry.
+
+    Parameters
+    ----------
+    ys : Variable or callable
+        The output, of one element (unless `batch_axis` or `reduction` says otherwise), recorded
+        from `xs`; or a callable that returns it, which is called as ``ys(*xs)``. With `reduction`
+        it may be a list or tuple of outputs.
+    xs : Variable, array_like, or nested tuple, list, dict of them
+        The inputs, floating. With a callable, arrays; else Variables, of which intermediates of
+        the graph are allowed.
+    batch_axis : int or sequence of int, optional
+        Position of the batch axis in every x (negative counts from the end), or one position for
+        each. Then `ys` has one element for each sample, samples must not interact, and the
+        result is one Hessian for each sample, the batch axis leading.
+    reduction : {None, "sum", "none"}
+        ``"sum"``: the Hessian of the sum over all elements of all `ys`. ``"none"``: of each
+        element of `ys`, whose axes lead in the result.
+    has_aux : bool
+        The callable returns ``(ys, aux)``, and so does this function: ``(H, aux)``.
+    argnums : int or sequence of int, optional
+        Which arguments of the callable are differentiated; `xs` are then all its arguments.
+    create_graph : bool
+        Differentiable entries; not in this version.
+    strict : bool
+        Whether an x that ys does not depend on is an error; else its blocks are zero.
+    cache : int, str, cachetools.Cache or None
+        What keeps the rows: a number of bytes, a string such as ``"512MB"``, a cache of your own,
+        or ``None`` for none.
+    block_size : int, optional
+        Seeds for one pass; by default as many as a memory budget allows.
+    progress : bool
+        Whether to show a progress bar while rows are computed (needs tqdm).
+
+    Returns
+    -------
+    Hessian, or nested containers of Hessian
+        For one x a `Hessian` of shape ``x.shape + x.shape``. For a tuple of n, a tuple of n tuples
+        of n: ``H[i][j]`` has shape ``xs[i].shape + xs[j].shape`` and the dtype of ``xs[i]``. Other
+        containers mirror likewise. Leading axes: the batch, or those of ys with ``"none"``.
+
+    Raises
+    ------
+    TypeError
+        ys was not recorded, or an x has no floating dtype.
+    ValueError
+        ys has several elements, the batch axis does not fit, samples interact, or (`strict`) ys
+        does not depend on an x.
+
+    See Also
+    --------
+    gradient : shares the recording and its linearization.
+
+    Notes
+    -----
+    A row is one product: a forward sweep of tangents and a backward sweep of adjoint tangents
+    through the recorded graph [1]_.
+
+    References
+    ----------
+    .. [1] A. Griewank and A. Walther, *Evaluating Derivatives*, 2nd ed., SIAM 2008, chapter 5.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lazyhess as lh
+    >>> x = lh.variable([1.0, 2.0, 3.0])
+    >>> H = lh.hessian(np.sum(x**3), x)
+    >>> H[1]
+    array([ 0., 12.,  0.])
+    >>> H.cache_info().products
+    1
+    >>> lh.hessian(lambda a, b: a @ b, ([1.0, 2.0], [3.0, 4.0]))[0][1][:, 0]
+    array([1., 0.])
+    """
+    if create_graph:
+        raise NotImplementedError(
+            "create_graph=True (differentiable entries, third order) is not in this version"
+        )
+    problem = _prepare(ys, xs, reduction, has_aux, argnums, batched=batch_axis is not None)
+    batch = None if batch_axis is None else _batch_axes(batch_axis, problem)
+    if strict:
+        _check_related(problem)
+    if block_size is not None and index(block_size) < 1:
+        raise ValueError(f"block_size must be at least 1, got {block_size}")
+    engine = NumpyEngine(
+        problem.root,
+        [x for _, x in problem.inputs],
+        batch=batch,
+        each=reduction == "none",
+        block_size=block_size,
+        progress=progress,
+    )
+    if batch is not None and (sample := engine.interacting()) is not None:
+        raise ValueError(
+            f"samples interact under batch_axis={batch_axis}: ys[{sample}] depends on other samples "
+            "than its own (a sum, mean, sort or product across the batch axis does that), so there "
+            'is no Hessian per sample; use batch_axis=None, or reduction="none" for every pair'
+        )
+    core = Core(engine, cache=cache)
+    numbers = iter(range(len(problem.inputs)))
+    places = rebuild(problem.tree, lambda _: next(numbers))
+    answer = rebuild(places, lambda i: rebuild(places, lambda j: Hessian(core, i, j)))
+    return (answer, problem.aux) if has_aux else answer
+
+
+def gradient(
+    ys: Any,
+    xs: Any,
+    *,
+    reduction: str | None = None,
+    has_aux: bool = False,
+    argnums: int | Sequence[int] | None = None,
+    strict: bool = False,
+) -> Any:
+    """The gradient of ys with respect to xs.
+
+    On a recorded `ys` it shares the linearization with `hessian`: value, gradient and Hessian
+    cost one recording and one adjoint sweep.
+
+    Parameters
+    ----------
+    ys, xs, has_aux, argnums, strict
+        As for `hessian`.
+    reduction : {None, "sum"}
+        ``"sum"``: the gradient of the sum over all elements of all `ys`.
+
+    Returns
+    -------
+    ndarray, or nested containers of ndarray
+        The gradient for each x, in its shape and dtype, mirroring `xs`. The arrays are yours.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lazyhess as lh
+    >>> x = lh.variable([1.0, 2.0])
+    >>> lh.gradient(np.sum(x**2), x)
+    array([2., 4.])
+    """
+    if reduction == "none":
+        raise ValueError('gradient knows reduction=None and "sum", got "none"')
+    problem = _prepare(ys, xs, reduction, has_aux, argnums, batched=False)
+    if strict:
+        _check_related(problem)
+    found = linearize(problem.root, [x for _, x in problem.inputs])
+    numbers = iter(range(len(problem.inputs)))
+    answer = rebuild(problem.tree, lambda _: found.gradient(next(numbers)))
+    return (answer, problem.aux) if has_aux else answer
+
+
+@dataclass
+class _Problem:
+    root: Variable  # the output
+    inputs: list[tuple[str, Variable]]  # with their paths in xs
+    tree: Any  # the structure of xs
+    aux: Any
+
+
+def _prepare(
+    ys: Any, xs: Any, reduction: str | None, has_aux: bool, argnums: Any, *, batched: bool
+) -> _Problem:
+    """Record a callable, and check the output and the inputs."""
+    if reduction not in (None, "sum", "none"):
+        raise ValueError(f'reduction must be None, "sum" or "none", got {reduction!r}')
+    if batched and reduction is not None:
+        raise ValueError(f"batch_axis and reduction={reduction!r} exclude each other; give one")
+    aux: Any = None
+    if callable(ys) and not isinstance(ys, Variable):
+        ys, xs, aux = _call(ys, xs, has_aux, argnums)
+    elif has_aux or argnums is not None:
+        name = "has_aux" if has_aux else "argnums"
+        raise TypeError(f"{name} is for a callable ys, got {type(ys).__name__}")
+    inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
+    root = _output(ys, reduction)
+    if reduction is None and not batched and root.size != 1:
+        raise ValueError(
+            f"ys must have one element, got shape {root.shape}; the ways out: "
+            'reduction="sum" for the Hessian of its sum, reduction="none" for one Hessian for each '
+            "element, batch_axis=... if each element belongs to a sample of a batch"
+        )
+    return _Problem(root, inputs, xs, aux)
+
+
+def _call(ys: Any, xs: Any, has_aux: bool, argnums: Any) -> tuple[Any, Any, Any]:
+    """Record ``ys(*xs)``: the output, the Variables in the structure of xs, and aux."""
+    args = list(xs) if type(xs) in (tuple, list) else [xs]
+    picked: Any
+    if argnums is None:
+        args = [rebuild(arg, _fresh) for arg in args]
+        picked = rebuild(xs, lambda _: None)
+        picked = type(xs)(args) if type(xs) in (tuple, list) else args[0]
+    else:
+        chosen = (argnums,) if np.ndim(argnums) == 0 else tuple(argnums)
+        for k in chosen:
+            if not -len(args) <= index(k) < len(args):
+                raise ValueError(f"argnums {argnums} is out of range for {len(args)} arguments")
+            args[k] = rebuild(args[k], _fresh)
+        picked = args[chosen[0]] if np.ndim(argnums) == 0 else tuple(args[k] for k in chosen)
+    made = ys(*args)
+    aux: Any = None
+    if has_aux:
+        if not (isinstance(made, tuple) and len(made) == 2):
+            raise TypeError(
+                f"with has_aux the callable returns (ys, aux), got {type(made).__name__}"
+            )
+        made, aux = made
+        aux = rebuild(aux, lambda x: np.array(x.value) if isinstance(x, Variable) else x)
+    return made, picked, aux
+
+
+def _fresh(x: Any) -> Variable:
+    return leaf(x._value) if isinstance(x, Variable) else variable(x)
+
+
+def _input(path: str, x: Any) -> Variable:
+    if not isinstance(x, Variable):
+        raise TypeError(
+            f"xs{path} must be a Variable that ys was recorded from, got {type(x).__name__}; make "
+            "it with lh.variable(array) before computing ys, or give ys as a callable"
+        )
+    if x.dtype.kind == "c":
+        raise NotImplementedError(
+            f"xs{path} has dtype {x.dtype}: complex Hessians are not in this version; use real "
+            "and imaginary part as two real x"
+        )
+    return x
+
+
+def _output(ys: Any, reduction: str | None) -> Variable:
+    if reduction is not None and isinstance(ys, (tuple, list)):
+        parts = [_output(y, reduction) for y in ys]
+        if not parts:
+            raise ValueError("ys is empty")
+        if reduction == "sum":
+            root = np.sum(parts[0])  # type: ignore[call-overload]
+            for part in parts[1:]:
+                root = root + np.sum(part)  # type: ignore[call-overload]
+            return root  # type: ignore[no-any-return]
+        if len(parts) > 1:
+            raise ValueError('reduction="none" takes one ys; np.stack them, or call it for each')
+        return parts[0]
+    if not isinstance(ys, Variable):
+        value = f"{type(ys).__name__}"
+        if isinstance(ys, (np.ndarray, np.generic)):
+            value += f" of shape {ys.shape}"
+        raise TypeError(
+            f"ys must be recorded from xs, got {value}, which carries no record; make xs with "
+            "lh.variable(array) and compute ys from them, or give the function itself: "
+            "lh.hessian(f, xs)"
+        )
+    if ys.dtype.kind != "f":
+        raise TypeError(f"ys must be real floating, got dtype {ys.dtype}")
+    return ys
+
+
+def _check_related(problem: _Problem) -> None:
+    known = {node._serial for node in ancestors([problem.root])}
+    for path, x in problem.inputs:
+        if x._serial not in known:
+            raise ValueError(
+                f"ys does not depend on xs{path} (shape {x.shape}), and strict=True asks for it; "
+                "without strict its blocks are zero"
+            )
+
+
+def _batch_axes(batch_axis: int | Sequence[int], problem: _Problem) -> list[int]:
+    """The batch axis of each x, counted from the start."""
+    inputs = problem.inputs
+    given: list[Any]
+    if is_node(batch_axis):
+        given = list(batch_axis)  # type: ignore[arg-type]
+        if len(given) != len(inputs):
+            raise ValueError(f"batch_axis gives {len(given)} positions for {len(inputs)} xs")
+    else:
+        given = [batch_axis] * len(inputs)
+    if not inputs:
+        raise ValueError("batch_axis needs at least one x, got none")
+    axes = []
+    for axis, (path, x) in zip(given, inputs, strict=True):
+        if axis is None:
+            raise NotImplementedError(
+                f"batch_axis None for xs{path}: one x shared by all samples is not in this version"
+            )
+        if not -x.ndim <= index(axis) < x.ndim:
+            raise ValueError(
+                f"batch_axis {axis} is out of range for xs{path} with shape {x.shape} "
+                f"({x.ndim} axes)"
+            )
+        axes.append(index(axis) % x.ndim)
+    sizes = [x.shape[axis] for axis, (_, x) in zip(axes, inputs, strict=True)]
+    if len(set(sizes)) > 1:
+        shapes = [x.shape for _, x in inputs]
+        raise ValueError(
+            f"batch sizes differ: {sizes} along batch_axis={batch_axis} of xs with shapes {shapes}"
+        )
+    shape = problem.root.shape
+    if prod(shape) != sizes[0] or max(shape, default=1) != sizes[0]:
+        raise ValueError(
+            f"with batch_axis={batch_axis} ys has one element for each of {sizes[0]} samples, got "
+            f"shape {shape}; sum over each sample's own axes first"
+        )
+    return axes
+
+

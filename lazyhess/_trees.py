@@ -1,0 +1,36 @@
+"""Nested tuples, lists and dicts of leaves (pytrees): flatten, and build again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+
+def is_node(tree: Any) -> bool:
+    """Whether `tree` is a container, not a leaf."""
+    return isinstance(tree, (tuple, list, dict))
+
+
+def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """Every leaf with its path, such as ``[0]['weight']``, in order."""
+    if isinstance(tree, dict):
+        for key, child in tree.items():
+            yield from leaves(child, f"{path}[{key!r}]")
+    elif isinstance(tree, (tuple, list)):
+        for k, child in enumerate(tree):
+            yield from leaves(child, f"{path}[{k}]")
+    else:
+        yield path, tree
+
+
+def rebuild(tree: Any, make: Callable[[Any], Any]) -> Any:
+    """The same containers with ``make(leaf)`` in place of each leaf, called in order."""
+    if isinstance(tree, dict):
+        made = {key: rebuild(child, make) for key, child in tree.items()}
+        return made if type(tree) is dict else type(tree)(made)
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*(rebuild(child, make) for child in tree))
+    if isinstance(tree, (tuple, list)):
+        kind = tuple if isinstance(tree, tuple) else list
+        return kind(rebuild(child, make) for child in tree)
+    return make(tree)
