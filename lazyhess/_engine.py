@@ -22,6 +22,7 @@ from lazyhess._tangents import (
     Sparse,
     add_up,
     dense,
+    divide,
     embed,
     identity,
     strides,
@@ -32,7 +33,7 @@ Rows: TypeAlias = Array | CSR
 
 # Bytes that the blocks of one pass may hold. Large enough that NumPy's cost for a call vanishes,
 # small enough that a block is still in the processor's caches when the next map reads it.
-BUDGET = 1 << 25
+BUDGET = 1 << 23
 # Seeds of the first pass where the size of the blocks can only be told by trying.
 PROBE = 16
 
@@ -214,7 +215,7 @@ class NumpyEngine:
             yield ids, count, blocks
             done += count
             if self.block_size is None:
-                block = max(1, min(int(BUDGET * count / max(held, 1)), 64 * block))
+                block = max(1, int(BUDGET * count / max(held, 1)))
 
     def _positions(self, i: int, ids: Ids) -> Ids:
         """Row ids (sample, position) -> flat positions in x_i, wherever its batch axis is."""
@@ -237,15 +238,15 @@ class NumpyEngine:
             row, column = block.seed, block.pos
         else:
             axis, full = self.batch[j], self.xs[j].shape
-            n = max(prod(self.shapes[i]), 1)
-            sample, position = np.divmod(ids, n)
+            n = prod(self.shapes[i])
+            sample, position = divide(ids, n)
             seed_of = np.cumsum(np.diff(position, prepend=position[:1]) != 0) if len(ids) else ids
             if not isinstance(block, Sparse):
                 whole = np.moveaxis(block, axis + 1, 1)
                 return whole[seed_of, sample].reshape(shape)
             # The row of an entry is told by its seed and by the sample it stands at.
             axes = (axis, *(k for k in range(len(full)) if k != axis))
-            at, column = np.divmod(block.pattern.project(axes), max(size, 1))
+            at, column = divide(block.pattern.project(axes), size)
             key = seed_of * self.lead[0] + sample
             row = np.searchsorted(key, block.seed * self.lead[0] + at)
         if len(row) * 4 > prod(shape) or prod(shape) <= SMALL:

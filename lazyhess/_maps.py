@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property, lru_cache
-from math import prod
+from math import isfinite, prod
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,7 @@ from lazyhess._tangents import (
     Sparse,
     compact,
     compactly,
+    divide,
     embed,
     runs,
     settle,
@@ -216,23 +217,35 @@ class Expand(Map):
         return Reduce(self.out, self.axes, self.inp)
 
 
+def all_finite(array: Array) -> bool:
+    """Whether no element is infinite or NaN."""
+    if array.size == 1:
+        return isfinite(array.item()) if array.dtype.kind != "c" else bool(np.isfinite(array))
+    with np.errstate(all="ignore"):
+        # The sum is not finite where an item is not; where it merely overflows, look closer.
+        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
+
+
 class Weighted(Map):
     """A map with numbers in it, which may be infinite or NaN."""
 
     weights: Array
+    _finite: bool | None = None
 
-    @cached_property
+    @property
     def finite(self) -> bool:
-        # The sum is not finite where an item is not; where it merely overflows, look closer.
-        weights = compact(self.weights)
-        with np.errstate(all="ignore"):
-            return bool(np.isfinite(weights.sum())) or bool(np.isfinite(weights).all())
+        """Whether all weights are."""
+        if self._finite is None:
+            self._finite = all_finite(compact(self.weights))
+        return self._finite
 
     def apply(self, block: Block) -> Block:
+        if block is None:
+            return None
+        if isinstance(block, Sparse):
+            return self.sparse(block)
         # A dense zero means "not there" as well as the number; an infinity must not meet it.
-        if isinstance(block, np.ndarray) and not self.finite:
-            block = Sparse.of(block)
-        return super().apply(block)
+        return self.dense(block) if self.finite else self.sparse(Sparse.of(block))
 
 
 class Scale(Weighted):
@@ -244,8 +257,9 @@ class Scale(Weighted):
         self.weights = compact(weights)
 
     def dense(self, block: Array) -> Array:
-        if 0 not in block.strides:
-            return block * self.weights
+        if block.size <= SMALL or 0 not in block.strides:
+            made: Array = block * self.weights
+            return made
         whole = np.broadcast_to(self.weights, self.inp)
         return compactly(np.multiply, block, np.broadcast_to(whole, block.shape))
 
@@ -340,6 +354,9 @@ class Gather(Map):
 
         An integer is a range of length 1 without an axis in the output.
         """
+        if len(self.index) == len(self.inp) == 1 and isinstance(self.index[0], int):
+            # A scalar of a vector: what loops over scalars are made of.
+            return [(self.index[0] % self.inp[0], 1, 1, 1, 0)]
         items = [item for item in self.index if item is not None]
         if Ellipsis in items:
             at = items.index(Ellipsis)
@@ -371,9 +388,16 @@ class Gather(Map):
         moved, keep = pattern.derive(("gather", id(self)), lambda: (self, make(pattern)))[1]
         return settle(Sparse(moved, block.val if keep is None else block.val[keep]))
 
-    def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | None]:
+    def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | None]:
+        if pattern.start is not None and len(self.inp) == 1 and self.ranges[0][1] == 1:
+            # Identity seeds in order: the hits are a slice of them.
+            first, _, length, _, held = self.ranges[0]
+            lo = max(first - pattern.start, 0)
+            hi = max(min(first + length - pattern.start, pattern.count), lo)
+            pos = pattern.pos[lo:hi] - first if held else np.zeros(hi - lo, np.intp)
+            seed = pattern.seed[lo:hi]
+            return pattern.moved(self.out, pos, seed=seed, distinct=True), slice(lo, hi)
         keep: Ids | None = None
-        pos = np.zeros(1, np.intp)
         hits: list[tuple[Ids, int]] = []
         inside: Array | None = None
         for axis, (start, step, length, _, held) in enumerate(self.ranges):
@@ -383,7 +407,7 @@ class Gather(Map):
                 offset = at - start if step > 0 else start - at
                 test = (offset >= 0) & (offset < length * abs(step))
                 if abs(step) != 1:
-                    at, rest = np.divmod(offset, abs(step))
+                    at, rest = divide(offset, abs(step))
                     test &= rest == 0
                 else:
                     at = offset
@@ -434,11 +458,7 @@ class Scatter(Map):
         count = block.shape[0]
         total = count * prod(self.out)
         if total > SMALL and count * prod(self.inp) * ENTRY_COST < total:
-            size = prod(self.inp)
-            seed = np.repeat(np.arange(count), size)
-            pos = np.tile(np.arange(size), count)
-            pattern = Pattern(count, self.inp, seed, pos, distinct=True)
-            return self.sparse(Sparse(pattern, block.reshape(-1)))
+            return self.sparse(Sparse.of(block))
         out = np.zeros((count, *self.out), block.dtype)
         if self.gather.basic:
             out[(slice(None), *self.gather.index)] = block
@@ -459,15 +479,15 @@ class Scatter(Map):
             if not gather.basic:
                 pos = gather.source[pattern.pos]
                 return pattern.moved(self.out, pos), gather
-            pos = np.zeros(1, np.intp)
-            for start, step, length, width, held in gather.ranges:
-                at: Ids | int = 0
+            pos = np.full(
+                len(pattern.pos), sum(first * width for first, _, _, width, _ in gather.ranges)
+            )
+            for _, step, length, width, held in gather.ranges:
                 if held:
                     at = pattern.pos if held == 1 else pattern.pos // held
                     if length * held != prod(self.inp):
                         at = at % length
-                pos = pos + (start + step * at) * width
-            pos = np.broadcast_to(pos, pattern.pos.shape)
+                    pos += at * (step * width)
             return pattern.moved(self.out, pos, distinct=pattern.distinct), gather
 
         moved = pattern.derive(("scatter", id(gather)), make)[0]
@@ -578,7 +598,8 @@ class Contract(Weighted):
             right = _swap(block.reshape((count, *shared, free, summed)))
             result = np.matmul(_swap(matrix), right)
             made = (*self.shared, *self.new, *self.free)
-        elif not shared and block.flags.c_contiguous:
+        elif not shared and (not self.free or block.flags.c_contiguous):
+            # One product for all seeds; without free axes BLAS takes any layout.
             result = np.matmul(block.reshape((count * free, summed)), matrix)
             made = (*self.free, *self.new)
         elif shared and not self.free:
@@ -704,7 +725,7 @@ class Contract(Weighted):
             return full.transpose((0, *(order.index(label) + 1 for label in self.onto)))
 
         def make() -> Pattern:
-            seed, place = np.divmod(keys, max(places, 1))
+            seed, place = divide(keys, places)
             base = self._place(place, made)
             along = self._place(np.arange(new), self.new)
             pos = (base[:, None] + along).reshape(-1)

@@ -259,7 +259,7 @@ class Plan:
             for k in self.targets:
                 slot = self.lin.slots[k]
                 blocks = None if slot is None else pending.get(slot)
-                rows[k] = cast(total(blocks), self.lin.dtypes[k]) if blocks else None
+                rows[k] = cast(total(blocks, last=True), self.lin.dtypes[k]) if blocks else None
         return rows, held + 3 * largest
 
     @cached_property

@@ -28,6 +28,8 @@ Shape: TypeAlias = tuple[int, ...]
 ENTRY_COST = 6
 # Below this many elements the fixed cost of a NumPy call dominates, and dense needs fewer calls.
 SMALL = 4096
+# Repeated entries are merged when a block holds this many times what it held without repeats.
+MERGE = 4
 
 
 class Pattern:
@@ -101,7 +103,7 @@ class Pattern:
 
     def _merge(self) -> tuple[Pattern, Ids, Ids]:
         order, starts, keys = runs(self.keys())
-        seed, pos = np.divmod(keys, max(self.size, 1))
+        seed, pos = divide(keys, self.size)
         return Pattern(self.count, self.shape, seed, pos, distinct=True), order, starts
 
 
@@ -155,6 +157,23 @@ def runs(keys: Ids) -> tuple[Ids, Ids, Ids]:
     return order, starts, ordered[starts]
 
 
+def sum_runs(val: Array, starts: Ids) -> Array:
+    """The sums of runs that begin at `starts`."""
+    if len(starts) == len(val):
+        return val
+    # Several times faster than np.add.reduceat where runs are short.
+    group = np.zeros(len(val), np.intp)
+    group[starts[1:]] = 1
+    return add_up(np.cumsum(group), val, len(starts))
+
+
+def divide(ids: Ids, size: int) -> tuple[Ids, Ids]:
+    """Quotient and remainder of flat indices; far faster than `numpy.divmod`."""
+    size = max(size, 1)
+    quotient = ids // size
+    return quotient, ids - quotient * size
+
+
 class Sparse:
     """A sparse tangent block: the entries of `pattern` with the values `val`."""
 
@@ -204,9 +223,7 @@ class Sparse:
     def merged(self) -> Sparse:
         """The same block with every (seed, position) once, sorted."""
         pattern, order, starts = self.pattern.merged()
-        if len(order) == 0:
-            return Sparse(pattern, self.val)
-        return Sparse(pattern, np.add.reduceat(self.val[order], starts))
+        return Sparse(pattern, sum_runs(self.val[order], starts))
 
     def dense(self) -> Array:
         """The block as an array of shape ``(K,) + shape``."""
@@ -264,8 +281,11 @@ def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Array:
     return block
 
 
-def total(blocks: Sequence[Block]) -> Block:
-    """The sum of blocks of one shape. None of them is changed."""
+def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
+    """The sum of blocks of one shape. None of them is changed.
+
+    With `last` no map follows: entries of sparse blocks are only put together.
+    """
     parts = [block for block in blocks if block is not None]
     if len(parts) <= 1:
         return parts[0] if parts else None
@@ -273,7 +293,11 @@ def total(blocks: Sequence[Block]) -> Block:
     sparse = _joined([part for part in parts if isinstance(part, Sparse)])
     if not arrays:
         assert sparse is not None
-        return settle(sparse)
+        settled = sparse if last else settle(sparse)
+        # Repeats are harmless to linear maps, but must not double with every sum for ever.
+        if last or not isinstance(settled, Sparse) or len(sparse.pos) <= MERGE * sparse.pattern.core:
+            return settled
+        return sparse.merged()
     if len(arrays) == 1 and sparse is None:
         return arrays[0]
     if len(arrays) == 1:
@@ -322,19 +346,17 @@ def _joined(parts: list[Sparse]) -> Sparse | None:
     first = parts[0].pattern
     # The joint structure is worked out once: sums of the same two kinds of block recur.
     key = ("join", *(id(part.pattern) for part in parts[1:]))
-    pattern, _ = first.derive(key, lambda: _join([part.pattern for part in parts]))
-    out = Sparse(pattern, np.concatenate([part.val for part in parts]))
-    # Repeats are harmless to linear maps but must not double with every sum.
-    return out.merged() if len(pattern.pos) > 2 * pattern.core else out
+    pattern = first.derive(key, lambda: _join([part.pattern for part in parts]))[0]
+    return Sparse(pattern, np.concatenate([part.val for part in parts]))
 
 
 def _join(patterns: list[Pattern]) -> tuple[Pattern, list[Pattern]]:
-    # The second item keeps the patterns alive for as long as their ids stand in the key.
+    # The second item keeps the others alive for as long as their ids stand in the first's key.
     first = patterns[0]
     seed = np.concatenate([pattern.seed for pattern in patterns])
     pos = np.concatenate([pattern.pos for pattern in patterns])
     core = max(pattern.core for pattern in patterns)
-    return Pattern(first.count, first.shape, seed, pos, core=core), patterns
+    return Pattern(first.count, first.shape, seed, pos, core=core), patterns[1:]
 
 
 def cast(block: Block, dtype: np.dtype[Any]) -> Block:
@@ -362,6 +384,8 @@ def compact(array: Array) -> Array:
 
 def compactly(function: Callable[..., Array], *arrays: Array) -> Array:
     """An elementwise function of arrays of one shape, computed once along stride-0 axes."""
+    if arrays[0].size <= SMALL:
+        return function(*arrays)
     small = [compact(array) for array in arrays]
     if all(part is array for part, array in zip(small, arrays, strict=True)):
         return function(*arrays)
@@ -383,9 +407,8 @@ class CSR:
     def of(cls, rows: Ids, cols: Ids, vals: Array, shape: tuple[int, int]) -> CSR:
         """Rows from entries; entries of one place add up."""
         order, starts, keys = runs(rows * shape[1] + cols)
-        if len(keys):
-            vals = vals[order] if len(keys) == len(order) else np.add.reduceat(vals[order], starts)
-        rows, cols = np.divmod(keys, max(shape[1], 1))
+        vals = sum_runs(vals[order], starts)
+        rows, cols = divide(keys, shape[1])
         indptr = np.zeros(shape[0] + 1, np.intp)
         np.cumsum(np.bincount(rows, minlength=shape[0]), out=indptr[1:])
         return cls(indptr, cols, vals, shape[1])
