@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lazyhess._maps import Map, Scale, broadcast, chain
+from lazyhess._maps import Expand, Map, Scale, all_finite, broadcast, chain
 from lazyhess._tangents import Array, compact
 from lazyhess._variable import FUNCTIONS, UFUNCS, Handler, Primitive, Variable, record, shape_of
 
@@ -81,12 +81,14 @@ class Elementwise(Primitive):
         formula = self.first[k]
         spread = broadcast(shape_of(args[k]), out.shape)
         if callable(formula):
-            return chain(spread, Scale(np.asarray(formula(out, *args)), out.shape))
-        if formula == 0:
+            scale = Scale(np.asarray(formula(out, *args)), out.shape)
+        elif formula == 0:
             return None
-        if formula == 1:
+        elif formula == 1:
             return spread
-        return chain(spread, Scale(np.asarray(formula, out.dtype), out.shape))
+        else:
+            scale = Scale(np.asarray(formula, out.dtype), out.shape)
+        return chain(spread, scale) if isinstance(spread, Expand) else scale
 
     def curvature(
         self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
@@ -97,9 +99,14 @@ class Elementwise(Primitive):
             weights = formula(out, *args) if callable(formula) else formula
             scale = Scale(weigh(adjoint, weights), out.shape)
             left, right = (broadcast(shape_of(args[n]), out.shape) for n in (k, l))
-            yield k, l, chain(right, scale, left.T)
-            if k != l:
-                yield l, k, chain(left, scale, right.T)
+            if isinstance(left, Expand) or isinstance(right, Expand):
+                yield k, l, chain(right, scale, left.T)
+                if k != l:
+                    yield l, k, chain(left, scale, right.T)
+            else:
+                yield k, l, scale
+                if k != l:
+                    yield l, k, scale
 
 
 def _elementwise(name: str) -> Elementwise:
@@ -110,7 +117,7 @@ def weigh(adjoint: Array, weights: Any) -> Array:
     """Adjoint times weights, where an adjoint of zero means that nothing is there."""
     adjoint = compact(adjoint)
     made = np.asarray(adjoint * weights)
-    if np.isfinite(made.sum()):
+    if all_finite(made):
         return made
     return np.where((adjoint == 0) & ~np.isfinite(made), made.dtype.type(0), made)
 
