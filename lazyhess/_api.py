@@ -270,10 +270,9 @@ def _output(ys: Any, reduction: str | None) -> Variable:
         if not parts:
             raise ValueError("ys is empty")
         if reduction == "sum":
-            root = np.sum(parts[0])  # type: ignore[call-overload]
-            for part in parts[1:]:
-                root = root + np.sum(part)  # type: ignore[call-overload]
-            return root  # type: ignore[no-any-return]
+            root: Any = sum(np.sum(part) for part in parts)
+            assert isinstance(root, Variable)
+            return root
         if len(parts) > 1:
             raise ValueError('reduction="none" takes one ys; np.stack them, or call it for each')
         return parts[0]
@@ -338,5 +337,3 @@ def _batch_axes(batch_axis: int | Sequence[int], problem: _Problem) -> list[int]
             f"shape {shape}; sum over each sample's own axes first"
         )
     return axes
-
-

@@ -183,9 +183,7 @@ class NumpyEngine:
         for part in np.split(rows, cuts) if len(rows) else ():
             yield int(part[0]) // size, part
 
-    def _passes(
-        self, plan: Plan, i: int, rows: Ids
-    ) -> Iterator[tuple[Ids, int, dict[int, Block]]]:
+    def _passes(self, plan: Plan, i: int, rows: Ids) -> Iterator[tuple[Ids, int, dict[int, Block]]]:
         """Rows cut into passes: their ids, the number of seeds, and the blocks that come out."""
         x, size = self.xs[i], max(prod(self.shapes[i]), 1)
         if self.batch is None:
@@ -199,8 +197,9 @@ class NumpyEngine:
             starts = np.flatnonzero(np.diff(position, prepend=-1))
         seeds, done = len(starts), 0
         starts = np.append(starts, len(order))
-        width = max(plan.size * x.dtype.itemsize, 1)
-        block = self.block_size or (seeds if seeds * width <= BUDGET else PROBE)
+        # What the blocks hold at the most: a seed reaches its own samples only.
+        bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
+        block = self.block_size or (seeds if bound <= BUDGET else PROBE)
         while done < seeds:
             count = min(block, seeds - done)
             ids = order[starts[done] : starts[done + count]]
@@ -217,13 +216,19 @@ class NumpyEngine:
             if self.block_size is None:
                 block = max(1, int(BUDGET * count / max(held, 1)))
 
+    @property
+    def _samples(self) -> Shape:
+        return () if self.batch is None else self.lead
+
     def _positions(self, i: int, ids: Ids) -> Ids:
         """Row ids (sample, position) -> flat positions in x_i, wherever its batch axis is."""
         if self.batch is None:
             return ids
         axis, widths = self.batch[i], strides(self.xs[i].shape)
         return embed(
-            ids, (*self.lead, *self.shapes[i]), (widths[axis], *widths[:axis], *widths[axis + 1 :])
+            ids,
+            (*self._samples, *self.shapes[i]),
+            (widths[axis], *widths[:axis], *widths[axis + 1 :]),
         )
 
     def _collect(self, i: int, j: int, ids: Ids, count: int, block: Block) -> Rows:
@@ -315,8 +320,6 @@ def _bar(count: int) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError as error:
-        raise ImportError(
-            "progress=True needs tqdm: pip install 'lazyhess[progress]'"
-        ) from error
+        raise ImportError("progress=True needs tqdm: pip install 'lazyhess[progress]'") from error
     make: Callable[..., Any] = tqdm
     return make(total=count, unit="product")

@@ -32,7 +32,6 @@ from lazyhess._tangents import (
     strides,
 )
 
-
 # The label of what depends on nothing.
 NOTHING = np.iinfo(np.intp).min
 
@@ -105,7 +104,8 @@ class Permute(Map):
         self.out = tuple(inp[axis] for axis in axes)
 
     def dense(self, block: Array) -> Array:
-        return block.transpose((0, *(axis + 1 for axis in self.axes)))
+        made: Array = block.transpose((0, *(axis + 1 for axis in self.axes)))
+        return made
 
     def sparse(self, block: Sparse) -> Sparse:
         pattern = block.pattern
@@ -139,7 +139,7 @@ class Reduce(Map):
             if block.strides[axis + 1] == 0 and block.shape[axis + 1] != 0:
                 factor *= block.shape[axis + 1]
                 block = block[(slice(None),) * (axis + 1) + (slice(0, 1),)]
-        result = np.add.reduce(block, axis=tuple(axis + 1 for axis in self.axes))
+        result: Array = np.add.reduce(block, axis=tuple(axis + 1 for axis in self.axes))
         if factor != 1:
             result = result * result.dtype.type(factor)
         return result.reshape((block.shape[0], *self.out))
@@ -156,9 +156,11 @@ class Reduce(Map):
         return settle(Sparse(pattern.derive(("reduce", self.axes, self.out), make), block.val))
 
     def reach(self, labels: Ids) -> Ids:
-        flat = tuple(axis for axis in self.axes if labels.strides[axis] == 0 and labels.size)
-        labels = labels[tuple(slice(0, 1) if k in flat else slice(None) for k in range(labels.ndim))]
-        return np.max(labels, axis=self.axes, initial=NOTHING).reshape(self.out)
+        if labels.size:  # along stride-0 axes one label stands for all
+            flat = [axis in self.axes and step == 0 for axis, step in enumerate(labels.strides)]
+            labels = labels[tuple(slice(0, 1) if thin else slice(None) for thin in flat)]
+        made: Ids = np.max(labels, axis=self.axes, initial=NOTHING)
+        return made.reshape(self.out)
 
     @property
     def T(self) -> Map:
@@ -332,16 +334,18 @@ class Gather(Map):
         self.index = index
         self.out = out
         self.basic = all(
-            item is None or item is Ellipsis or isinstance(item, (int, np.integer, slice))
-            and not isinstance(item, bool)
+            item is None
+            or item is Ellipsis
+            or (isinstance(item, (int, np.integer, slice)) and not isinstance(item, bool))
             for item in index
         )
 
     @cached_property
     def source(self) -> Ids:
         """The flat position in the input of every element of the output."""
-        grid = np.arange(prod(self.inp), dtype=np.intp).reshape(self.inp)
-        return grid[self.index].reshape(-1)
+        grid: Ids = np.arange(prod(self.inp), dtype=np.intp).reshape(self.inp)
+        picked: Ids = grid[self.index]
+        return picked.reshape(-1)
 
     @cached_property
     def targets(self) -> tuple[Ids, Ids, Ids]:
@@ -439,7 +443,8 @@ class Gather(Map):
         return moved, keep
 
     def reach(self, labels: Ids) -> Ids:
-        return labels[self.index]
+        made: Ids = labels[self.index]
+        return made
 
     @property
     def T(self) -> Map:
@@ -551,9 +556,7 @@ class Contract(Weighted):
         self.labels, self.with_, self.onto = labels, with_, onto
         self.weights = weights
         self.inp = inp
-        extent = dict(zip(labels, inp, strict=True)) | dict(
-            zip(with_, weights.shape, strict=True)
-        )
+        extent = dict(zip(labels, inp, strict=True)) | dict(zip(with_, weights.shape, strict=True))
         self.extent = extent
         self.out = tuple(extent[label] for label in onto)
         held = set(with_)
@@ -589,9 +592,7 @@ class Contract(Weighted):
             result = block * weights
             made = (*self.shared, *self.free)
         elif (
-            self.free
-            and self.new
-            and self.onto.index(self.new[0]) < self.onto.index(self.free[0])
+            self.free and self.new and self.onto.index(self.new[0]) < self.onto.index(self.free[0])
         ):
             # The new axes come first in the answer: multiply from the left, so that it lies
             # in memory the way the next map walks it.
@@ -688,9 +689,7 @@ class Contract(Weighted):
             elif not self.shared and self.finite and len(keys) * rows < 8 * len(val):
                 # The entries nearly fill the matrix (groups, summed): multiply it whole.
                 group_of = np.empty(len(val), np.intp)
-                group_of[order] = np.repeat(
-                    np.arange(len(keys)), np.diff(starts, append=len(val))
-                )
+                group_of[order] = np.repeat(np.arange(len(keys)), np.diff(starts, append=len(val)))
                 flat = group_of * rows + at
                 full = np.zeros(len(keys) * rows, val.dtype)
                 if pattern.distinct:
@@ -709,7 +708,12 @@ class Contract(Weighted):
         return self.matrix.reshape(-1, self._size(self.new)).take(at, axis=0)
 
     def _spread(
-        self, pattern: Pattern, keys: Ids, places: int, fibres: Array, made: tuple[int, ...],
+        self,
+        pattern: Pattern,
+        keys: Ids,
+        places: int,
+        fibres: Array,
+        made: tuple[int, ...],
         new: int,
     ) -> Sparse | Array:
         """Fibres at (seed, place) -> a block: dense where they fill it, else sparse."""

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Map
-from lazyhess._tangents import Array, Block, Shape, Sparse, cast, dense, nbytes, total
+from lazyhess._tangents import Array, Block, Ids, Shape, Sparse, cast, dense, nbytes, total
 from lazyhess._variable import Primitive, Variable, ancestors
 
 
@@ -37,7 +37,11 @@ class Step:
         self._pending: tuple[Any, ...] | None = None
 
     def defer(
-        self, primitive: Primitive, args: tuple[Any, ...], value: Array, adjoint: Array,
+        self,
+        primitive: Primitive,
+        args: tuple[Any, ...],
+        value: Array,
+        adjoint: Array,
         slots: dict[int, int],
     ) -> None:
         """Keep what the curvature will be worked out from."""
@@ -51,7 +55,7 @@ class Step:
             primitive, args, value, adjoint, slots = pending
             with np.errstate(all="ignore"):
                 found = primitive.curvature(args, value, adjoint, tuple(slots))
-                self._curvature = [(slots[k], slots[l], c) for k, l, c in found]  # noqa: E741
+                self._curvature = [(slots[k], slots[l], c) for k, l, c in found]
             self._pending = None
         return self._curvature
 
@@ -109,7 +113,11 @@ class Linearization:
         self._plans: dict[Any, Plan] = {}
 
     def _step(
-        self, slot: int, node: Variable, slot_of: dict[int, int], adjoint: Block,
+        self,
+        slot: int,
+        node: Variable,
+        slot_of: dict[int, int],
+        adjoint: Block,
         pending: list[list[Block]],
     ) -> Step:
         value, primitive = node._value, node._primitive
@@ -146,12 +154,12 @@ class Linearization:
             found = self._plans[key] = Plan(self, source, targets)
         return found
 
-    def reach(self, labels: Sequence[Array]) -> Array | None:
+    def reach(self, labels: Sequence[Ids]) -> Ids | None:
         """The largest label that each element of the root depends on, labels given for each x.
 
         `NOTHING` where it depends on none.
         """
-        held: list[Array | None] = [None] * self.count
+        held: list[Ids | None] = [None] * self.count
         for slot, label in zip(self.slots, labels, strict=True):
             if slot is not None:
                 held[slot] = label
@@ -160,7 +168,7 @@ class Linearization:
                 label = held[operand]
                 if label is None:
                     continue
-                made = jacobian.reach(label)
+                made: Ids = jacobian.reach(label)
                 old = held[step.out]
                 held[step.out] = made if old is None else np.maximum(old, made)
         return None if self.root is None else held[self.root]
@@ -188,13 +196,9 @@ class Plan:
         used: set[int] = set()
         for step in reversed(lin.steps):
             if step.out in down:
-                curved = [
-                    (k, l, c)  # noqa: E741
-                    for k, l, c in step.curvature  # noqa: E741
-                    if k in down and l in reached
-                ]
-                needed.update(l for _, l, _ in curved)  # noqa: E741
-                used.update(l for _, l, _ in curved)  # noqa: E741
+                curved = [(k, l, c) for k, l, c in step.curvature if k in down and l in reached]
+                needed.update(l for _, l, _ in curved)
+                used.update(l for _, l, _ in curved)
                 backs = [(k, t) for k, _, t in step.jacobian if k in down]
                 backward.append((step.out, step.dtype, backs, curved))
             if step.out in needed and step.out in reached and step.out != self.source:
@@ -235,9 +239,7 @@ class Plan:
         largest = 0
         with np.errstate(all="ignore"):
             for out, dtype, ahead in self.forward:
-                tangents[out] = cast(
-                    total([j.apply(tangents.get(k)) for k, j in ahead]), dtype
-                )
+                tangents[out] = cast(total([j.apply(tangents.get(k)) for k, j in ahead]), dtype)
             tangents = {slot: block for slot, block in tangents.items() if slot in self.used}
             held = nbytes(tangents.values())
             for out, dtype, backs, curved in self.backward:
@@ -250,7 +252,7 @@ class Plan:
                         largest = max(largest, block.nbytes)
                     if out in self._kept:
                         pending[out] = [block]
-                for k, l, c in curved:  # noqa: E741
+                for k, l, c in curved:
                     block = c.apply(tangents.get(l))
                     if block is not None:
                         pending.setdefault(k, []).append(block)

@@ -39,7 +39,7 @@ class Pattern:
     out once for the forward sweep, the reverse sweep, and every value that has this structure.
     """
 
-    __slots__ = ("_derived", "count", "core", "distinct", "pos", "seed", "shape", "start")
+    __slots__ = ("_derived", "core", "count", "distinct", "pos", "seed", "shape", "start")
 
     def __init__(
         self,
@@ -255,9 +255,9 @@ def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
     """Seeds: unit vectors at the given flat positions of an array of `shape`."""
     count = len(positions)
     start = None
-    if count and int(positions[-1]) - int(positions[0]) == count - 1:
-        if bool(np.all(positions[1:] > positions[:-1])):
-            start = int(positions[0])
+    in_order = count and bool(np.all(positions[1:] > positions[:-1]))
+    if in_order and int(positions[-1]) - int(positions[0]) == count - 1:
+        start = int(positions[0])
     seed = np.arange(count, dtype=np.intp)
     pattern = Pattern(count, shape, seed, positions, distinct=True, start=start)
     return Sparse(pattern, np.broadcast_to(np.ones((), dtype), (count,)))
@@ -295,7 +295,11 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
         assert sparse is not None
         settled = sparse if last else settle(sparse)
         # Repeats are harmless to linear maps, but must not double with every sum for ever.
-        if last or not isinstance(settled, Sparse) or len(sparse.pos) <= MERGE * sparse.pattern.core:
+        if (
+            last
+            or not isinstance(settled, Sparse)
+            or len(sparse.pos) <= MERGE * sparse.pattern.core
+        ):
             return settled
         return sparse.merged()
     if len(arrays) == 1 and sparse is None:
