@@ -1,0 +1,213 @@
+"""Rows that are kept: bounded in bytes, least recently used first out.
+
+What one pass gives for a block (i, j) is one *slab*: the ids of its rows and their values. Slabs
+are what the cache holds and drops; an array for each block says in which slab a row is, so that
+looking up any number of rows is a few array operations.
+"""
+
+from __future__ import annotations
+
+import re
+import threading
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from itertools import count
+from typing import Any, NamedTuple
+
+import cachetools
+import numpy as np
+
+from lazyhess._engine import Rows
+from lazyhess._tangents import CSR, Ids
+
+DEFAULT_CACHE = "1GiB"
+# A slab is at most this part of the cache, so that dropping one drops little.
+SHARE = 8
+
+_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
+_UNITS |= {f"{unit}i": 1024 ** (k + 1) for k, unit in enumerate("kmgt")}
+# A cache that a user shares between Hessians is changed by one thread at a time.
+_SHARED = threading.RLock()
+
+
+class CacheInfo(NamedTuple):
+    """What has been computed and what is kept, for all blocks of one `hessian` call.
+
+    Attributes
+    ----------
+    products : int
+        Hessian-vector products run so far.
+    hits, misses : int
+        Rows that answers took from what was there, and rows that had to be computed.
+    rows : int
+        Rows of blocks that are held now.
+    currsize, maxsize : int
+        Bytes held now, and at the most. Of a cache of your own, in its own units.
+    """
+
+    products: int
+    hits: int
+    misses: int
+    rows: int
+    currsize: float
+    maxsize: float
+
+
+@dataclass
+class Slab:
+    """Rows of one block: their ids and values."""
+
+    ids: Ids
+    rows: Rows
+
+    @property
+    def nbytes(self) -> int:
+        return self.ids.nbytes + self.rows.nbytes
+
+
+@dataclass
+class Piece:
+    """Where some of the wanted rows are: row ``at[n]`` of those wanted is ``rows[offset[n]]``."""
+
+    at: Ids
+    rows: Rows
+    offset: Ids
+
+
+def parse_bytes(size: Any) -> int:
+    """Bytes of an int, or of a string such as ``"512MB"`` or ``"1GiB"``."""
+    if isinstance(size, str):
+        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?i?)b?\s*", size.lower())
+        if match is None or match[2] not in _UNITS:
+            raise ValueError(f'cache must be bytes such as 10**9, "512MB" or "1GiB", got {size!r}')
+        return int(float(match[1]) * _UNITS[match[2]])
+    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+        raise TypeError(
+            "cache must be a number of bytes, a string such as '512MB', a cachetools.Cache or "
+            f"None, got {type(size).__name__}"
+        )
+    if size < 0:
+        raise ValueError(f"cache must not be negative, got {size}")
+    return int(size)
+
+
+class Store:
+    """Rows of blocks by id. The caller holds a lock around every method.
+
+    Parameters
+    ----------
+    cache : int, str, cachetools.Cache or None
+        As in `lazyhess.hessian`.
+    """
+
+    def __init__(self, cache: Any) -> None:
+        self._own = not isinstance(cache, cachetools.Cache)
+        self.cache: cachetools.Cache[Any, Slab]
+        if isinstance(cache, cachetools.Cache):
+            self.cache = cache
+        else:
+            size = 0 if cache is None else parse_bytes(cache)
+            self.cache = cachetools.LRUCache(size, getsizeof=_nbytes)
+        self._token = f"lazyhess-{next(_tokens)}-{id(self)}"
+        self._numbers = count(1)
+        self._lengths: dict[int, int] = {}  # rows of every slab
+        self._where: dict[tuple[int, int], tuple[Ids, Ids]] = {}  # slab and place of every row
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {**self.__dict__, "_numbers": next(self._numbers)}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _numbers=count(state["_numbers"]))
+
+    @property
+    def _guard(self) -> AbstractContextManager[Any]:
+        return nullcontext() if self._own else _SHARED
+
+    def keeps(self, nbytes: int) -> bool:
+        """Whether rows of so many bytes could all be kept."""
+        return nbytes <= self.cache.maxsize if self._own else self.cache.maxsize > 0
+
+    def find(self, i: int, j: int, ids: Ids) -> tuple[Ids, list[Piece]]:
+        """Which of the wanted rows are not here (as positions in `ids`), and where the others are."""
+        where = self._where.get((i, j))
+        if where is None or not len(ids):
+            return np.arange(len(ids)), []
+        numbers, offsets = where
+        held = numbers[ids]
+        pieces = []
+        missing = held == 0
+        with self._guard:
+            for number in np.unique(held[~missing]).tolist():
+                slab = self.cache.get((self._token, number))
+                if slab is None:  # dropped since
+                    missing |= held == number
+                    continue
+                at = np.flatnonzero(held == number)
+                pieces.append(Piece(at, slab.rows, offsets[ids[at]]))
+        return np.flatnonzero(missing), pieces
+
+    def knows(self, i: int, j: int, ids: Ids | None = None) -> bool:
+        """Whether all these rows (or all there are) of a block are here."""
+        where = self._where.get((i, j))
+        if where is None:
+            return ids is not None and not len(ids)
+        numbers = np.unique(where[0] if ids is None else where[0][ids]).tolist()
+        with self._guard:
+            return all((self._token, number) in self.cache for number in numbers)
+
+    def put(self, i: int, j: int, total: int, ids: Ids, rows: Rows) -> None:
+        """Keep rows of a block that has `total` rows, as far as the cache takes them."""
+        if not len(ids) or self.cache.maxsize <= 0:
+            return
+        most = max(1, int(self.cache.maxsize / SHARE)) if self._own else rows.nbytes
+        step = max(1, int(most * len(ids) / max(rows.nbytes + ids.nbytes, 1)))
+        numbers, offsets = self._where.setdefault(
+            (i, j), (np.zeros(total, np.intp), np.zeros(total, np.intp))
+        )
+        for start in range(0, len(ids), step):
+            part = slice(start, start + step)
+            slab = Slab(ids[part], _part(rows, part, len(ids)))
+            number = next(self._numbers)
+            with self._guard:
+                try:
+                    self.cache[self._token, number] = slab
+                except ValueError:  # too large for this cache: returned, not kept
+                    continue
+            self._lengths[number] = len(slab.ids)
+            numbers[slab.ids] = number
+            offsets[slab.ids] = np.arange(len(slab.ids))
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        with self._guard:
+            for key in self._keys():
+                self.cache.pop(key, None)
+        self._where.clear()
+        self._lengths.clear()
+
+    def _keys(self) -> list[Any]:
+        keys = list(self.cache)
+        return [key for key in keys if isinstance(key, tuple) and key[0] == self._token]
+
+    def held(self) -> tuple[int, float]:
+        """Rows and bytes (or the cache's own units) that are held."""
+        with self._guard:
+            live = [key[1] for key in self._keys()]
+            return sum(self._lengths[number] for number in live), self.cache.currsize
+
+
+_tokens = count()
+
+
+def _nbytes(slab: Slab) -> int:
+    return slab.nbytes
+
+
+def _part(rows: Rows, part: slice, total: int) -> Rows:
+    """A part of the rows that keeps nothing else alive."""
+    whole = part.start == 0 and part.stop >= total
+    if isinstance(rows, CSR):
+        return rows if whole else rows.take(np.arange(total)[part])
+    if whole and (rows.base is None or rows.base.nbytes <= rows.nbytes):
+        return rows
+    return rows[part].copy()
