@@ -1,0 +1,229 @@
+"""What is asked, minus what is known: the cheaper side is computed, once, and handed on.
+
+One `Core` serves all blocks of a `hessian` call. A request names pairs of rows and columns of a
+block (i, j). A pair is known if its row of (i, j) is, or, by symmetry, its column as a row of
+(j, i); so the fewest products are those of the rows, or of the columns, that are not known.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from lazyhess._engine import Engine
+from lazyhess._store import CacheInfo, Piece, Store
+from lazyhess._tangents import CSR, Array, Ids, divide
+
+
+@dataclass(eq=False)
+class Flight:
+    """Rows of x_i that a thread is computing, for some blocks (i, j)."""
+
+    i: int
+    columns: tuple[int, ...]
+    ids: Ids
+    parts: list[tuple[Ids, dict[int, Any]]] = field(default_factory=list)
+    landed: bool = False
+
+
+class Core:
+    """The engine, the store, and who computes what, for all blocks of one call.
+
+    Parameters
+    ----------
+    engine : Engine
+        What computes rows.
+    cache : int, str, cachetools.Cache or None
+        What keeps them.
+    """
+
+    def __init__(self, engine: Engine, cache: Any) -> None:
+        self.engine = engine
+        self.store = Store(cache)
+        self.products = self.hits = self.misses = 0
+        self._flights: list[Flight] = []
+        self._turn = threading.Condition()
+
+    def __getstate__(self) -> dict[str, Any]:
+        with self._turn:
+            state = dict(self.__dict__)
+        del state["_turn"]
+        return {**state, "_flights": []}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__dict__.update(state, _turn=threading.Condition())
+
+    def info(self) -> CacheInfo:
+        """See `CacheInfo`."""
+        with self._turn:
+            rows, size = self.store.held()
+            return CacheInfo(
+                self.products, self.hits, self.misses, rows, size, self.store.cache.maxsize
+            )
+
+    def clear(self) -> None:
+        """Forget all rows and counts."""
+        with self._turn:
+            self.store.clear()
+            self.products = self.hits = self.misses = 0
+
+    def rows_of(self, i: int) -> int:
+        """How many rows the blocks (i, *) have, leading axes included."""
+        return prod(self.engine.lead) * prod(self.engine.shapes[i])
+
+    def known(self, i: int, j: int) -> int:
+        """How many rows of a block are held."""
+        with self._turn:
+            everything = np.arange(self.rows_of(i))
+            return len(everything) - len(self.store.find(i, j, everything)[0])
+
+    def lacking(self, i: int, j: int, rows: Ids, columns: Ids) -> int:
+        """How many products a request would run."""
+        with self._turn:
+            return min(self._cost(i, j, rows)[0], self._cost(j, i, columns)[0])
+
+    def gather(self, i: int, j: int, rows: Ids, columns: Ids) -> tuple[bool, list[Piece]]:
+        """Rows of (i, j), or rows of (j, i), that hold every pair of the request.
+
+        Parameters
+        ----------
+        i, j : int
+            The block.
+        rows, columns : ndarray of intp
+            The ids of its rows, and of its columns as rows of (j, i); sorted, without repeats.
+
+        Returns
+        -------
+        by_rows : bool
+            Whether the pieces hold `rows`; else they hold `columns`.
+        pieces : list of Piece
+            Together every wanted row once.
+        """
+        while True:
+            with self._turn:
+                by_rows = self._by_rows(i, j, rows, columns)
+                a, b, ids = (i, j, rows) if by_rows else (j, i, columns)
+                missing, pieces = self.store.find(a, b, ids)
+                others = [f for f in self._flights if f.i == a and b in f.columns]
+                mine = ids[missing]
+                for flight in others:
+                    mine = mine[~np.isin(mine, flight.ids)]
+                flight = Flight(a, self._columns(a, b, mine), mine)
+                if len(mine):
+                    self._flights.append(flight)
+            if len(mine):
+                self._fly(flight)
+            landed = self._wait(others)
+            if not landed and others:
+                continue
+            with self._turn:
+                self.misses += len(mine)
+                self.hits += len(ids) - len(mine)
+            wanted = ids[missing]
+            for flight in (flight, *others):
+                for done, made in flight.parts:
+                    at = np.searchsorted(wanted, done)
+                    at[at == len(wanted)] = 0
+                    offset = np.flatnonzero(wanted[at] == done) if len(wanted) else at[:0]
+                    if len(offset):
+                        pieces.append(Piece(missing[at[offset]], made[b], offset))
+            return by_rows, pieces
+
+    def apply(self, j: int, tangents: Array, i: int) -> Array:
+        """Products of x_j, seen by x_i; counted, not kept."""
+        made = self.engine.apply(j, tangents, (i,))[i]
+        with self._turn:
+            self.products += len(tangents)
+        return made
+
+    def nonzeros(self, i: int, j: int) -> tuple[Ids, Ids, Ids, Array]:
+        """Lead, row, column and value of all elements of a block that are not zero."""
+        size = prod(self.engine.shapes[i])
+        rows, columns, values = [], [], []
+        with self._turn:
+            missing, pieces = self.store.find(i, j, np.arange(self.rows_of(i)))
+        for done, made in self.engine.rows(i, missing, (j,)) if len(missing) else ():
+            count = self.engine.products(i, done)
+            with self._turn:
+                self.products += count
+            pieces.append(Piece(done, made[j], np.arange(len(done))))
+        for piece in pieces:
+            part = piece.rows
+            if isinstance(part, CSR):
+                part = part.take(piece.offset)
+                row, column, value = part.rows(), part.cols, part.vals
+            else:
+                part = part[piece.offset]
+                row, column = np.nonzero(part)
+                value = part[row, column]
+            rows.append(piece.at[row])
+            columns.append(column)
+            values.append(value)
+        if not rows:
+            none = np.zeros(0, np.intp)
+            return none, none, none, np.zeros(0, self.engine.dtypes[i])
+        row, column, value = (np.concatenate(parts) for parts in (rows, columns, values))
+        if np.any(row[1:] < row[:-1]):
+            order = np.argsort(row, kind="stable")
+            row, column, value = row[order], column[order], value[order]
+        lead, row = divide(row, size)
+        return lead, row, column, value
+
+    def _by_rows(self, i: int, j: int, rows: Ids, columns: Ids) -> bool:
+        """Whether the rows are the cheaper side, what is being computed counted as known."""
+        row_cost, column_cost = self._cost(i, j, rows), self._cost(j, i, columns)
+        return row_cost <= column_cost
+
+    def _cost(self, i: int, j: int, ids: Ids) -> tuple[int, int]:
+        """Products, and rows, that are neither known nor being computed."""
+        lacking = ids[self.store.find(i, j, ids)[0]]
+        for flight in self._flights:
+            if flight.i == i and j in flight.columns:
+                lacking = lacking[~np.isin(lacking, flight.ids)]
+        return (self.engine.products(i, lacking) if len(lacking) else 0), len(lacking)
+
+    def _columns(self, i: int, j: int, ids: Ids) -> tuple[int, ...]:
+        """The blocks (i, *) that come along: all that is not known, if it can be kept."""
+        sizes = [prod(shape) for shape in self.engine.shapes]
+        bytes_each = sum(sizes) * self.engine.dtypes[i].itemsize
+        if len(sizes) == 1 or not self.store.keeps(len(ids) * bytes_each):
+            return (j,)
+        return tuple(
+            k
+            for k in range(len(sizes))
+            if k == j
+            or not (
+                self.store.knows(i, k, ids)
+                or self.store.knows(k, i, np.arange(self.rows_of(k)))
+                or any(
+                    f.i == i and k in f.columns and np.isin(ids, f.ids).any() for f in self._flights
+                )
+            )
+        )
+
+    def _fly(self, flight: Flight) -> None:
+        """Compute rows outside the lock; each pass is kept, and counted, as it comes."""
+        try:
+            for done, made in self.engine.rows(flight.i, flight.ids, flight.columns):
+                count = self.engine.products(flight.i, done)
+                with self._turn:
+                    self.products += count
+                    flight.parts.append((done, made))
+                    for k, rows in made.items():
+                        self.store.put(flight.i, k, self.rows_of(flight.i), done, rows)
+            flight.landed = True
+        finally:
+            with self._turn:
+                self._flights.remove(flight)
+                self._turn.notify_all()
+
+    def _wait(self, others: Sequence[Flight]) -> bool:
+        """Wait until other threads are done with rows wanted here; whether all of them were."""
+        with self._turn:
+            self._turn.wait_for(lambda: not any(flight in self._flights for flight in others))
+        return all(flight.landed for flight in others)
