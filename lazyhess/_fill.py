@@ -1,0 +1,135 @@
+"""Rows -> the answer in the shape that the index asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from lazyhess._store import Piece
+from lazyhess._tangents import CSR, Array, Ids, Shape
+
+# Elements of a temporary array when columns of sparse rows are picked.
+_CHUNK = 1 << 20
+
+
+def empty(shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """A new array, or a MemoryError that says how large it would be, and the ways out."""
+    nbytes = prod(shape) * dtype.itemsize
+    try:
+        if nbytes <= _memory():
+            return np.empty(shape, dtype)
+    except MemoryError:
+        pass
+    raise MemoryError(
+        f"the dense result of shape {shape} and dtype {dtype} needs {nbytes / 2**30:.1f} GiB, more "
+        f"than this machine has; index a slice (H[3:5]), multiply without forming it (H @ v), or "
+        "take the nonzeros (H.tocoo())"
+    )
+
+
+def _memory() -> float:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not told by this system
+        return float("inf")
+
+
+def fill(
+    pieces: Sequence[Piece],
+    count: int,
+    of_row: Ids,
+    columns: Ids,
+    shape: Shape,
+    width: int,
+    dtype: np.dtype[Any],
+) -> Array:
+    """The answer, element by element ``rows[of_row][columns]``.
+
+    Parameters
+    ----------
+    pieces : sequence of Piece
+        `count` rows of `width` columns.
+    of_row, columns : ndarray of intp
+        For every element which row, by its number, and which column; they broadcast to `shape`.
+    """
+    outer = [axis for axis in range(len(shape)) if of_row.shape[axis] != 1]
+    inner = [axis for axis in range(len(shape)) if axis not in outer]
+    if all(columns.shape[axis] == 1 for axis in outer):
+        order = (*outer, *inner)
+        out = empty(tuple(shape[axis] for axis in order), dtype)
+        grid = out.reshape(of_row.size, prod(shape[axis] for axis in inner))
+        wanted = np.broadcast_to(
+            columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
+        )
+        _fill_grid(pieces, count, of_row.reshape(-1), wanted.reshape(-1), grid, width)
+        # A plain transposed view would keep the caller's array in an order that NumPy never gives.
+        return np.ascontiguousarray(out.transpose(np.argsort(order))).reshape(shape)
+    out = empty(shape, dtype)
+    numbers = np.broadcast_to(of_row, shape).reshape(-1)
+    _fill_points(pieces, count, numbers, np.broadcast_to(columns, shape).reshape(-1), out)
+    return out
+
+
+def _fill_grid(
+    pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, grid: Array, width: int
+) -> None:
+    """All wanted columns of all wanted rows."""
+    everything = len(columns) == width and bool(np.all(columns == np.arange(width)))
+    straight = len(numbers) == count and bool(np.all(numbers == np.arange(count)))
+    target = grid if straight else np.empty((count, grid.shape[1]), grid.dtype)
+    for piece in pieces:
+        at, offset = _span(piece.at), _span(piece.offset)
+        if not isinstance(piece.rows, CSR):
+            rows = piece.rows[offset]
+            target[at] = rows if everything else rows.take(columns, axis=1)
+            continue
+        step = max(1, _CHUNK // max(width, 1))
+        for start in range(0, len(piece.at), step):
+            part = piece.rows.take(piece.offset[start : start + step])
+            some = part.dense()
+            target[piece.at[start : start + step]] = (
+                some if everything else some.take(columns, axis=1)
+            )
+    if not straight:
+        np.take(target, numbers, axis=0, out=grid)
+
+
+def _span(ids: Ids) -> Ids | slice:
+    """Ids in a row as a slice: copying it is one memory copy."""
+    n = len(ids)
+    if n and ids[-1] - ids[0] == n - 1 and bool(np.all(ids[1:] > ids[:-1])):
+        return slice(int(ids[0]), int(ids[0]) + n)
+    return ids
+
+
+def _fill_points(
+    pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, out: Array
+) -> None:
+    """Single elements, without the grid of all rows and columns."""
+    piece_of = np.zeros(count, np.intp)
+    offset_of = np.zeros(count, np.intp)
+    for k, piece in enumerate(pieces):
+        piece_of[piece.at] = k
+        offset_of[piece.at] = piece.offset
+    flat = out.reshape(-1)
+    owner = piece_of[numbers]
+    for k, piece in enumerate(pieces):
+        at = np.flatnonzero(owner == k)
+        row, column = offset_of[numbers[at]], columns[at]
+        flat[at] = _points(piece.rows, row, column)
+
+
+def _points(rows: Array | CSR, row: Ids, column: Ids) -> Array:
+    if not isinstance(rows, CSR):
+        picked: Array = rows[row, column]
+        return picked
+    keys = rows.rows() * rows.ncols + rows.cols
+    wanted = row * rows.ncols + column
+    if not len(keys):
+        return np.zeros(len(wanted), rows.dtype)
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[at] == wanted, rows.vals[at], rows.dtype.type(0))

@@ -1,0 +1,443 @@
+"""The proxy: a read-only array whose elements are computed when they are asked for."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Iterator
+from math import prod
+from typing import Any, NoReturn
+
+import numpy as np
+
+from lazyhess._fill import empty, fill
+from lazyhess._index import Selection, select
+from lazyhess._plan import Core
+from lazyhess._store import CacheInfo
+from lazyhess._tangents import Array, Ids, Shape
+
+# Elements of the tangents that one call of the engine gets in a matrix product.
+_TANGENTS = 1 << 22
+
+
+class Hessian:
+    """The Hessian of one pair of inputs, as a read-only array that has not been computed.
+
+    Made by `lazyhess.hessian`. Indexing, with every index that NumPy knows, computes the rows or
+    columns that it needs and are not known yet, and returns what NumPy returns from the dense
+    array: an array of your own.
+
+    Notes
+    -----
+    A request that lacks R' rows and C' columns runs ``min(R', C')`` products. Functions and
+    operators of NumPy other than ``@`` see the dense array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lazyhess as lh
+    >>> x = lh.variable(np.array([1.0, 2.0, 3.0]))
+    >>> H = lh.hessian(np.prod(x), x)
+    >>> H
+    Hessian(shape=(3, 3), dtype=float64, known=0/3 rows)
+    >>> H[0]
+    array([0., 3., 2.])
+    >>> H[:, 0]
+    array([0., 3., 2.])
+    >>> H.cache_info().products
+    1
+    """
+
+    __slots__ = ("_core", "_i", "_j", "_transposed")
+    __hash__ = None  # type: ignore[assignment]
+
+    def __init__(self, core: Core, i: int, j: int, transposed: bool = False) -> None:
+        self._core = core
+        self._i = i
+        self._j = j
+        self._transposed = transposed
+
+    # --- what it is -----------------------------------------------------------------------------
+
+    @property
+    def shape(self) -> Shape:
+        """Leading axes, then those of x_i, then those of x_j."""
+        engine = self._core.engine
+        shape = engine.lead + engine.shapes[self._i] + engine.shapes[self._j]
+        return shape[::-1] if self._transposed else shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """The dtype of x_i."""
+        return self._core.engine.dtypes[self._i]
+
+    @property
+    def ndim(self) -> int:
+        """Number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return prod(self.shape)
+
+    @property
+    def itemsize(self) -> int:
+        """Bytes of an element."""
+        return self.dtype.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes that the dense array would take."""
+        return self.size * self.itemsize
+
+    @property
+    def T(self) -> Hessian:  # noqa: N802 - NumPy's name
+        """All axes reversed, as `numpy.ndarray.T`; nothing is computed.
+
+        Examples
+        --------
+        >>> import lazyhess as lh
+        >>> H = lh.hessian(lambda a, b: a @ b, ([1.0, 2.0], [3.0, 4.0]))
+        >>> H[0][1].T[1]
+        array([0., 1.])
+        """
+        return Hessian(self._core, self._i, self._j, not self._transposed)
+
+    def __repr__(self) -> str:
+        core = self._core
+        rows = core.rows_of(self._i)
+        known = core.known(self._i, self._j)
+        return f"Hessian(shape={self.shape}, dtype={self.dtype}, known={known}/{rows} rows)"
+
+    def __len__(self) -> int:
+        if not self.shape:
+            raise TypeError("len() of unsized object")
+        return self.shape[0]
+
+    def __iter__(self) -> Iterator[Any]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[k] for k in range(len(self)))
+
+    def cache_info(self) -> CacheInfo:
+        """What has been computed and kept, the same for all blocks of one `hessian` call.
+
+        Returns
+        -------
+        CacheInfo
+            ``(products, hits, misses, rows, currsize, maxsize)``, sizes in bytes.
+        """
+        return self._core.info()
+
+    def cache_clear(self) -> None:
+        """Forget all rows, of all blocks of the call, and start counting again."""
+        self._core.clear()
+
+    # --- elements -------------------------------------------------------------------------------
+
+    def __getitem__(self, index: Any) -> Any:
+        engine = self._core.engine
+        return self._take(
+            select(
+                index,
+                engine.lead,
+                engine.shapes[self._i],
+                engine.shapes[self._j],
+                transposed=self._transposed,
+            )
+        )
+
+    def _take(self, wanted: Selection) -> Any:
+        """The elements of a selection."""
+        core, i, j = self._core, self._i, self._j
+        sizes = [prod(shape) for shape in core.engine.shapes]
+        if 0 in wanted.shape:
+            return np.empty(wanted.shape, self.dtype)
+        row_ids = wanted.lead * sizes[i] + wanted.rows
+        column_ids = wanted.lead * sizes[j] + wanted.columns
+        rows, of_row = _unique(row_ids)
+        columns, of_column = _unique(column_ids)
+        if prod(wanted.shape) * self.itemsize > _LARGE:
+            empty(wanted.shape, self.dtype)  # too large for this machine: say so before the work
+        by_rows, pieces = core.gather(i, j, rows, columns)
+        if by_rows:
+            made = fill(
+                pieces, len(rows), of_row, wanted.columns, wanted.shape, sizes[j], self.dtype
+            )
+        else:
+            made = fill(
+                pieces, len(columns), of_column, wanted.rows, wanted.shape, sizes[i], self.dtype
+            )
+        return made[()] if wanted.scalar else made
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy is False:
+            raise ValueError(
+                "a Hessian has no array to share: np.asarray(H) computes a new one, copy=False "
+                "cannot"
+            )
+        made: Array = self[...]
+        return made if dtype is None else made.astype(dtype, copy=False)
+
+    def diagonal(self) -> Array:
+        """The second derivative by each element of x: the diagonal of the matrix.
+
+        Returns
+        -------
+        ndarray
+            Of the leading axes and the shape of x.
+
+        Raises
+        ------
+        ValueError
+            Where the two inputs differ in shape, and there is no diagonal.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import lazyhess as lh
+        >>> lh.hessian(lambda x: np.sum(x**3), np.array([1.0, 2.0])).diagonal()
+        array([ 6., 12.])
+        """
+        engine = self._core.engine
+        shape, other = engine.shapes[self._i], engine.shapes[self._j]
+        if shape != other:
+            raise ValueError(f"the block of inputs with shapes {shape} and {other} has no diagonal")
+        lead = np.arange(prod(engine.lead)).reshape(engine.lead + (1,) * len(shape))
+        at = np.arange(prod(shape)).reshape((1,) * len(engine.lead) + shape)
+        made: Array = self._take(Selection(lead, at, at, engine.lead + shape, False))
+        return made.T if self._transposed else made
+
+    def tocoo(self) -> tuple[Array, ...]:
+        """The nonzero elements of the matrix, without its dense form.
+
+        Returns
+        -------
+        rows, columns : ndarray of intp
+            Positions in the flattened x_i and x_j, by row and then column. With leading axes,
+            their flat position comes first, as an array of its own.
+        values : ndarray
+            The elements.
+
+        Notes
+        -----
+        Rows that are computed for this are not kept.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import lazyhess as lh
+        >>> H = lh.hessian(lambda x: np.sum(x[1:] * x[:-1]), np.ones(3))
+        >>> rows, columns, values = H.tocoo()
+        >>> rows, columns
+        (array([0, 1, 1, 2]), array([1, 0, 2, 1]))
+        """
+        core = self._core
+        i, j = (self._j, self._i) if self._transposed else (self._i, self._j)
+        found = core.nonzeros(i, j)
+        return found if core.engine.lead else found[1:]
+
+    # --- products -------------------------------------------------------------------------------
+
+    def __matmul__(self, other: Any) -> Any:
+        return self._product(other, left=False)
+
+    def __rmatmul__(self, other: Any) -> Any:
+        return self._product(other, left=True)
+
+    def _product(self, other: Any, *, left: bool) -> Any:
+        """``self @ other``, or ``other @ self``: as NumPy's, but without the dense Hessian."""
+        if isinstance(other, Hessian):
+            other = np.asarray(other)
+        other = np.asarray(other)
+        if self._transposed:
+            # (H.T @ v) contracts the first axes of H; where H is a matrix that is v @ H.
+            if self.ndim == 2 and other.ndim in (1, 2):
+                plain = self.T
+                return plain._product(other.T, left=not left).T
+            return self._evaluated(other, left)
+        lead = len(self._core.engine.lead)
+        axis = self.ndim - (2 if left else 1)
+        if other.dtype.kind not in "biufc" or axis < lead or not other.ndim:
+            return self._evaluated(other, left)
+        n = self.shape[axis]
+        inner = other.shape[-1 if left or other.ndim == 1 else -2]
+        if inner != n:
+            a, b = (other.shape, self.shape) if left else (self.shape, other.shape)
+            raise ValueError(
+                f"matmul: mismatch in the contracted dimension, shapes {a} and {b}: {inner} is "
+                f"different from {n}"
+            )
+        stacked = other.ndim > 2
+        if stacked and not (lead == other.ndim - 2 == 1 and self.ndim == 3):
+            return self._evaluated(other, left)
+        if other.dtype.kind == "c":
+            real, imaginary = (self._product(part, left=left) for part in (other.real, other.imag))
+            return real + 1j * imaginary
+        # The vectors as (K,) + batch (or nothing) + (n,).
+        vectors = other.reshape(1, n) if other.ndim == 1 else other
+        if not left and other.ndim > 1:
+            vectors = vectors.swapaxes(-1, -2)
+        vectors = np.moveaxis(vectors, -2, 0)
+        made = self._contract(axis, vectors, stacked)
+        if made is None:
+            return self._evaluated(other, left)
+        made = made.astype(np.result_type(self.dtype, other.dtype), copy=False)
+        # The contracted axis is now K, where NumPy puts it; a vector has none.
+        made = np.moveaxis(made, 0, axis)
+        return made.reshape(made.shape[:axis] + made.shape[axis + 1 :]) if other.ndim == 1 else made
+
+    def _evaluated(self, other: Array, left: bool) -> Any:
+        whole = np.asarray(self)
+        return np.matmul(other, whole) if left else np.matmul(whole, other)
+
+    def _contract(self, axis: int, vectors: Array, stacked: bool) -> Array | None:
+        """The sum along an axis times each vector: (K,) + the other axes. None if dense is cheaper.
+
+        The tangents are a vector along the axis and unit vectors along the other axes of its x.
+        """
+        core, engine = self._core, self._core.engine
+        lead = engine.lead
+        shapes = (engine.shapes[self._i], engine.shapes[self._j])
+        on_rows = axis < len(lead) + len(shapes[0])
+        source, target = (self._i, self._j) if on_rows else (self._j, self._i)
+        shape = engine.shapes[source]
+        own = axis - len(lead) - (0 if on_rows else len(shapes[0]))
+        units = prod(shape[:own] + shape[own + 1 :])
+        everything = [np.arange(core.rows_of(k)) for k in (self._i, self._j)]
+        if core.lacking(self._i, self._j, *everything) < len(vectors) * units:
+            return None
+        batch = lead if stacked else (1,) * len(lead)
+        vectors = vectors.reshape((len(vectors), *batch, shape[own]))
+        flat = np.broadcast_to(vectors, (len(vectors), *lead, shape[own]))
+        other = engine.lead + engine.shapes[target]
+        made = np.empty((len(vectors), units, *other), self.dtype)
+        step = max(1, _TANGENTS // max(prod(lead) * prod(shape), 1))
+        for start in range(0, len(vectors) * units, step):
+            which = np.arange(start, min(start + step, len(vectors) * units))
+            k, unit = np.divmod(which, max(units, 1))
+            tangents = np.zeros((len(which), *lead, units, shape[own]), self.dtype)
+            tangents[np.arange(len(which)), ..., unit, :] = flat[k]
+            tangents = tangents.reshape(
+                (len(which), *lead, *shape[:own], *shape[own + 1 :], shape[own])
+            )
+            tangents = np.moveaxis(tangents, -1, 1 + len(lead) + own)
+            made.reshape((-1, *other))[which] = core.apply(source, tangents, target)
+        rest = shape[:own] + shape[own + 1 :]
+        made = made.reshape((len(vectors), *rest, *other))
+        # (K, rest of the contracted x, lead, other x) -> (K, lead, x_i's axes, x_j's axes)
+        made = np.moveaxis(
+            made,
+            range(1 + len(rest), 1 + len(rest) + len(lead)),
+            range(1, 1 + len(lead)),
+        )
+        if not on_rows:
+            first = 1 + len(lead)
+            made = np.moveaxis(
+                made, range(first, first + len(rest)), range(made.ndim - len(rest), made.ndim)
+            )
+        return made
+
+    # --- what evaluates -------------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if any(isinstance(x, Hessian) for x in kwargs.get("out") or ()):
+            self._refuse()
+        if ufunc is np.matmul and method == "__call__" and not kwargs:
+            a, b = inputs
+            return a @ b if isinstance(a, Hessian) else b.__rmatmul__(a)
+        return getattr(ufunc, method)(*(_dense(x) for x in inputs), **kwargs)
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        if func in (np.shape, np.ndim, np.size):
+            return func(np.broadcast_to(np.empty((), self.dtype), self.shape), *args[1:], **kwargs)
+        return func(*(_dense(x) for x in args), **{name: _dense(x) for name, x in kwargs.items()})
+
+    def astype(self, dtype: Any) -> Array:
+        """The dense array in another dtype."""
+        return np.asarray(self, dtype)
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        self._refuse()
+
+    def _refuse(self, *args: Any) -> NoReturn:
+        raise TypeError(
+            "a Hessian is read-only: it is what the recorded function says; np.array(H) gives an "
+            "array of your own"
+        )
+
+    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = __ipow__ = _refuse
+    __imatmul__ = _refuse
+
+    def __bool__(self) -> bool:
+        if self.size > 1:
+            raise ValueError(
+                "The truth value of an array with more than one element is ambiguous. "
+                "Use a.any() or a.all()"
+            )
+        return bool(np.asarray(self))
+
+    def __float__(self) -> float:
+        return float(np.asarray(self).item())
+
+    def __int__(self) -> int:
+        return int(np.asarray(self).item())
+
+    def __complex__(self) -> complex:
+        return complex(np.asarray(self).item())
+
+    def __copy__(self) -> Hessian:
+        return self
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Hessian, (self._core, self._i, self._j, self._transposed)
+
+
+_LARGE = 1 << 30
+
+
+def _dense(x: Any) -> Any:
+    """Hessians as arrays, in lists too."""
+    if isinstance(x, Hessian):
+        return np.asarray(x)
+    if type(x) in (list, tuple):
+        return type(x)(_dense(item) for item in x)
+    return x
+
+
+def _unique(ids: Ids) -> tuple[Ids, Ids]:
+    """The ids sorted, without repeats, and for each its number among them."""
+    flat = ids.reshape(-1)
+    if len(flat) < 2 or bool(np.all(flat[1:] > flat[:-1])):
+        return flat, np.arange(len(flat)).reshape(ids.shape)
+    once, number = np.unique(flat, return_inverse=True)
+    return once, number.reshape(ids.shape)
+
+
+def _operator(function: Callable[..., Any], reflected: bool = False) -> Callable[[Any, Any], Any]:
+    def method(self: Hessian, other: Any) -> Any:
+        if (
+            not isinstance(other, (Hessian, list, tuple))
+            and getattr(type(other), "__array_ufunc__", self) is None
+        ):
+            return NotImplemented
+        a, b = np.asarray(self), _dense(other)
+        return function(b, a) if reflected else function(a, b)
+
+    return method
+
+
+for _name in "add sub mul truediv floordiv mod divmod pow".split():
+    _function = divmod if _name == "divmod" else getattr(operator, _name)
+    setattr(Hessian, f"__{_name}__", _operator(_function))
+    setattr(Hessian, f"__r{_name}__", _operator(_function, reflected=True))
+for _name in "lt le gt ge eq ne".split():
+    setattr(Hessian, f"__{_name}__", _operator(getattr(operator, _name)))
+for _name in "neg pos abs".split():
+    setattr(
+        Hessian,
+        f"__{_name}__",
+        lambda self, _function=getattr(operator, _name): _function(np.asarray(self)),
+    )
