@@ -12,7 +12,8 @@ import numpy as np
 
 from lazyhess import _dispatch  # noqa: F401 - gives Variable its operators and methods
 from lazyhess._engine import NumpyEngine, linearize
-from lazyhess._hessian import Core, Hessian
+from lazyhess._hessian import Hessian
+from lazyhess._plan import Core
 from lazyhess._store import DEFAULT_CACHE
 from lazyhess._trees import is_node, leaves, rebuild
 from lazyhess._variable import Variable, ancestors, leaf, variable

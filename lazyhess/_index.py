@@ -48,6 +48,9 @@ def select(index: Any, lead: Shape, rows: Shape, columns: Shape, *, transposed: 
     # NumPy checks the index and tells the shape, on an array without elements' memory.
     whole = np.broadcast_to(np.empty((), "V0"), shape)[index]
     scalar = not isinstance(whole, np.ndarray)
+    if not scalar and 0 in whole.shape:
+        nothing = np.zeros(whole.shape, np.intp)
+        return Selection(nothing, nothing, nothing, whole.shape, scalar)
     items, of_axis = _aligned(index, shape, of_axis)
     ids = []
     for group, part in enumerate(groups):
@@ -75,13 +78,14 @@ def _aligned(
     used = sum(_axes_of(item) for item in fixed)
     dots = [k for k, item in enumerate(fixed) if item is Ellipsis]
     at = dots[0] if dots else len(fixed)
-    fixed[at : at + 1] = [slice(None)] * (len(shape) - used)
+    # An ellipsis that stands for no axis still keeps integer arrays apart, as NumPy has it.
+    fixed[at : at + 1] = [slice(None)] * (len(shape) - used) or [Ellipsis] * len(dots)
     aligned: list[tuple[Any, int | None]] = []
     owners: list[int] = []
     old = 0
     for item in fixed:
-        if item is None:
-            aligned.append((None, None))
+        if item is None or item is Ellipsis:
+            aligned.append((item, None))
         elif isinstance(item, np.ndarray) and item.dtype == np.bool_:
             if item.ndim == 0:
                 aligned.append((np.zeros(int(item), np.intp), len(owners)))

@@ -113,11 +113,11 @@ class Core:
                 mine = ids[missing]
                 for flight in others:
                     mine = mine[~np.isin(mine, flight.ids)]
-                flight = Flight(a, self._columns(a, b, mine), mine)
+                own = Flight(a, self._columns(a, b, mine), mine)
                 if len(mine):
-                    self._flights.append(flight)
+                    self._flights.append(own)
             if len(mine):
-                self._fly(flight)
+                self._fly(own)
             landed = self._wait(others)
             if not landed and others:
                 continue
@@ -125,7 +125,7 @@ class Core:
                 self.misses += len(mine)
                 self.hits += len(ids) - len(mine)
             wanted = ids[missing]
-            for flight in (flight, *others):
+            for flight in (own, *others):
                 for done, made in flight.parts:
                     at = np.searchsorted(wanted, done)
                     at[at == len(wanted)] = 0

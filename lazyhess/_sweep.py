@@ -165,12 +165,11 @@ class Linearization:
                 held[slot] = label
         for step in self.steps:
             for operand, jacobian, _ in step.jacobian:
-                label = held[operand]
-                if label is None:
-                    continue
-                made: Ids = jacobian.reach(label)
-                old = held[step.out]
-                held[step.out] = made if old is None else np.maximum(old, made)
+                below = held[operand]
+                if below is not None:
+                    made: Ids = jacobian.reach(below)
+                    old = held[step.out]
+                    held[step.out] = made if old is None else np.maximum(old, made)
         return None if self.root is None else held[self.root]
 
 
