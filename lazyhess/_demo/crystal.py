@@ -1,0 +1,35 @@
+"""A Lennard-Jones crystal of 1000 atoms: its Hessian is 3000 x 3000, and read in slices."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Array = NDArray[np.float64]
+
+# Nearest neighbours of the face-centred cubic crystal at rest, in units of sigma, all pairs
+# counted: (2 * 12.13188 / 14.45392) ** (1 / 6), the lattice sums of N. W. Ashcroft and
+# N. D. Mermin, Solid State Physics (1976), table 20.3.
+SPACING = (2 * 12.13188 / 14.45392) ** (1 / 6)
+
+
+def lattice(cells: int = 10) -> Array:
+    """Atoms of a free piece of a face-centred cubic crystal, ``(cells**3, 3)``, in sigma."""
+    edges = SPACING / np.sqrt(2) * np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]])
+    steps = np.stack(np.meshgrid(*[np.arange(cells)] * 3, indexing="ij"), axis=-1)
+    return steps.reshape(-1, 3) @ edges
+
+
+def energy(atoms: Any, first: NDArray[np.intp], second: NDArray[np.intp]) -> Any:
+    """The Lennard-Jones energy in units of epsilon, over pairs of atoms, in plain NumPy."""
+    apart = atoms[first] - atoms[second]
+    inverse = 1 / np.sum(apart * apart, axis=1) ** 3
+    return 4 * np.sum(inverse * inverse - inverse)
+
+
+def pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """All pairs of atoms, each once."""
+    first, second = np.triu_indices(count, 1)
+    return first, second
