@@ -140,7 +140,9 @@ def _immutable(name: str, way: str) -> Callable[..., NoReturn]:
 for _name in ("fill", "put", "partition", "sort", "resize", "setfield", "byteswap", "setflags"):
     _way = "use the function that gives a new array (np.where, np.reshape, x[np.argsort(x)], ...)"
     setattr(Variable, _name, _immutable(f"Variable.{_name}", _way))
-for _function in (np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis):
+# Functions that write into their argument.
+IN_PLACE = (np.copyto, np.put, np.place, np.putmask, np.fill_diagonal, np.put_along_axis)
+for _function in IN_PLACE:
     FUNCTIONS[_function] = _immutable(
         f"numpy.{_function.__name__}", "use np.where, or put the parts together with np.concatenate"
     )
