@@ -59,10 +59,16 @@ def atoms(cells: int = 10) -> bool:
     middle = count // 2
     push = np.random.default_rng(0).normal(size=places.shape)
     _timed("H[500]            three rows", hessian, lambda: hessian[middle])
-    _timed("H[:, :, 500]      the columns: the same, by symmetry", hessian,
-           lambda: hessian[:, :, middle])
-    _timed("H[500, 0, 490:]   part of a row that is known", hessian,
-           lambda: hessian[middle, 0, middle - 10 :])
+    _timed(
+        "H[:, :, 500]      the columns: the same, by symmetry",
+        hessian,
+        lambda: hessian[:, :, middle],
+    )
+    _timed(
+        "H[500, 0, 490:]   part of a row that is known",
+        hessian,
+        lambda: hessian[middle, 0, middle - 10 :],
+    )
     _timed("H[:2, 0]          two more rows", hessian, lambda: hessian[:2, 0])
     # Moving all atoms together costs nothing: every row sums to zero over the atoms.
     whole = _timed("np.asarray(H)     all the rest", hessian, lambda: np.asarray(hessian))
@@ -73,8 +79,10 @@ def atoms(cells: int = 10) -> bool:
     skew = np.abs(matrix - matrix.T).max() / scale
     print(f"\n   {hessian!r}")
     print(f"   rows sum to zero over the atoms (moving all of them costs nothing): {drift:.0e}")
-    print(f"   symmetric: {skew:.0e}; curvature along a random push: "
-          f"{np.vdot(push, matrix @ push.reshape(-1)) / np.vdot(push, push):.2f}")
+    print(
+        f"   symmetric: {skew:.0e}; curvature along a random push: "
+        f"{np.vdot(push, matrix @ push.reshape(-1)) / np.vdot(push, push):.2f}"
+    )
     return bool(drift < 1e-12 and skew < 1e-12)
 
 
@@ -95,8 +103,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.parse_args(arguments)
     start = time.perf_counter()
     held = [students(), atoms()]
-    print(f"\n   All checks {'held' if all(held) else 'DID NOT HOLD'}; "
-          f"{time.perf_counter() - start:.1f} s in all.")
+    print(
+        f"\n   All checks {'held' if all(held) else 'DID NOT HOLD'}; "
+        f"{time.perf_counter() - start:.1f} s in all."
+    )
     return 0 if all(held) else 1
 
 

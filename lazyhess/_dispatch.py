@@ -34,8 +34,8 @@ _UNARY = {"neg": np.negative, "pos": np.positive, "abs": np.absolute}
 
 def _foreign(other: Any) -> bool:
     """Whether the other operand wants to do the operation itself (it said so to NumPy)."""
-    return (
-        not isinstance(other, (Variable, np.ndarray, np.generic, int, float, complex, list, tuple))
+    return not isinstance(
+        other, (Variable, np.ndarray, np.generic, int, float, complex, list, tuple)
     )
 
 
@@ -146,4 +146,3 @@ for _function in IN_PLACE:
     FUNCTIONS[_function] = _immutable(
         f"numpy.{_function.__name__}", "use np.where, or put the parts together with np.concatenate"
     )
-

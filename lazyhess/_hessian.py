@@ -119,6 +119,9 @@ class Hessian:
             raise TypeError("iteration over a 0-d array")
         return (self[k] for k in range(len(self)))
 
+    def __contains__(self, item: Any) -> bool:
+        return item in np.asarray(self)
+
     def cache_info(self) -> CacheInfo:
         """What has been computed and kept, the same for all blocks of one `hessian` call.
 

@@ -80,7 +80,7 @@ class Core:
         """How many rows of a block are held."""
         with self._turn:
             everything = np.arange(self.rows_of(i))
-            return len(everything) - len(self.store.find(i, j, everything)[0])
+            return len(everything) - len(self.store.lacking(i, j, everything))
 
     def lacking(self, i: int, j: int, rows: Ids, columns: Ids) -> int:
         """How many products a request would run."""
@@ -181,7 +181,7 @@ class Core:
 
     def _cost(self, i: int, j: int, ids: Ids) -> tuple[int, int]:
         """Products, and rows, that are neither known nor being computed."""
-        lacking = ids[self.store.find(i, j, ids)[0]]
+        lacking = self.store.lacking(i, j, ids)
         for flight in self._flights:
             if flight.i == i and j in flight.columns:
                 lacking = lacking[~np.isin(lacking, flight.ids)]
@@ -193,17 +193,12 @@ class Core:
         bytes_each = sum(sizes) * self.engine.dtypes[i].itemsize
         if len(sizes) == 1 or not self.store.keeps(len(ids) * bytes_each):
             return (j,)
-        return tuple(
-            k
-            for k in range(len(sizes))
-            if k == j
-            or not (
-                self.store.knows(i, k, ids)
-                or self.store.knows(k, i, np.arange(self.rows_of(k)))
-                or any(
-                    f.i == i and k in f.columns and np.isin(ids, f.ids).any() for f in self._flights
-                )
-            )
+        return tuple(k for k in range(len(sizes)) if k == j or self._wanted(i, k, ids))
+
+    def _wanted(self, i: int, k: int, ids: Ids) -> bool:
+        """Whether a block that was not asked for lacks some of these rows, on both sides."""
+        return bool(self._cost(i, k, ids)[1]) and bool(
+            self._cost(k, i, np.arange(self.rows_of(k)))[1]
         )
 
     def _fly(self, flight: Flight) -> None:

@@ -127,6 +127,19 @@ class Store:
         """Whether rows of so many bytes could all be kept."""
         return nbytes <= self.cache.maxsize if self._own else self.cache.maxsize > 0
 
+    def lacking(self, i: int, j: int, ids: Ids) -> Ids:
+        """Which of the wanted rows are not here. Asking does not count as using."""
+        where = self._where.get((i, j))
+        if where is None or not len(ids):
+            return ids
+        held = where[0][ids]
+        missing = held == 0
+        with self._guard:
+            for number in np.unique(held[~missing]).tolist():
+                if (self._token, number) not in self.cache:
+                    missing |= held == number
+        return ids[missing]
+
     def find(self, i: int, j: int, ids: Ids) -> tuple[Ids, list[Piece]]:
         """Which of the wanted rows are not here (as positions in `ids`), and where the others are."""
         where = self._where.get((i, j))
@@ -145,15 +158,6 @@ class Store:
                 at = np.flatnonzero(held == number)
                 pieces.append(Piece(at, slab.rows, offsets[ids[at]]))
         return np.flatnonzero(missing), pieces
-
-    def knows(self, i: int, j: int, ids: Ids | None = None) -> bool:
-        """Whether all these rows (or all there are) of a block are here."""
-        where = self._where.get((i, j))
-        if where is None:
-            return ids is not None and not len(ids)
-        numbers = np.unique(where[0] if ids is None else where[0][ids]).tolist()
-        with self._guard:
-            return all((self._token, number) in self.cache for number in numbers)
 
     def put(self, i: int, j: int, total: int, ids: Ids, rows: Rows) -> None:
         """Keep rows of a block that has `total` rows, as far as the cache takes them."""

@@ -313,9 +313,7 @@ def constant(x: Any) -> Any:
         return x
     array = np.asarray(x)
     if array.dtype.kind not in "biufc":
-        raise TypeError(
-            f"an operand must be numeric, got {type(x).__name__} (dtype {array.dtype})"
-        )
+        raise TypeError(f"an operand must be numeric, got {type(x).__name__} (dtype {array.dtype})")
     if array.flags.writeable or not array.flags.owndata:
         array = array.copy()
         array.flags.writeable = False
@@ -367,9 +365,7 @@ class _Snapshot:
         place = {id(node): k for k, node in enumerate(self.nodes)}
         rows = []
         for node in self.nodes:
-            operands = [
-                (place[id(x)], None) if id(x) in place else (-1, x) for x in node._operands
-            ]
+            operands = [(place[id(x)], None) if id(x) in place else (-1, x) for x in node._operands]
             rows.append((node._primitive, operands, node._value))
         return _load_snapshot, (rows,)
 
@@ -399,5 +395,3 @@ def ancestors(
         seen[node._serial] = node
         stack.extend(x for x in node._operands if type(x) is Variable)
     return [seen[serial] for serial in sorted(seen)]
-
-

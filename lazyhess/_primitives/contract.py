@@ -68,9 +68,7 @@ def product(operands: Sequence[Any], labels: Sequence[Labels], onto: Labels) -> 
         wanted = set(onto).union(*(other for n, (_, other) in enumerate(parts) if n != k))
         lone = tuple(axis for axis, label in enumerate(names) if label not in wanted)
         if lone:
-            parts[k] = (
-                np.sum(a, axis=lone), tuple(label for label in names if label in wanted)
-            )
+            parts[k] = (np.sum(a, axis=lone), tuple(label for label in names if label in wanted))
     for first, second in _path(parts, onto):
         (a, left), (b, right) = parts[first], parts[second]
         rest = [part for n, part in enumerate(parts) if n not in (first, second)]
@@ -160,9 +158,7 @@ def _parse(operands: tuple[Any, ...]) -> tuple[list[Any], list[Labels], Labels]:
         arrays, terms = whole[::2], [list(term) for term in whole[1::2]]
     arrays = [_array(a) for a in arrays]
     if len(arrays) != len(terms):
-        raise ValueError(
-            f"einsum has {len(terms)} subscript terms for {len(arrays)} operands"
-        )
+        raise ValueError(f"einsum has {len(terms)} subscript terms for {len(arrays)} operands")
     labels: list[Labels] = []
     widest = 0
     for a, term in zip(arrays, terms, strict=True):
@@ -203,9 +199,7 @@ def _stacked(a: Any, b: Any, left: Labels, right: Labels, onto: Labels) -> Any:
     """A product of the last axes, broadcast over all leading ones."""
     spare = (a.ndim - len(left), b.ndim - len(right))
     lead = tuple(range(-max(spare), 0))
-    names = [
-        lead[len(lead) - n :] + core for n, core in zip(spare, (left, right), strict=True)
-    ]
+    names = [lead[len(lead) - n :] + core for n, core in zip(spare, (left, right), strict=True)]
     return product([a, b], names, lead + onto)
 
 
@@ -282,9 +276,7 @@ def tensordot(a: Any, b: Any, /, axes: Any = 2) -> Any:
         first = tuple(range(a.ndim - int(axes), a.ndim))
         second = tuple(range(int(axes)))
     else:
-        first, second = (
-            axis_tuple(part, x.ndim) for part, x in zip(axes, (a, b), strict=True)
-        )
+        first, second = (axis_tuple(part, x.ndim) for part, x in zip(axes, (a, b), strict=True))
     if [a.shape[k] for k in first] != [b.shape[k] for k in second]:
         raise ValueError(f"shape-mismatch for sum: shapes {a.shape} and {b.shape}, axes {axes}")
     left = tuple(range(a.ndim))

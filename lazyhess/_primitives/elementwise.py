@@ -156,9 +156,7 @@ _unary(
 _unary(np.arctan, lambda z, x: 1 / (1 + x * x), lambda z, x: -2 * x / np.square(1 + x * x))
 _unary(np.sinh, lambda z, x: np.cosh(x), lambda z, x: z)
 _unary(np.cosh, lambda z, x: np.sinh(x), lambda z, x: z)
-_unary(
-    np.tanh, lambda z, x: 1 / np.square(np.cosh(x)), lambda z, x: -2 * z / np.square(np.cosh(x))
-)
+_unary(np.tanh, lambda z, x: 1 / np.square(np.cosh(x)), lambda z, x: -2 * z / np.square(np.cosh(x)))
 _unary(np.arcsinh, lambda z, x: 1 / np.sqrt(1 + x * x), lambda z, x: -x / (1 + x * x) ** 1.5)
 _unary(
     np.arccosh,
@@ -267,4 +265,3 @@ def clip(
 
 UFUNCS[np.divmod] = lambda a, b, **kwargs: (np.floor_divide(a, b), np.remainder(a, b))
 UFUNCS[np.modf] = lambda a, **kwargs: (a - np.trunc(a), np.trunc(a))
-

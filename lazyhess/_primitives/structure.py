@@ -166,7 +166,9 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
 
 def take_flat(name: str, a: Any, positions: Array) -> Any:
     """The elements of `a` at flat positions, in the positions' shape."""
-    return structural(name, a, Gather(a.shape, np.unravel_index(positions, a.shape), positions.shape))
+    return structural(
+        name, a, Gather(a.shape, np.unravel_index(positions, a.shape), positions.shape)
+    )
 
 
 @implements(np.take)
@@ -357,9 +359,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
         where = np.pad(np.zeros(array.shape, np.bool_), pad_width, constant_values=True)
         inner = np.pad(positions, pad_width, constant_values=-1)
         index = np.nonzero(inner >= 0) if array.size else (np.zeros(0, int),) * array.ndim
-        placed = structural(
-            "pad", ravel(array), Scatter(Gather(inner.shape, index, (array.size,)))
-        )
+        placed = structural("pad", ravel(array), Scatter(Gather(inner.shape, index, (array.size,))))
         values = kwargs.pop("constant_values", 0)
         if np.all(np.asarray(value_of(values)) == 0) and not isinstance(values, Variable):
             return placed
@@ -375,5 +375,3 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
         f"pad(mode={mode!r}) has no derivative rule; the modes with one are constant, edge, "
         "reflect, symmetric and wrap"
     )
-
-
