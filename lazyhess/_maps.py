@@ -42,6 +42,11 @@ class Map(ABC):
     inp: Shape
     out: Shape
 
+    @property
+    def finite(self) -> bool:
+        """Whether no number in the map is infinite or NaN."""
+        return True
+
     def apply(self, block: Block) -> Block:
         """The map of each of the K arrays of a block."""
         if block is None:
@@ -763,6 +768,11 @@ class Chain(Map):
         self.maps = maps
         self.inp = maps[0].inp
         self.out = maps[-1].out
+
+    @property
+    def finite(self) -> bool:
+        """Whether no number in the maps is infinite or NaN."""
+        return all(step.finite for step in self.maps)
 
     def apply(self, block: Block) -> Block:
         for step in self.maps:

@@ -18,7 +18,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._maps import Map
+from lazyhess._maps import NOTHING, Map, Mask, chain
 from lazyhess._tangents import Array, Block, Ids, Shape, Sparse, cast, dense, nbytes, total
 from lazyhess._variable import Primitive, Variable, ancestors
 
@@ -110,6 +110,8 @@ class Linearization:
                 if step.jacobian:
                     self.steps.append(step)
         self.steps.reverse()
+        if not all(j.finite for step in self.steps for _, j, _ in step.jacobian):
+            self._mask_dead([node.shape for node in nodes])
         self._plans: dict[Any, Plan] = {}
 
     def _step(
@@ -139,6 +141,28 @@ class Linearization:
             weights = dense(adjoint, 1, value.shape, value.dtype)[0]
             step.defer(primitive, args, value, weights, slots)
         return step
+
+    def _mask_dead(self, shapes: list[Shape]) -> None:
+        """Keep infinities and NaN out of elements that the root does not depend on.
+
+        They stand in branches that were not taken; a derivative of such an element is multiplied
+        by zero further up, which would make NaN of it.
+        """
+        alive: list[Ids | None] = [None] * self.count
+        if self.root is not None:
+            alive[self.root] = np.zeros(shapes[self.root], np.intp)
+        for step in reversed(self.steps):
+            above = alive[step.out]
+            if above is None:
+                continue
+            for operand, _, transposed in step.jacobian:
+                made = transposed.reach(above)
+                old = alive[operand]
+                alive[operand] = made if old is None else np.maximum(old, made)
+            for n, (operand, jacobian, _) in enumerate(step.jacobian):
+                if not jacobian.finite:
+                    masked = chain(jacobian, Mask(above != NOTHING, step.shape))
+                    step.jacobian[n] = operand, masked, masked.T
 
     def gradient(self, k: int) -> Array:
         """The gradient with respect to ``xs[k]``, as a new array."""

@@ -62,13 +62,7 @@ class Elementwise(Primitive):
         UFUNCS[ufunc] = self._handle
 
     def _handle(self, *args: Any, **kwargs: Any) -> Variable:
-        if kwargs:
-            args, masked = options(self.name, args, kwargs)
-            if masked:
-                raise NotImplementedError(
-                    f"{self.name}(where=...) leaves elements undefined; use np.where"
-                )
-        return record(self, *args)
+        return record(self, *(options(self.name, args, kwargs) if kwargs else args))
 
     def __reduce__(self) -> Any:
         return _elementwise, (self.name,)
@@ -122,21 +116,18 @@ def weigh(adjoint: Array, weights: Any) -> Array:
     return np.where((adjoint == 0) & ~np.isfinite(made), made.dtype.type(0), made)
 
 
-def options(
-    name: str, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[tuple[Any, ...], bool]:
-    """Honour a ufunc's `dtype`, and say whether `where` was given."""
-    kwargs = dict(kwargs)
+def options(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
+    """The operands of a ufunc with its `dtype` honoured, and what cannot be honoured refused."""
+    kwargs = {key: value for key, value in kwargs.items() if key not in _HARMLESS}
     dtype = kwargs.pop("dtype", None)
-    masked = kwargs.pop("where", True) is not True
-    kwargs.pop("casting", None)
-    kwargs.pop("order", None)
-    kwargs.pop("subok", None)
+    if kwargs.pop("where", True) is not True:
+        raise NotImplementedError(f"{name}(where=...) leaves elements undefined; use np.where")
     if kwargs:
-        raise TypeError(f"{name}() got unexpected keyword arguments {sorted(kwargs)}")
-    if dtype is not None:
-        args = tuple(astype(x, dtype) for x in args)
-    return args, masked
+        raise NotImplementedError(f"{name}() of a Variable has no option {sorted(kwargs)}")
+    return args if dtype is None else tuple(astype(x, dtype) for x in args)
+
+
+_HARMLESS = ("casting", "order", "subok")
 
 
 class Structural(Primitive):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Contract, Map
-from lazyhess._primitives.base import axis_tuple, implements
+from lazyhess._primitives.base import axis_tuple, implements, options
 from lazyhess._tangents import Array
 from lazyhess._variable import METHODS, Primitive, Variable, record, refuse_out, shape_of
 
@@ -206,7 +206,7 @@ def _stacked(a: Any, b: Any, left: Labels, right: Labels, onto: Labels) -> Any:
 @implements(np.matmul)
 def matmul(x1: Any, x2: Any, /, **kwargs: Any) -> Any:
     """`numpy.matmul`."""
-    a, b = _array(x1), _array(x2)
+    a, b = (_array(x) for x in options("matmul", (x1, x2), kwargs))
     if not a.ndim or not b.ndim:
         raise ValueError(
             "matmul: an operand has no dimensions (it needs at least one), got shapes "
@@ -224,7 +224,7 @@ def matmul(x1: Any, x2: Any, /, **kwargs: Any) -> Any:
 @implements(np.vecdot, np.linalg.vecdot)
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, **kwargs: Any) -> Any:
     """`numpy.vecdot`."""
-    a, b = _array(x1), _array(x2)
+    a, b = (_array(x) for x in options("vecdot", (x1, x2), kwargs))
     return np.sum(np.conjugate(a) * b, axis=axis)
 
 

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Map, Mask, Scale, broadcast, chain
-from lazyhess._primitives.base import Elementwise, Formula, implements, variables
+from lazyhess._primitives.base import Elementwise, Formula, implements, options, variables
 from lazyhess._tangents import Array
 from lazyhess._variable import UFUNCS, Primitive, record, shape_of
 
@@ -220,7 +220,9 @@ class Choice(Primitive):
 
 def _choice(ufunc: np.ufunc) -> None:
     primitive = Choice(ufunc.__name__)
-    UFUNCS[ufunc] = lambda a, b, **kwargs: record(primitive, a, b)
+    UFUNCS[ufunc] = lambda a, b, **kwargs: record(
+        primitive, *options(ufunc.__name__, (a, b), kwargs)
+    )
 
 
 for _ufunc in (np.maximum, np.minimum, np.fmax, np.fmin):
@@ -263,5 +265,8 @@ def clip(
     return a if high is None else np.minimum(a, high)
 
 
-UFUNCS[np.divmod] = lambda a, b, **kwargs: (np.floor_divide(a, b), np.remainder(a, b))
-UFUNCS[np.modf] = lambda a, **kwargs: (a - np.trunc(a), np.trunc(a))
+UFUNCS[np.divmod] = lambda a, b, **kwargs: (
+    np.floor_divide(a, b, **kwargs),
+    np.remainder(a, b, **kwargs),
+)
+UFUNCS[np.modf] = lambda a, **kwargs: (a - np.trunc(a, **kwargs), np.trunc(a, **kwargs))
