@@ -131,9 +131,9 @@ def hessian(
     )
     if batch is not None and (sample := engine.interacting()) is not None:
         raise ValueError(
-            f"samples interact under batch_axis={batch_axis}: ys[{sample}] depends on other samples "
-            "than its own (a sum, mean, sort or product across the batch axis does that), so there "
-            'is no Hessian per sample; use batch_axis=None, or reduction="none" for every pair'
+            f"samples interact under batch_axis={batch_axis}: ys[{sample}] depends on samples "
+            "other than its own (a sum, mean, sort or product across the batch axis does that), so "
+            'there is no Hessian per sample; use batch_axis=None, or reduction="none" for every pair'
         )
     core = Core(engine, cache=cache)
     numbers = iter(range(len(problem.inputs)))

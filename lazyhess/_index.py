@@ -79,7 +79,8 @@ def _aligned(
     dots = [k for k, item in enumerate(fixed) if item is Ellipsis]
     at = dots[0] if dots else len(fixed)
     # An ellipsis that stands for no axis still keeps integer arrays apart, as NumPy has it.
-    fixed[at : at + 1] = [slice(None)] * (len(shape) - used) or [Ellipsis] * len(dots)
+    rest: list[Any] = [slice(None)] * (len(shape) - used)
+    fixed[at : at + 1] = rest or [Ellipsis] * len(dots)
     aligned: list[tuple[Any, int | None]] = []
     owners: list[int] = []
     old = 0

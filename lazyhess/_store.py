@@ -138,10 +138,11 @@ class Store:
             for number in np.unique(held[~missing]).tolist():
                 if (self._token, number) not in self.cache:
                     missing |= held == number
-        return ids[missing]
+        lacking: Ids = ids[missing]
+        return lacking
 
     def find(self, i: int, j: int, ids: Ids) -> tuple[Ids, list[Piece]]:
-        """Which of the wanted rows are not here (as positions in `ids`), and where the others are."""
+        """Which of the wanted rows are not here (positions in `ids`), and where the others are."""
         where = self._where.get((i, j))
         if where is None or not len(ids):
             return np.arange(len(ids)), []

@@ -10,8 +10,8 @@ from numpy.typing import NDArray
 Array = NDArray[np.float64]
 
 # Nearest neighbours of the face-centred cubic crystal at rest, in units of sigma, all pairs
-# counted: (2 * 12.13188 / 14.45392) ** (1 / 6), the lattice sums of N. W. Ashcroft and
-# N. D. Mermin, Solid State Physics (1976), table 20.3.
+# counted: the lattice sums A12 and A6 as in N. W. Ashcroft and N. D. Mermin, Solid State Physics
+# (1976), chapter 20.
 SPACING = (2 * 12.13188 / 14.45392) ** (1 / 6)
 
 
@@ -19,7 +19,8 @@ def lattice(cells: int = 10) -> Array:
     """Atoms of a free piece of a face-centred cubic crystal, ``(cells**3, 3)``, in sigma."""
     edges = SPACING / np.sqrt(2) * np.array([[0.0, 1, 1], [1, 0, 1], [1, 1, 0]])
     steps = np.stack(np.meshgrid(*[np.arange(cells)] * 3, indexing="ij"), axis=-1)
-    return steps.reshape(-1, 3) @ edges
+    places: Array = steps.reshape(-1, 3) @ edges
+    return places
 
 
 def energy(atoms: Any, first: NDArray[np.intp], second: NDArray[np.intp]) -> Any:

@@ -58,15 +58,16 @@ def negative_log_likelihood(coefficients: Any, regressors: Array, improved: Arra
 def fit(regressors: Array, improved: Array, tolerance: float = 1e-10) -> Fit:
     """Newton's method: value, gradient and Hessian of each step come from one recording."""
     coefficients = np.zeros(regressors.shape[1])
-    products = 0
-    for step in range(1, 51):
+    products = steps = 0
+    size = np.inf
+    while size >= tolerance and steps < 50:
         b = lh.variable(coefficients)
         loss = negative_log_likelihood(b, regressors, improved)
         gradient, hessian = lh.gradient(loss, b), lh.hessian(loss, b)
         information = np.asarray(hessian)
         products += hessian.cache_info().products
         coefficients = coefficients - np.linalg.solve(information, gradient)
-        if np.abs(gradient).max() < tolerance:
-            break
+        size = float(np.abs(gradient).max())
+        steps += 1
     errors = np.sqrt(np.diagonal(np.linalg.inv(information)))
-    return Fit(coefficients, errors, step, float(np.abs(gradient).max()), products)
+    return Fit(coefficients, errors, steps, size, products)

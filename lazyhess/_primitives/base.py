@@ -87,7 +87,7 @@ class Elementwise(Primitive):
     def curvature(
         self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
     ) -> Iterable[tuple[int, int, Map]]:
-        for (k, l), formula in self.second.items():  # noqa: E741
+        for (k, l), formula in self.second.items():
             if k not in active or l not in active:
                 continue
             weights = formula(out, *args) if callable(formula) else formula
@@ -138,9 +138,10 @@ class Structural(Primitive):
         self.map = map_
 
     def value(self, *args: Any) -> Array:
-        made = self.map.apply(args[0][None])
-        assert isinstance(made, np.ndarray)
-        return made[0]
+        block = self.map.apply(args[0][None])
+        assert isinstance(block, np.ndarray)
+        made: Array = block[0]
+        return made
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return self.map

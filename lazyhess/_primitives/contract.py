@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Contract, Map
-from lazyhess._primitives.base import axis_tuple, implements, options
+from lazyhess._primitives.base import astype, axis_tuple, implements, options
 from lazyhess._tangents import Array
 from lazyhess._variable import METHODS, Primitive, Variable, record, refuse_out, shape_of
 
@@ -141,7 +141,7 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, **kwargs: Any
     arrays, labels, onto = _parse(operands)
     made = product(arrays, labels, onto)
     dtype = kwargs.get("dtype")
-    return made if dtype is None else np.astype(made, dtype)
+    return made if dtype is None else astype(made, dtype)
 
 
 def _parse(operands: tuple[Any, ...]) -> tuple[list[Any], list[Labels], Labels]:
@@ -182,7 +182,7 @@ def _parse(operands: tuple[Any, ...]) -> tuple[list[Any], list[Labels], Labels]:
     known = {label for term in labels for label in term}
     for label in answer:
         if label not in known or answer.count(label) > 1:
-            raise ValueError("einsum's answer must name each of its subscripts once, from operands")
+            raise ValueError("einsum's answer must name subscripts of its operands, each once")
     return arrays, labels, tuple(answer)
 
 
@@ -194,7 +194,7 @@ def _letters(term: str) -> list[Any]:
     return [*(ord(x) for x in head), *([Ellipsis] if dots else []), *(ord(x) for x in tail)]
 
 
-# --- products by other names -----------------------------------------------------------------------
+# --- products by other names ----------------------------------------------------------------------
 def _stacked(a: Any, b: Any, left: Labels, right: Labels, onto: Labels) -> Any:
     """A product of the last axes, broadcast over all leading ones."""
     spare = (a.ndim - len(left), b.ndim - len(right))

@@ -62,7 +62,7 @@ _unary(np.fabs, lambda z, x: np.sign(x))
 
 
 def _times_power(factor: Any, x: Any, exponent: Any) -> Any:
-    """factor * x**exponent, where a factor of zero wins over a pole."""
+    """Give factor * x**exponent, where a factor of zero wins over a pole."""
     made = factor * _pow(x, exponent)
     return made if np.all(factor) else np.where(factor == 0, 0, made)
 
@@ -235,7 +235,8 @@ class Where(Primitive):
     name = "where"
 
     def value(self, *args: Any) -> Array:
-        return np.where(*args)
+        made: Array = np.where(*args)
+        return made
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
         if k == 0:

@@ -7,18 +7,17 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Gather, Map, Mask, Permute, Reshape, Scatter, broadcast
-from lazyhess._primitives.base import axis_tuple, implements, one_axis, structural
+from lazyhess._primitives.base import astype, axis_tuple, implements, one_axis, structural
 from lazyhess._tangents import Array
 from lazyhess._variable import Primitive, Variable, record, refuse_out, shape_of, value_of
 
 
 @implements(np.reshape)
-def reshape(a: Any, /, shape: Any, order: Any = "C", *, copy: Any = None) -> Any:
+def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any:
     """`numpy.reshape`."""
     if order == "F" or (order == "A" and a._value.flags.fnc):
         shape = np.broadcast_to(np.empty((), "V0"), a.shape).reshape(shape).shape
-        turned = np.transpose(np.reshape(np.transpose(a), shape[::-1]))
-        return turned
+        return np.transpose(np.reshape(np.transpose(a), shape[::-1]))
     # NumPy works out -1 and words the errors, on an array without elements' memory.
     shape = np.broadcast_to(np.empty((), "V0"), a.shape).reshape(shape).shape
     return structural("reshape", a, Reshape(a.shape, shape))
@@ -122,7 +121,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
     return tuple(np.broadcast_to(a, shape) for a in args)
 
 
-# --- order -----------------------------------------------------------------------------------------
+# --- order ----------------------------------------------------------------------------------------
 def gather(name: str, a: Any, index: tuple[Any, ...]) -> Any:
     """Record ``a[index]`` for an index that is valid."""
     out = np.broadcast_to(np.empty((), "V0"), a.shape)[index].shape
@@ -172,7 +171,7 @@ def take_flat(name: str, a: Any, positions: Array) -> Any:
 
 
 @implements(np.take)
-def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: str = "raise") -> Any:
+def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "raise") -> Any:
     """`numpy.take`."""
     if out is not None:
         refuse_out("take")
@@ -241,7 +240,7 @@ def _triangle(function: Any) -> Any:
 tril, triu = _triangle(np.tril), _triangle(np.triu)
 
 
-# --- joining and splitting -------------------------------------------------------------------------
+# --- joining and splitting ------------------------------------------------------------------------
 class Concatenate(Primitive):
     """Arrays joined along an axis."""
 
@@ -273,7 +272,7 @@ def concatenate(
     if any(a.ndim == 0 for a in parts):
         raise ValueError("zero-dimensional arrays cannot be concatenated")
     made = record(Concatenate(one_axis(axis, parts[0].ndim)), *parts)
-    return made if dtype is None else np.astype(made, dtype)
+    return made if dtype is None else astype(made, dtype)
 
 
 def _array(a: Any) -> Any:
@@ -337,7 +336,8 @@ def _part(a: Any, positions: Array) -> Any:
     if positions.size == 0:
         return take_flat("split", a, positions)
     first = np.unravel_index(int(positions.flat[0]), a.shape)
-    index = tuple(slice(int(at), int(at) + n) for at, n in zip(first, positions.shape, strict=True))
+    sides = zip(first, positions.shape, strict=True)
+    index = tuple(slice(int(at), int(at) + n) for at, n in sides)
     return gather("split", a, index)
 
 
