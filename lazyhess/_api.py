@@ -108,7 +108,8 @@ def hessian(
     array([ 0., 12.,  0.])
     >>> H.cache_info().products
     1
-    >>> lh.hessian(lambda a, b: a @ b, ([1.0, 2.0], [3.0, 4.0]))[0][1][:, 0]
+    >>> a, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
+    >>> lh.hessian(lambda a, b: a @ b, (a, b))[0][1][:, 0]
     array([1., 0.])
     """
     if create_graph:
@@ -132,8 +133,9 @@ def hessian(
     if batch is not None and (sample := engine.interacting()) is not None:
         raise ValueError(
             f"samples interact under batch_axis={batch_axis}: ys[{sample}] depends on samples "
-            "other than its own (a sum, mean, sort or product across the batch axis does that), so "
-            'there is no Hessian per sample; use batch_axis=None, or reduction="none" for every pair'
+            "other than its own (a sum, mean, sort or product across the batch axis does that), "
+            'so there is no Hessian per sample; use batch_axis=None, or reduction="none" for '
+            "every pair"
         )
     core = Core(engine, cache=cache)
     numbers = iter(range(len(problem.inputs)))

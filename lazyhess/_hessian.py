@@ -96,8 +96,9 @@ class Hessian:
 
         Examples
         --------
+        >>> import numpy as np
         >>> import lazyhess as lh
-        >>> H = lh.hessian(lambda a, b: a @ b, ([1.0, 2.0], [3.0, 4.0]))
+        >>> H = lh.hessian(lambda a, b: a @ b, (np.ones(2), np.ones(2)))
         >>> H[0][1].T[1]
         array([0., 1.])
         """
