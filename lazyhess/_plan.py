@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._engine import Engine
+from lazyhess._engine import Engine, Rows
 from lazyhess._store import CacheInfo, Piece, Store
 from lazyhess._tangents import CSR, Array, Ids, divide
 
@@ -29,6 +29,68 @@ class Flight:
     ids: Ids
     parts: list[tuple[Ids, dict[int, Any]]] = field(default_factory=list)
     landed: bool = False
+
+
+class Shelf:
+    """Passes of a flight put together into slabs of a good size.
+
+    Many small arrays that live long between large ones that do not would tear the heap to pieces.
+    """
+
+    def __init__(self, core: Core, flight: Flight) -> None:
+        self.core, self.flight = core, flight
+        engine = core.engine
+        self.widths = {k: prod(engine.shapes[k]) for k in flight.columns}
+        self.dtypes = engine.dtypes
+        row = sum(self.widths.values()) * engine.dtypes[flight.i].itemsize
+        self.most = max(1, core.store.slab // max(row, 1))
+        self.left = len(flight.ids)
+        self.ids: list[Ids] = []
+        self.held = 0
+        self.buffers: dict[int, Array] = {}
+
+    def add(self, done: Ids, made: dict[int, Rows]) -> None:
+        """Take the rows of one pass."""
+        count = self.core.engine.products(self.flight.i, done)
+        with self.core._turn:
+            self.core.products += count
+        if len(done) == len(self.flight.ids) or any(isinstance(x, CSR) for x in made.values()):
+            self._keep(done, made)
+            self.left -= len(done)
+            return
+        start = 0
+        while start < len(done):
+            if not self.buffers:
+                rows = min(self.left, self.most)
+                self.buffers = {
+                    k: np.empty((rows, n), self.dtypes[k]) for k, n in self.widths.items()
+                }
+            room = len(next(iter(self.buffers.values()))) - self.held
+            part = slice(start, start + room)
+            count = len(done[part])
+            for k, buffer in self.buffers.items():
+                buffer[self.held : self.held + count] = made[k][part]
+            self.ids.append(done[part])
+            self.held += count
+            self.left -= count
+            start += count
+            if count == room:
+                self.flush()
+
+    def flush(self) -> None:
+        """Hand on what has been put together."""
+        if self.held:
+            self._keep(
+                np.concatenate(self.ids), {k: b[: self.held] for k, b in self.buffers.items()}
+            )
+        self.ids, self.held, self.buffers = [], 0, {}
+
+    def _keep(self, done: Ids, made: dict[int, Rows]) -> None:
+        core, i = self.core, self.flight.i
+        with core._turn:
+            self.flight.parts.append((done, made))
+            for k, rows in made.items():
+                core.store.put(i, k, core.rows_of(i), done, rows)
 
 
 class Core:
@@ -202,17 +264,14 @@ class Core:
         )
 
     def _fly(self, flight: Flight) -> None:
-        """Compute rows outside the lock; each pass is kept, and counted, as it comes."""
+        """Compute rows outside the lock; what is done is kept, and counted, even if more fails."""
+        shelf = Shelf(self, flight)
         try:
             for done, made in self.engine.rows(flight.i, flight.ids, flight.columns):
-                count = self.engine.products(flight.i, done)
-                with self._turn:
-                    self.products += count
-                    flight.parts.append((done, made))
-                    for k, rows in made.items():
-                        self.store.put(flight.i, k, self.rows_of(flight.i), done, rows)
+                shelf.add(done, made)
             flight.landed = True
         finally:
+            shelf.flush()
             with self._turn:
                 self._flights.remove(flight)
                 self._turn.notify_all()

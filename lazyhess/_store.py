@@ -23,6 +23,7 @@ from lazyhess._tangents import CSR, Ids
 DEFAULT_CACHE = "1GiB"
 # A slab is at most this part of the cache, so that dropping one drops little.
 SHARE = 8
+MOST = 1 << 27
 
 _UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
 _UNITS |= {f"{unit}i": 1024 ** (k + 1) for k, unit in enumerate("kmgt")}
@@ -123,6 +124,11 @@ class Store:
     def _guard(self) -> AbstractContextManager[Any]:
         return nullcontext() if self._own else _SHARED
 
+    @property
+    def slab(self) -> int:
+        """Bytes that a slab has at the most, if it has more than one row."""
+        return min(int(self.cache.maxsize / SHARE), MOST) if self._own else MOST
+
     def keeps(self, nbytes: int) -> bool:
         """Whether rows of so many bytes could all be kept."""
         return nbytes <= self.cache.maxsize if self._own else self.cache.maxsize > 0
@@ -164,8 +170,8 @@ class Store:
         """Keep rows of a block that has `total` rows, as far as the cache takes them."""
         if not len(ids) or self.cache.maxsize <= 0:
             return
-        most = max(1, int(self.cache.maxsize / SHARE)) if self._own else rows.nbytes
-        step = max(1, int(most * len(ids) / max(rows.nbytes + ids.nbytes, 1)))
+        most = self.slab if self._own else rows.nbytes + ids.nbytes
+        step = max(1, most * len(ids) // max(rows.nbytes + ids.nbytes, 1))
         numbers, offsets = self._where.setdefault(
             (i, j), (np.zeros(total, np.intp), np.zeros(total, np.intp))
         )
