@@ -1,0 +1,1 @@
+"""Timings, side by side with jitted JAX in one run: ``python -m tests.benchmarks``."""
