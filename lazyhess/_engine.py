@@ -21,6 +21,7 @@ from lazyhess._tangents import (
     Shape,
     Sparse,
     add_up,
+    changes,
     dense,
     divide,
     embed,
@@ -194,7 +195,7 @@ class NumpyEngine:
             by_position = np.argsort(rows % size, kind="stable")
             order = rows[by_position]
             position = order % size
-            starts = np.flatnonzero(np.diff(position, prepend=-1))
+            starts = np.flatnonzero(changes(position))
         seeds, done = len(starts), 0
         starts = np.append(starts, len(order))
         # What the blocks hold at the most: a seed reaches its own samples only.
@@ -207,7 +208,8 @@ class NumpyEngine:
                 tangents = identity(ids, x.shape, x.dtype)
             else:
                 tangents = identity(self._positions(i, ids), x.shape, x.dtype)
-                which = np.arange(count).repeat(np.diff(starts[done : done + count + 1]))
+                ends = starts[done : done + count + 1]
+                which = np.arange(count).repeat(ends[1:] - ends[:-1])
                 tangents.pattern.seed, tangents.pattern.count = which, count
                 tangents.pattern.start = tangents.pattern.start if len(ids) == count else None
             blocks, held = plan.push(tangents)
@@ -245,7 +247,7 @@ class NumpyEngine:
             axis, full = self.batch[j], self.xs[j].shape
             n = prod(self.shapes[i])
             sample, position = divide(ids, n)
-            seed_of = np.cumsum(np.diff(position, prepend=position[:1]) != 0) if len(ids) else ids
+            seed_of = np.cumsum(changes(position)) - 1
             if not isinstance(block, Sparse):
                 whole = np.moveaxis(block, axis + 1, 1)
                 return whole[seed_of, sample].reshape(shape)

@@ -53,6 +53,16 @@ class Map(ABC):
             return None
         if isinstance(block, Sparse):
             return self.sparse(block)
+        if block.size <= SMALL and prod(self.out) > prod(self.inp):
+            return self._grow(block)
+        return self.dense(block)
+
+    def _grow(self, block: Array) -> Sparse | Array:
+        """Make a small block larger: it became dense for being small, and may be sparse again."""
+        if len(block) * prod(self.out) > SMALL:
+            entries = np.count_nonzero(block)
+            if entries * ENTRY_COST <= block.size:
+                return self.sparse(Sparse.of(block))
         return self.dense(block)
 
     @abstractmethod
@@ -252,7 +262,7 @@ class Weighted(Map):
         if isinstance(block, Sparse):
             return self.sparse(block)
         # A dense zero means "not there" as well as the number; an infinity must not meet it.
-        return self.dense(block) if self.finite else self.sparse(Sparse.of(block))
+        return super().apply(block) if self.finite else self.sparse(Sparse.of(block))
 
 
 class Scale(Weighted):
@@ -260,8 +270,12 @@ class Scale(Weighted):
 
     def __init__(self, weights: Array, shape: Shape) -> None:
         self.inp = self.out = shape
-        self.full = weights  # broadcasts to `shape`, and may be stride 0
-        self.weights = compact(weights)
+        self.weights = compact(weights)  # broadcasts to `shape`
+
+    def apply(self, block: Block) -> Block:
+        if isinstance(block, np.ndarray) and self.finite:
+            return self.dense(block)
+        return super().apply(block)
 
     def dense(self, block: Array) -> Array:
         if block.size <= SMALL or 0 not in block.strides:

@@ -112,7 +112,8 @@ class Store:
         self._token = f"lazyhess-{next(_tokens)}-{id(self)}"
         self._numbers = count(1)
         self._lengths: dict[int, int] = {}  # rows of every slab
-        self._where: dict[tuple[int, int], tuple[Ids, Ids]] = {}  # slab and place of every row
+        # For every row of a block the number of its slab, and its place there in the low bits.
+        self._where: dict[tuple[int, int], Ids] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_numbers": next(self._numbers)}
@@ -138,10 +139,10 @@ class Store:
         where = self._where.get((i, j))
         if where is None or not len(ids):
             return ids
-        held = where[0][ids]
+        held = where[ids] >> _LOW
         missing = held == 0
         with self._guard:
-            for number in np.unique(held[~missing]).tolist():
+            for number in _distinct(held):
                 if (self._token, number) not in self.cache:
                     missing |= held == number
         lacking: Ids = ids[missing]
@@ -152,18 +153,17 @@ class Store:
         where = self._where.get((i, j))
         if where is None or not len(ids):
             return np.arange(len(ids)), []
-        numbers, offsets = where
-        held = numbers[ids]
+        held, offsets = where[ids] >> _LOW, where[ids] & _PLACE
         pieces = []
         missing = held == 0
         with self._guard:
-            for number in np.unique(held[~missing]).tolist():
+            for number in _distinct(held):
                 slab = self.cache.get((self._token, number))
                 if slab is None:  # dropped since
                     missing |= held == number
                     continue
                 at = np.flatnonzero(held == number)
-                pieces.append(Piece(at, slab.rows, offsets[ids[at]]))
+                pieces.append(Piece(at, slab.rows, offsets[at]))
         return np.flatnonzero(missing), pieces
 
     def put(self, i: int, j: int, total: int, ids: Ids, rows: Rows) -> None:
@@ -172,9 +172,9 @@ class Store:
             return
         most = self.slab if self._own else rows.nbytes + ids.nbytes
         step = max(1, most * len(ids) // max(rows.nbytes + ids.nbytes, 1))
-        numbers, offsets = self._where.setdefault(
-            (i, j), (np.zeros(total, np.intp), np.zeros(total, np.intp))
-        )
+        where = self._where.get((i, j))
+        if where is None:
+            where = self._where[i, j] = np.zeros(total, np.intp)
         for start in range(0, len(ids), step):
             part = slice(start, start + step)
             slab = Slab(ids[part], _part(rows, part, len(ids)))
@@ -185,8 +185,7 @@ class Store:
                 except ValueError:  # too large for this cache: returned, not kept
                     continue
             self._lengths[number] = len(slab.ids)
-            numbers[slab.ids] = number
-            offsets[slab.ids] = np.arange(len(slab.ids))
+            where[slab.ids] = (number << _LOW) + np.arange(len(slab.ids))
 
     def clear(self) -> None:
         """Forget all rows."""
@@ -208,6 +207,16 @@ class Store:
 
 
 _tokens = count()
+_LOW = 31
+_PLACE = (1 << _LOW) - 1
+
+
+def _distinct(numbers: Ids) -> list[int]:
+    """The slab numbers that occur; 0 is none."""
+    if numbers[0] == numbers[-1] and not np.any(numbers != numbers[0]):
+        return [int(numbers[0])] if numbers[0] else []
+    found: list[int] = np.unique(numbers).tolist()
+    return [number for number in found if number]
 
 
 def _nbytes(slab: Slab) -> int:

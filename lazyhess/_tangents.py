@@ -7,8 +7,9 @@ A block is one of three kinds, and every linear map acts on each of them:
   adds up;
 * an ``ndarray`` of shape ``(K,) + shape``, whose stride-0 axes are kept as they are.
 
-Seeds are born sparse. A block turns dense when that is cheaper (`settle`), never back, except
-where a dense zero would meet an infinity (`Sparse.of`).
+Seeds are born sparse. A block turns dense when that is cheaper (`settle`), and back (`Sparse.of`)
+only where it was dense for being small and a map makes it larger, or where a dense zero would
+meet an infinity.
 """
 
 from __future__ import annotations
@@ -151,10 +152,15 @@ def runs(keys: Ids) -> tuple[Ids, Ids, Ids]:
     """Order that sorts `keys`, where each run of equal keys starts in it, and the keys once."""
     order = np.argsort(keys, kind="stable")
     ordered = keys[order]
-    first = np.ones(len(keys), np.bool_)
-    np.not_equal(ordered[1:], ordered[:-1], out=first[1:])
-    starts = np.flatnonzero(first)
+    starts = np.flatnonzero(changes(ordered))
     return order, starts, ordered[starts]
+
+
+def changes(keys: Ids) -> NDArray[np.bool_]:
+    """Whether each key is another one than the key before it."""
+    first = np.ones(len(keys), np.bool_)
+    np.not_equal(keys[1:], keys[:-1], out=first[1:])
+    return first
 
 
 def sum_runs(val: Array, starts: Ids) -> Array:
