@@ -250,7 +250,8 @@ class NumpyEngine:
             seed_of = np.cumsum(changes(position)) - 1
             if not isinstance(block, Sparse):
                 whole = np.moveaxis(block, axis + 1, 1)
-                return whole[seed_of, sample].reshape(shape)
+                picked: Array = whole[seed_of, sample]
+                return picked.reshape(shape)
             # The row of an entry is told by its seed and by the sample it stands at.
             axes = (axis, *(k for k in range(len(full)) if k != axis))
             at, column = divide(block.pattern.project(axes), size)

@@ -41,6 +41,7 @@ class Map(ABC):
 
     inp: Shape
     out: Shape
+    grows = False  # whether it can give more elements than it takes
 
     @property
     def finite(self) -> bool:
@@ -53,7 +54,7 @@ class Map(ABC):
             return None
         if isinstance(block, Sparse):
             return self.sparse(block)
-        if block.size <= SMALL and prod(self.out) > prod(self.inp):
+        if self.grows and block.size <= SMALL:
             return self._grow(block)
         return self.dense(block)
 
@@ -190,6 +191,7 @@ class Expand(Map):
         self.axes = axes
         self.out = out
         self.thin = tuple(1 if axis in axes else n for axis, n in enumerate(out))
+        self.grows = True
 
     def dense(self, block: Array) -> Array:
         count = block.shape[0]
@@ -352,6 +354,7 @@ class Gather(Map):
         self.inp = inp
         self.index = index
         self.out = out
+        self.grows = prod(out) > prod(inp)
         self.basic = all(
             item is None
             or item is Ellipsis
@@ -583,6 +586,7 @@ class Contract(Weighted):
         self.summed = tuple(x for x in labels if x in held and x not in onto)
         self.free = tuple(x for x in labels if x not in held)
         self.new = tuple(x for x in onto if x not in labels)
+        self.grows = prod(self.out) > prod(inp)
 
     def _size(self, labels: tuple[int, ...]) -> int:
         return prod(self.extent[label] for label in labels)

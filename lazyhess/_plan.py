@@ -54,7 +54,8 @@ class Shelf:
         count = self.core.engine.products(self.flight.i, done)
         with self.core._turn:
             self.core.products += count
-        if len(done) == len(self.flight.ids) or any(isinstance(x, CSR) for x in made.values()):
+        arrays = {k: rows for k, rows in made.items() if not isinstance(rows, CSR)}
+        if len(done) == len(self.flight.ids) or len(arrays) != len(made):
             self._keep(done, made)
             self.left -= len(done)
             return
@@ -69,7 +70,7 @@ class Shelf:
             part = slice(start, start + room)
             count = len(done[part])
             for k, buffer in self.buffers.items():
-                buffer[self.held : self.held + count] = made[k][part]
+                buffer[self.held : self.held + count] = arrays[k][part]
             self.ids.append(done[part])
             self.held += count
             self.left -= count

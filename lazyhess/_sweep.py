@@ -53,9 +53,8 @@ class Step:
         pending = self._pending
         if pending is not None:
             primitive, args, value, adjoint, slots = pending
-            with np.errstate(all="ignore"):
-                found = primitive.curvature(args, value, adjoint, tuple(slots))
-                self._curvature = [(slots[k], slots[l], c) for k, l, c in found]
+            found = primitive.curvature(args, value, adjoint, tuple(slots))
+            self._curvature = [(slots[k], slots[l], c) for k, l, c in found]
             self._pending = None
         return self._curvature
 
@@ -125,11 +124,10 @@ class Linearization:
         value, primitive = node._value, node._primitive
         assert primitive is not None
         args = tuple(x._value if type(x) is Variable else x for x in node._operands)
-        slots = {
-            k: slot_of[x._serial]
-            for k, x in enumerate(node._operands)
-            if type(x) is Variable and x._serial in slot_of
-        }
+        slots: dict[int, int] = {}
+        for k, x in enumerate(node._operands):
+            if type(x) is Variable and x._serial in slot_of:
+                slots[k] = slot_of[x._serial]
         step = Step(slot, value)
         for k, operand in slots.items():
             jacobian = primitive.jacobian(k, args, value)
@@ -208,26 +206,32 @@ class Plan:
         reached = {self.source}
         down = {lin.slots[k] for k in targets} - {None}
         for step in lin.steps:
-            operands = [operand for operand, _, _ in step.jacobian]
-            if not reached.isdisjoint(operands):
-                reached.add(step.out)
-            if not down.isdisjoint(operands):
-                down.add(step.out)
+            for operand, _, _ in step.jacobian:
+                if operand in reached:
+                    reached.add(step.out)
+                if operand in down:
+                    down.add(step.out)
         # Tangents that a curvature wants, or that lead to one it wants.
         forward, backward = [], []
         needed: set[int] = set()
         used: set[int] = set()
-        for step in reversed(lin.steps):
-            if step.out in down:
-                curved = [(k, l, c) for k, l, c in step.curvature if k in down and l in reached]
-                needed.update(l for _, l, _ in curved)
-                used.update(l for _, l, _ in curved)
-                backs = [(k, t) for k, _, t in step.jacobian if k in down]
-                backward.append((step.out, step.dtype, backs, curved))
-            if step.out in needed and step.out in reached and step.out != self.source:
-                ahead = [(k, j) for k, j, _ in step.jacobian if k in reached]
-                needed.update(k for k, _ in ahead)
-                forward.append((step.out, step.dtype, ahead))
+        with np.errstate(all="ignore"):
+            for step in reversed(lin.steps):
+                out = step.out
+                if out in down:
+                    curved = step.curvature
+                    if curved:
+                        curved = [c for c in curved if c[0] in down and c[1] in reached]
+                        for _, l, _ in curved:
+                            needed.add(l)
+                            used.add(l)
+                    backs = [(k, t) for k, _, t in step.jacobian if k in down]
+                    backward.append((out, step.dtype, backs, curved))
+                if out in needed and out in reached and out != self.source:
+                    ahead = [(k, j) for k, j, _ in step.jacobian if k in reached]
+                    for k, _ in ahead:
+                        needed.add(k)
+                    forward.append((out, step.dtype, ahead))
         forward.reverse()
         self.forward = forward
         self.backward = backward
@@ -262,7 +266,12 @@ class Plan:
         largest = 0
         with np.errstate(all="ignore"):
             for out, dtype, ahead in self.forward:
-                tangents[out] = cast(total([j.apply(tangents.get(k)) for k, j in ahead]), dtype)
+                if len(ahead) == 1:
+                    k, j = ahead[0]
+                    block = j.apply(tangents[k])
+                else:
+                    block = total([j.apply(tangents[k]) for k, j in ahead])
+                tangents[out] = cast(block, dtype)
             tangents = {slot: block for slot, block in tangents.items() if slot in self.used}
             held = nbytes(tangents.values())
             for out, dtype, backs, curved in self.backward:
@@ -271,12 +280,12 @@ class Plan:
                     block = cast(total(blocks), dtype)
                     for k, transposed in backs:
                         pending.setdefault(k, []).append(transposed.apply(block))
-                    if type(block) is Sparse or type(block) is np.ndarray:
-                        largest = max(largest, block.nbytes)
+                    if block is not None and block.nbytes > largest:
+                        largest = block.nbytes
                     if out in self._kept:
                         pending[out] = [block]
                 for k, l, c in curved:
-                    block = c.apply(tangents.get(l))
+                    block = c.apply(tangents[l])
                     if block is not None:
                         pending.setdefault(k, []).append(block)
                 tangents.pop(out, None)

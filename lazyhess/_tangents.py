@@ -292,6 +292,8 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
 
     With `last` no map follows: entries of sparse blocks are only put together.
     """
+    if len(blocks) == 1:
+        return blocks[0]
     parts = [block for block in blocks if block is not None]
     if len(parts) <= 1:
         return parts[0] if parts else None

@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 Array = NDArray[np.float64]
 
-# Nearest neighbours of the face-centred cubic crystal at rest, in units of sigma, all pairs
-# counted: the lattice sums A12 and A6 as in N. W. Ashcroft and N. D. Mermin, Solid State Physics
-# (1976), chapter 20.
+# Nearest neighbours of the face-centred cubic crystal at rest, in units of sigma: the lattice sums
+# over all pairs for r**-12 and r**-6 as in C. Kittel, Introduction to Solid State Physics,
+# chapter 3.
 SPACING = (2 * 12.13188 / 14.45392) ** (1 / 6)
 
 
@@ -23,14 +23,18 @@ def lattice(cells: int = 10) -> Array:
     return places
 
 
-def energy(atoms: Any, first: NDArray[np.intp], second: NDArray[np.intp]) -> Any:
-    """The Lennard-Jones energy in units of epsilon, over pairs of atoms, in plain NumPy."""
-    apart = atoms[first] - atoms[second]
-    inverse = 1 / np.sum(apart * apart, axis=1) ** 3
-    return 4 * np.sum(inverse * inverse - inverse)
-
-
 def pairs(count: int) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
     """All pairs of atoms, each once."""
     first, second = np.triu_indices(count, 1)
     return first, second
+
+
+def energy(coordinates: Any, first: NDArray[np.intp], second: NDArray[np.intp]) -> Any:
+    """The Lennard-Jones energy in units of epsilon, in plain NumPy.
+
+    `coordinates` are ``(3 * atoms,)``, and the sum runs over the given pairs of atoms.
+    """
+    atoms = coordinates.reshape(-1, 3)
+    apart = atoms[first] - atoms[second]
+    inverse = 1 / np.sum(apart * apart, axis=1) ** 3
+    return 4 * np.sum(inverse * inverse - inverse)

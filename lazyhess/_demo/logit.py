@@ -24,14 +24,21 @@ PUBLISHED = {
 
 
 @dataclass
+class Step:
+    """One step of Newton's method: what held where it began."""
+
+    log_likelihood: float
+    gradient: float  # its largest element
+    products: int
+
+
+@dataclass
 class Fit:
     """A fitted model: estimates, their standard errors, and how they were reached."""
 
     coefficients: Array
     errors: Array
-    steps: int
-    gradient: float
-    products: int
+    steps: list[Step]
 
     def agrees(self) -> bool:
         """Whether all published digits are reproduced."""
@@ -58,16 +65,14 @@ def negative_log_likelihood(coefficients: Any, regressors: Array, improved: Arra
 def fit(regressors: Array, improved: Array, tolerance: float = 1e-10) -> Fit:
     """Newton's method: value, gradient and Hessian of each step come from one recording."""
     coefficients = np.zeros(regressors.shape[1])
-    products = steps = 0
-    size = np.inf
-    while size >= tolerance and steps < 50:
+    steps: list[Step] = []
+    while len(steps) < 50 and not (steps and steps[-1].gradient < tolerance):
         b = lh.variable(coefficients)
         loss = negative_log_likelihood(b, regressors, improved)
         gradient, hessian = lh.gradient(loss, b), lh.hessian(loss, b)
         information = np.asarray(hessian)
-        products += hessian.cache_info().products
         coefficients = coefficients - np.linalg.solve(information, gradient)
-        size = float(np.abs(gradient).max())
-        steps += 1
+        largest = float(np.abs(gradient).max())
+        steps.append(Step(-loss.item(), largest, hessian.cache_info().products))
     errors = np.sqrt(np.diagonal(np.linalg.inv(information)))
-    return Fit(coefficients, errors, steps, size, products)
+    return Fit(coefficients, errors, steps)

@@ -7,9 +7,9 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from lazyhess._maps import Expand, Map, Scale, all_finite, broadcast, chain
+from lazyhess._maps import Map, Scale, all_finite, broadcast, chain
 from lazyhess._tangents import Array, compact
-from lazyhess._variable import FUNCTIONS, UFUNCS, Handler, Primitive, Variable, record, shape_of
+from lazyhess._variable import FUNCTIONS, UFUNCS, Handler, Primitive, Variable, record
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -72,17 +72,18 @@ class Elementwise(Primitive):
         return made
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
-        formula = self.first[k]
-        spread = broadcast(shape_of(args[k]), out.shape)
+        formula, shape = self.first[k], out.shape
         if callable(formula):
-            scale = Scale(np.asarray(formula(out, *args)), out.shape)
+            scale = Scale(np.asarray(formula(out, *args)), shape)
         elif formula == 0:
             return None
         elif formula == 1:
-            return spread
+            return broadcast(args[k].shape, shape)
         else:
-            scale = Scale(np.asarray(formula, out.dtype), out.shape)
-        return chain(spread, scale) if isinstance(spread, Expand) else scale
+            scale = Scale(np.asarray(formula, out.dtype), shape)
+        if args[k].shape == shape:
+            return scale
+        return chain(broadcast(args[k].shape, shape), scale)
 
     def curvature(
         self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
@@ -91,16 +92,15 @@ class Elementwise(Primitive):
             if k not in active or l not in active:
                 continue
             weights = formula(out, *args) if callable(formula) else formula
-            scale = Scale(weigh(adjoint, weights), out.shape)
-            left, right = (broadcast(shape_of(args[n]), out.shape) for n in (k, l))
-            if isinstance(left, Expand) or isinstance(right, Expand):
-                yield k, l, chain(right, scale, left.T)
-                if k != l:
-                    yield l, k, chain(left, scale, right.T)
-            else:
+            scale: Map = Scale(weigh(adjoint, weights), out.shape)
+            if args[k].shape == args[l].shape == out.shape:
                 yield k, l, scale
-                if k != l:
-                    yield l, k, scale
+            else:
+                left, right = (broadcast(args[n].shape, out.shape) for n in (k, l))
+                yield k, l, chain(right, scale, left.T)
+                scale = chain(left, scale, right.T)
+            if k != l:
+                yield l, k, scale
 
 
 def _elementwise(name: str) -> Elementwise:

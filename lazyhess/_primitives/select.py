@@ -29,6 +29,9 @@ def _fixed(item: Any) -> Any:
 @implements(getitem)
 def getitem_(a: Any, index: Any) -> Any:
     """``a[index]``."""
+    if type(index) is int and a.ndim and -a.shape[0] <= index < a.shape[0]:
+        # The one form that loops over scalars are made of.
+        return structural("getitem", a, Gather(a.shape, (index,), a.shape[1:]))
     items = index if isinstance(index, tuple) else (index,)
     items = tuple(_fixed(item) for item in items)
     # NumPy checks the index and tells the shape, on an array without elements' memory.
