@@ -108,7 +108,7 @@ class Reshape(Map):
 
     @property
     def T(self) -> Map:
-        return Reshape(self.out, self.inp)
+        return self if self.inp == self.out else Reshape(self.out, self.inp)
 
 
 class Permute(Map):

@@ -14,13 +14,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from lazyhess._maps import NOTHING, Map, Mask, chain
 from lazyhess._tangents import Array, Block, Ids, Shape, Sparse, cast, dense, nbytes, total
 from lazyhess._variable import Primitive, Variable, ancestors
+
+
+# An operand's slot, the Jacobian with respect to it, and its transpose.
+Edge: TypeAlias = tuple[int, Map, Map]
 
 
 class Step:
@@ -32,7 +36,7 @@ class Step:
         self.out = out
         self.shape: Shape = array.shape
         self.dtype = array.dtype
-        self.jacobian: list[tuple[int, Map, Map]] = []  # operand slot, J, its transpose
+        self.jacobian: list[Edge] = []
         self._curvature: list[tuple[int, int, Map]] = []  # operand slots k and l, C_kl
         self._pending: tuple[Any, ...] | None = None
 
@@ -91,16 +95,15 @@ class Linearization:
         self.sizes = [node._value.size for node in nodes]
         self.root = slot_of.get(root._serial)
         self.steps: list[Step] = []
-        pending: list[list[Block]] = [[] for _ in nodes]
+        pending: dict[int, list[Block]] = {}
         if self.root is not None:
-            pending[self.root].append(np.asarray(cotangent, root.dtype)[None])
+            pending[self.root] = [np.asarray(cotangent, root.dtype)[None]]
         targets = {slot for slot in self.slots if slot is not None}
         self.adjoints: dict[int, Block] = {}
         with np.errstate(all="ignore"):
             for slot in range(len(nodes) - 1, -1, -1):
                 node, value = nodes[slot], nodes[slot]._value
-                adjoint = cast(total(pending[slot]), value.dtype)
-                pending[slot] = []
+                adjoint = cast(total(pending.pop(slot, ())), value.dtype)
                 if slot in targets:
                     self.adjoints[slot] = adjoint
                 if adjoint is None or node._primitive is None:
@@ -119,7 +122,7 @@ class Linearization:
         node: Variable,
         slot_of: dict[int, int],
         adjoint: Block,
-        pending: list[list[Block]],
+        pending: dict[int, list[Block]],
     ) -> Step:
         value, primitive = node._value, node._primitive
         assert primitive is not None
@@ -134,7 +137,7 @@ class Linearization:
             if jacobian is not None:
                 transposed = jacobian.T
                 step.jacobian.append((operand, jacobian, transposed))
-                pending[operand].append(transposed.apply(adjoint))
+                pending.setdefault(operand, []).append(transposed.apply(adjoint))
         if type(primitive).curvature is not Primitive.curvature:
             weights = dense(adjoint, 1, value.shape, value.dtype)[0]
             step.defer(primitive, args, value, weights, slots)
@@ -195,6 +198,14 @@ class Linearization:
         return None if self.root is None else held[self.root]
 
 
+def _within(slots: set[int | None], jacobian: list[Edge]) -> list[Edge]:
+    """The operands among the given slots: the same list where that is all of them."""
+    for operand, _, _ in jacobian:
+        if operand not in slots:
+            return [edge for edge in jacobian if edge[0] in slots]
+    return jacobian
+
+
 class Plan:
     """What a product from ``xs[source]`` to some targets has to do, in order."""
 
@@ -225,13 +236,12 @@ class Plan:
                         for _, l, _ in curved:
                             needed.add(l)
                             used.add(l)
-                    backs = [(k, t) for k, _, t in step.jacobian if k in down]
-                    backward.append((out, step.dtype, backs, curved))
+                    backward.append((step, _within(down, step.jacobian), curved))
                 if out in needed and out in reached and out != self.source:
-                    ahead = [(k, j) for k, j, _ in step.jacobian if k in reached]
-                    for k, _ in ahead:
+                    ahead = _within(reached, step.jacobian)
+                    for k, _, _ in ahead:
                         needed.add(k)
-                    forward.append((out, step.dtype, ahead))
+                    forward.append((step, ahead))
         forward.reverse()
         self.forward = forward
         self.backward = backward
@@ -240,7 +250,7 @@ class Plan:
     @cached_property
     def size(self) -> int:
         """Elements of all arrays a product passes through: bounds what one seed can hold."""
-        slots = {out for out, _, _ in self.forward} | {out for out, *_ in self.backward}
+        slots = {step.out for step, _ in self.forward} | {step.out for step, _, _ in self.backward}
         slots |= {self.lin.slots[k] for k in self.targets} - {None}  # type: ignore[arg-type]
         return sum(self.lin.sizes[slot] for slot in slots)
 
@@ -265,20 +275,21 @@ class Plan:
         pending: dict[int, list[Block]] = {}
         largest = 0
         with np.errstate(all="ignore"):
-            for out, dtype, ahead in self.forward:
+            for step, ahead in self.forward:
                 if len(ahead) == 1:
-                    k, j = ahead[0]
+                    k, j, _ = ahead[0]
                     block = j.apply(tangents[k])
                 else:
-                    block = total([j.apply(tangents[k]) for k, j in ahead])
-                tangents[out] = cast(block, dtype)
+                    block = total([j.apply(tangents[k]) for k, j, _ in ahead])
+                tangents[step.out] = cast(block, step.dtype)
             tangents = {slot: block for slot, block in tangents.items() if slot in self.used}
             held = nbytes(tangents.values())
-            for out, dtype, backs, curved in self.backward:
+            for step, backs, curved in self.backward:
+                out = step.out
                 blocks = pending.pop(out, None)
                 if blocks is not None:
-                    block = cast(total(blocks), dtype)
-                    for k, transposed in backs:
+                    block = cast(total(blocks), step.dtype)
+                    for k, _, transposed in backs:
                         pending.setdefault(k, []).append(transposed.apply(block))
                     if block is not None and block.nbytes > largest:
                         largest = block.nbytes
