@@ -42,7 +42,7 @@ class Shelf:
         engine = core.engine
         self.widths = {k: prod(engine.shapes[k]) for k in flight.columns}
         self.dtypes = engine.dtypes
-        row = sum(self.widths.values()) * engine.dtypes[flight.i].itemsize
+        row = sum(self.widths.values()) * engine.dtypes[flight.i].itemsize + 8  # and its id
         self.most = max(1, core.store.slab // max(row, 1))
         self.left = len(flight.ids)
         self.ids: list[Ids] = []
