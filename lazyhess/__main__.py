@@ -61,7 +61,7 @@ def atoms(cells: int = 10) -> bool:
     pushed, _ = _ask(H, "H @ v", lambda: H @ v, "no matrix is formed")
     matrix, whole = _ask(H, "np.asarray(H)", lambda: np.asarray(H), "all the rest")
     _ask(H, "np.asarray(H)", lambda: np.asarray(H), "all is known")
-    print(f"\n   The first three rows took 1/{whole / rows:.0f} of the time of all the rest.")
+    print(f"\n   The first three rows took {rows / whole:.1%} of the time of all the rest.")
 
     scale = np.abs(matrix).max()
     checks = {
