@@ -78,8 +78,8 @@ def _fill_grid(
     pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, grid: Array, width: int
 ) -> None:
     """All wanted columns of all wanted rows."""
-    everything = len(columns) == width and bool(np.all(columns == np.arange(width)))
-    straight = len(numbers) == count and bool(np.all(numbers == np.arange(count)))
+    everything = len(columns) == width and bool((columns == np.arange(width)).all())
+    straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
     target = grid if straight else np.empty((count, grid.shape[1]), grid.dtype)
     for piece in pieces:
         at, offset = _span(piece.at), _span(piece.offset)
@@ -101,7 +101,7 @@ def _fill_grid(
 def _span(ids: Ids) -> Ids | slice:
     """Ids in a row as a slice: copying it is one memory copy."""
     n = len(ids)
-    if n and ids[-1] - ids[0] == n - 1 and bool(np.all(ids[1:] > ids[:-1])):
+    if n and ids[-1] - ids[0] == n - 1 and bool((ids[1:] > ids[:-1]).all()):
         return slice(int(ids[0]), int(ids[0]) + n)
     return ids
 

@@ -442,7 +442,7 @@ def _dense(x: Any) -> Any:
 def _unique(ids: Ids) -> tuple[Ids, Ids]:
     """The ids sorted, without repeats, and for each its number among them."""
     flat = ids.reshape(-1)
-    if len(flat) < 2 or bool(np.all(flat[1:] > flat[:-1])):
+    if len(flat) < 2 or bool((flat[1:] > flat[:-1]).all()):
         return flat, np.arange(len(flat)).reshape(ids.shape)
     once, number = np.unique(flat, return_inverse=True)
     return once, number.reshape(ids.shape)

@@ -288,8 +288,7 @@ class Scale(Weighted):
 
     def sparse(self, block: Sparse) -> Sparse:
         weights = pick(self.weights, block.pattern)
-        with np.errstate(all="ignore"):
-            val = block.val * weights
+        val = block.val * weights
         if not self.finite:
             val[block.val == 0] = 0
         return Sparse(block.pattern, val)
@@ -668,8 +667,7 @@ class Contract(Weighted):
 
         at = self._project(pattern, (*self.shared, *self.summed))
         weights = self.matrix.reshape(-1).take(at)
-        with np.errstate(all="ignore"):
-            val = block.val * weights
+        val = block.val * weights
         if not self.finite:
             val[block.val == 0] = 0
         key = ("along", self.labels, self.with_, self.onto, self.out)
@@ -693,7 +691,7 @@ class Contract(Weighted):
 
         def group() -> tuple[Ids | None, Ids | None, Ids]:
             keys = pattern.seed * places + self._project(pattern, made)
-            if len(keys) < 2 or bool(np.all(keys[1:] > keys[:-1])):
+            if len(keys) < 2 or (keys[1:] > keys[:-1]).all():
                 return None, None, keys
             return runs(keys)
 
@@ -701,31 +699,31 @@ class Contract(Weighted):
         at = self._project(pattern, (*self.shared, *self.summed))
         rows = self._size(self.summed)
         val = block.val
-        with np.errstate(all="ignore"):
-            if order is None or len(keys) == len(val):
-                if order is not None:
-                    at, val = at[order], val[order]
-                fibres = self._rows(at)
-                fibres = fibres if block.unit else fibres * val[:, None]
-                if not self.finite:
-                    fibres[val == 0] = 0
-            elif not self.shared and self.finite and len(keys) * rows < 8 * len(val):
-                # The entries nearly fill the matrix (groups, summed): multiply it whole.
-                group_of = np.empty(len(val), np.intp)
-                group_of[order] = np.repeat(np.arange(len(keys)), np.diff(starts, append=len(val)))
-                flat = group_of * rows + at
-                full = np.zeros(len(keys) * rows, val.dtype)
-                if pattern.distinct:
-                    full[flat] = val
-                else:
-                    np.add.at(full, flat, val)
-                fibres = np.matmul(full.reshape(len(keys), rows), self.matrix)
+        if order is None or len(keys) == len(val):
+            if order is not None:
+                at, val = at[order], val[order]
+            fibres = self._rows(at)
+            fibres = fibres if block.unit else fibres * val[:, None]
+            if not self.finite:
+                fibres[val == 0] = 0
+        elif not self.shared and self.finite and len(keys) * rows < 8 * len(val):
+            # The entries nearly fill the matrix (groups, summed): multiply it whole.
+            group_of = np.empty(len(val), np.intp)
+            group_of[order] = np.repeat(np.arange(len(keys)), np.diff(starts, append=len(val)))
+            flat = group_of * rows + at
+            full = np.zeros(len(keys) * rows, val.dtype)
+            if pattern.distinct:
+                full[flat] = val
             else:
-                fibres = self._rows(at[order]) * val[order][:, None]
-                if not self.finite:
-                    fibres[val[order] == 0] = 0
-                fibres = np.add.reduceat(fibres, starts, axis=0)
-        return self._spread(pattern, keys, places, fibres, made, new)
+                np.add.at(full, flat, val)
+            fibres = np.matmul(full.reshape(len(keys), rows), self.matrix)
+        else:
+            fibres = self._rows(at[order]) * val[order][:, None]
+            if not self.finite:
+                fibres[val[order] == 0] = 0
+            fibres = np.add.reduceat(fibres, starts, axis=0)
+        seeds = pattern.seed if order is None else None
+        return self._spread(pattern, seeds, keys, places, fibres, made, new)
 
     def _rows(self, at: Ids) -> Array:
         return self.matrix.reshape(-1, self._size(self.new)).take(at, axis=0)
@@ -733,6 +731,7 @@ class Contract(Weighted):
     def _spread(
         self,
         pattern: Pattern,
+        seeds: Ids | None,
         keys: Ids,
         places: int,
         fibres: Array,
@@ -752,11 +751,16 @@ class Contract(Weighted):
             return full.transpose((0, *(order.index(label) + 1 for label in self.onto)))
 
         def make() -> Pattern:
-            seed, place = divide(keys, places)
-            base = self._place(place, made)
-            along = self._place(np.arange(new), self.new)
+            if seeds is None:
+                seed, place = divide(keys, places)
+            else:  # every entry is a group of its own
+                seed, place = seeds, self._project(pattern, made)
+            if self.onto == made + self.new:
+                base, along = place * new, np.arange(new)
+            else:
+                base, along = self._place(place, made), self._place(np.arange(new), self.new)
             pos = (base[:, None] + along).reshape(-1)
-            return Pattern(count, self.out, np.repeat(seed, new), pos, distinct=True)
+            return Pattern(count, self.out, seed.repeat(new), pos, distinct=True)
 
         key = ("spread", self.labels, self.with_, self.onto, self.out)
         return Sparse(pattern.derive(key, make), fibres.reshape(-1))

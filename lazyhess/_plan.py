@@ -91,7 +91,7 @@ class Shelf:
         with core._turn:
             self.flight.parts.append((done, made))
             for k, rows in made.items():
-                core.store.put(i, k, core.rows_of(i), done, rows)
+                core.store.put(i, k, done, rows)
 
 
 class Core:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import re
 import threading
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import count
@@ -18,7 +19,7 @@ import cachetools
 import numpy as np
 
 from lazyhess._engine import Rows
-from lazyhess._tangents import CSR, Ids
+from lazyhess._tangents import CSR, Ids, changes
 
 DEFAULT_CACHE = "1GiB"
 # A slab is at most this part of the cache, so that dropping one drops little.
@@ -92,6 +93,39 @@ def parse_bytes(size: Any) -> int:
     return int(size)
 
 
+class Ledger:
+    """A number for every row of a block, 0 where none was set; only touched parts take memory."""
+
+    def __init__(self) -> None:
+        self._pages: dict[int, Ids] = {}
+
+    def __getitem__(self, ids: Ids) -> Ids:
+        found = np.zeros(len(ids), np.intp)
+        for page, part in _pages(ids):
+            if page in self._pages:
+                found[part] = self._pages[page][ids[part] & (_PAGE - 1)]
+        return found
+
+    def __setitem__(self, ids: Ids, numbers: Ids) -> None:
+        order = np.argsort(ids, kind="stable")
+        ids, numbers = ids[order], numbers[order]
+        for page, part in _pages(ids):
+            if page not in self._pages:
+                self._pages[page] = np.zeros(_PAGE, np.intp)
+            self._pages[page][ids[part] & (_PAGE - 1)] = numbers[part]
+
+
+_PAGE = 1 << 12
+
+
+def _pages(ids: Ids) -> Iterator[tuple[int, slice]]:
+    """The pages that sorted ids are on, and which of the ids are on each."""
+    pages = ids >> (_PAGE.bit_length() - 1)
+    starts = np.flatnonzero(changes(pages)).tolist()
+    for start, stop in zip(starts, [*starts[1:], len(ids)], strict=True):
+        yield int(pages[start]), slice(start, stop)
+
+
 class Store:
     """Rows of blocks by id. The caller holds a lock around every method.
 
@@ -113,7 +147,7 @@ class Store:
         self._numbers = count(1)
         self._lengths: dict[int, int] = {}  # rows of every slab
         # For every row of a block the number of its slab, and its place there in the low bits.
-        self._where: dict[tuple[int, int], Ids] = {}
+        self._where: dict[tuple[int, int], Ledger] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_numbers": next(self._numbers)}
@@ -153,7 +187,8 @@ class Store:
         where = self._where.get((i, j))
         if where is None or not len(ids):
             return np.arange(len(ids)), []
-        held, offsets = where[ids] >> _LOW, where[ids] & _PLACE
+        found = where[ids]
+        held, offsets = found >> _LOW, found & _PLACE
         pieces = []
         missing = held == 0
         with self._guard:
@@ -166,15 +201,13 @@ class Store:
                 pieces.append(Piece(at, slab.rows, offsets[at]))
         return np.flatnonzero(missing), pieces
 
-    def put(self, i: int, j: int, total: int, ids: Ids, rows: Rows) -> None:
-        """Keep rows of a block that has `total` rows, as far as the cache takes them."""
+    def put(self, i: int, j: int, ids: Ids, rows: Rows) -> None:
+        """Keep rows of a block, as far as the cache takes them."""
         if not len(ids) or self.cache.maxsize <= 0:
             return
         most = self.slab if self._own else rows.nbytes + ids.nbytes
         step = max(1, most * len(ids) // max(rows.nbytes + ids.nbytes, 1))
-        where = self._where.get((i, j))
-        if where is None:
-            where = self._where[i, j] = np.zeros(total, np.intp)
+        where = self._where.setdefault((i, j), Ledger())
         for start in range(0, len(ids), step):
             part = slice(start, start + step)
             slab = Slab(ids[part], _part(rows, part, len(ids)))

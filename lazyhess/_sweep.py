@@ -19,9 +19,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lazyhess._maps import NOTHING, Map, Mask, chain
-from lazyhess._tangents import Array, Block, Ids, Shape, Sparse, cast, dense, nbytes, total
+from lazyhess._tangents import Array, Block, Ids, Shape, cast, dense, nbytes, total
 from lazyhess._variable import Primitive, Variable, ancestors
-
 
 # An operand's slot, the Jacobian with respect to it, and its transpose.
 Edge: TypeAlias = tuple[int, Map, Map]

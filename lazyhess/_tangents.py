@@ -261,7 +261,7 @@ def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
     """Seeds: unit vectors at the given flat positions of an array of `shape`."""
     count = len(positions)
     start = None
-    in_order = count and bool(np.all(positions[1:] > positions[:-1]))
+    in_order = count and bool((positions[1:] > positions[:-1]).all())
     if in_order and int(positions[-1]) - int(positions[0]) == count - 1:
         start = int(positions[0])
     seed = np.arange(count, dtype=np.intp)
