@@ -74,7 +74,9 @@ def atoms(cells: int = 10) -> bool:
         "the matrix is symmetric": np.abs(matrix - matrix.T).max() / scale,
         "H @ v is the matrix times v": np.abs(pushed - matrix @ v).max() / np.abs(pushed).max(),
     }
-    print("   Moving all atoms together costs no energy, so (relative errors):")
+    print(
+        "   Moving all atoms together costs no energy, and more that must hold (relative errors):"
+    )
     for law, error in checks.items():
         print(f"     {law:44s} {error:.0e}")
     return all(bool(error < 1e-11) for error in checks.values())

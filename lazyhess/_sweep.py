@@ -13,7 +13,6 @@ adjoints by tangent-on-reverse")::
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import cached_property
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -209,9 +208,9 @@ class Plan:
     """What a product from ``xs[source]`` to some targets has to do, in order."""
 
     def __init__(self, lin: Linearization, source: int, targets: tuple[int, ...]) -> None:
-        self.lin = lin
+        # No reference to `lin`: it keeps its plans, and a cycle would outlive both.
         self.source = lin.slots[source]
-        self.targets = targets
+        self.targets = {k: (lin.slots[k], lin.dtypes[k]) for k in targets}
         # Slots that the seeds reach, and slots from which the targets are reached.
         reached = {self.source}
         down = {lin.slots[k] for k in targets} - {None}
@@ -245,13 +244,10 @@ class Plan:
         self.forward = forward
         self.backward = backward
         self.used = used
-
-    @cached_property
-    def size(self) -> int:
-        """Elements of all arrays a product passes through: bounds what one seed can hold."""
-        slots = {step.out for step, _ in self.forward} | {step.out for step, _, _ in self.backward}
-        slots |= {self.lin.slots[k] for k in self.targets} - {None}  # type: ignore[arg-type]
-        return sum(self.lin.sizes[slot] for slot in slots)
+        self.kept = {slot for slot, _ in self.targets.values()}
+        # Elements of all arrays that a product passes through: bounds what one seed can hold.
+        passed = {step.out for step, _ in forward} | {step.out for step, _, _ in backward}
+        self.size = sum(lin.sizes[slot] for slot in passed | self.kept if slot is not None)
 
     def push(self, seeds: Block) -> tuple[dict[int, Block], int]:
         """Hessian-vector products.
@@ -292,7 +288,7 @@ class Plan:
                         pending.setdefault(k, []).append(transposed.apply(block))
                     if block is not None and block.nbytes > largest:
                         largest = block.nbytes
-                    if out in self._kept:
+                    if out in self.kept:  # an intermediate: its own stays
                         pending[out] = [block]
                 for k, l, c in curved:
                     block = c.apply(tangents[l])
@@ -300,13 +296,7 @@ class Plan:
                         pending.setdefault(k, []).append(block)
                 tangents.pop(out, None)
             rows: dict[int, Block] = {}
-            for k in self.targets:
-                slot = self.lin.slots[k]
+            for k, (slot, dtype) in self.targets.items():
                 blocks = None if slot is None else pending.get(slot)
-                rows[k] = cast(total(blocks, last=True), self.lin.dtypes[k]) if blocks else None
+                rows[k] = cast(total(blocks, last=True), dtype) if blocks else None
         return rows, held + 3 * largest
-
-    @cached_property
-    def _kept(self) -> set[int | None]:
-        """Targets that are intermediates: their adjoint tangents stay after passing through."""
-        return {self.lin.slots[k] for k in self.targets}

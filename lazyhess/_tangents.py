@@ -248,7 +248,7 @@ Block: TypeAlias = Sparse | Array | None
 
 def add_up(keys: Ids, val: Array, total: int) -> Array:
     """`val` added up by `keys` into an array of `total` elements."""
-    if val.dtype.kind == "f":
+    if val.dtype.kind == "f" and val.itemsize <= 8:  # bincount counts in float64
         if len(keys) == 0:
             return np.zeros(total, val.dtype)
         return np.bincount(keys, weights=val, minlength=total).astype(val.dtype, copy=False)

@@ -1,5 +1,7 @@
 """hessian() and gradient(): their arguments, and the structure of their answers."""
 
+import gc
+import weakref
 from collections import namedtuple
 
 import numpy as np
@@ -221,3 +223,37 @@ def test_sums_that_double_do_not_grow_without_end():
     H = lh.hessian(np.sum(u**2), x)
     want = np.asarray(H)
     np.testing.assert_allclose(want, want.T, atol=1e-12)
+
+
+def test_nothing_outlives_its_use():
+    gc.disable()
+    try:
+        x = lh.variable(np.linspace(0, 1, 30))
+        y = np.sum(np.sin(x[1:] * x[:-1]) * np.cumsum(x)[1:]) ** 2
+        H = lh.hessian(y, x)
+        np.asarray(H)
+        H @ np.ones(30)
+        H.tocoo()
+        lin = H._core.engine.linearization()
+        dead = [weakref.ref(item) for item in (x, y, lin, *lin._plans.values())]
+        del x, y, H, lin
+        # By reference counts alone: a loop over large Hessians must not wait for the collector.
+        assert [ref() for ref in dead] == [None] * len(dead)
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, np.longdouble])
+def test_every_real_floating_dtype(dtype):
+    x = lh.variable(np.linspace(0.5, 1.5, 7, dtype=dtype))
+    H = lh.hessian(np.sum(np.outer(x, x[1:] ** 2)) + np.sum(x[[0, 0, 3]] * x[2:5]), x)
+    got = np.asarray(H)
+    assert got.dtype == lh.gradient(np.sum(x**2), x).dtype == dtype
+    np.testing.assert_allclose(got, got.T, rtol=10 * np.finfo(dtype).eps)
+    wide = lh.variable(x.value.astype(float))
+    want = lh.hessian(
+        np.sum(np.outer(wide, wide[1:] ** 2)) + np.sum(wide[[0, 0, 3]] * wide[2:5]), wide
+    )
+    np.testing.assert_allclose(
+        got.astype(float), want, rtol=20 * float(np.finfo(dtype).eps), atol=1e-6
+    )
