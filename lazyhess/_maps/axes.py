@@ -1,0 +1,203 @@
+"""Maps that walk along axes: reshape, permute, sum, broadcast, running sum."""
+
+from __future__ import annotations
+
+from math import prod
+
+import numpy as np
+
+from lazyhess._maps.base import NOTHING, Map
+from lazyhess._tangents import (
+    ENTRY_COST,
+    SMALL,
+    Array,
+    Ids,
+    Pattern,
+    Shape,
+    Sparse,
+    embed,
+    settle,
+    strides,
+)
+
+
+class Reshape(Map):
+    """The same elements in another shape: the identity, up to shape."""
+
+    def __init__(self, inp: Shape, out: Shape) -> None:
+        self.inp = inp
+        self.out = out
+
+    def dense(self, block: Array) -> Array:
+        return block.reshape((block.shape[0], *self.out))
+
+    def sparse(self, block: Sparse) -> Sparse:
+        pattern = block.pattern
+        if self.inp == self.out:
+            return block
+
+        def make() -> Pattern:
+            moved = pattern.moved(self.out, pattern.pos, distinct=pattern.distinct)
+            moved.start = pattern.start
+            return moved
+
+        return Sparse(pattern.derive(("reshape", self.out), make), block.val)
+
+    def reach(self, labels: Ids) -> Ids:
+        return labels.reshape(self.out)
+
+    @property
+    def T(self) -> Map:
+        return self if self.inp == self.out else Reshape(self.out, self.inp)
+
+
+class Permute(Map):
+    """Axes in another order, as `numpy.transpose`."""
+
+    def __init__(self, inp: Shape, axes: tuple[int, ...]) -> None:
+        self.inp = inp
+        self.axes = axes
+        self.out = tuple(inp[axis] for axis in axes)
+
+    def dense(self, block: Array) -> Array:
+        made: Array = block.transpose((0, *(axis + 1 for axis in self.axes)))
+        return made
+
+    def sparse(self, block: Sparse) -> Sparse:
+        pattern = block.pattern
+
+        def make() -> Pattern:
+            return pattern.moved(self.out, pattern.project(self.axes), distinct=pattern.distinct)
+
+        return Sparse(pattern.derive(("permute", self.axes), make), block.val)
+
+    def reach(self, labels: Ids) -> Ids:
+        return labels.transpose(self.axes)
+
+    @property
+    def T(self) -> Map:
+        return Permute(self.out, tuple(int(axis) for axis in np.argsort(self.axes)))
+
+
+class Reduce(Map):
+    """The sum over some axes. `out` may keep them with length 1."""
+
+    def __init__(self, inp: Shape, axes: tuple[int, ...], out: Shape) -> None:
+        self.inp = inp
+        self.axes = axes
+        self.out = out
+        self.kept = tuple(axis for axis in range(len(inp)) if axis not in axes)
+
+    def dense(self, block: Array) -> Array:
+        # A stride-0 axis need not be walked: its sum is its length times one element.
+        factor = 1
+        for axis in self.axes:
+            if block.strides[axis + 1] == 0 and block.shape[axis + 1] != 0:
+                factor *= block.shape[axis + 1]
+                block = block[(slice(None),) * (axis + 1) + (slice(0, 1),)]
+        result: Array = np.add.reduce(block, axis=tuple(axis + 1 for axis in self.axes))
+        if factor != 1:
+            result = result * result.dtype.type(factor)
+        return result.reshape((block.shape[0], *self.out))
+
+    def sparse(self, block: Sparse) -> Sparse | Array:
+        pattern = block.pattern
+
+        def make() -> Pattern:
+            whole = all(self.inp[axis] == 1 for axis in self.axes)
+            return pattern.moved(
+                self.out, pattern.project(self.kept), distinct=pattern.distinct and whole
+            )
+
+        return settle(Sparse(pattern.derive(("reduce", self.axes, self.out), make), block.val))
+
+    def reach(self, labels: Ids) -> Ids:
+        if labels.size:  # along stride-0 axes one label stands for all
+            flat = [axis in self.axes and step == 0 for axis, step in enumerate(labels.strides)]
+            labels = labels[tuple(slice(0, 1) if thin else slice(None) for thin in flat)]
+        made: Ids = np.max(labels, axis=self.axes, initial=NOTHING)
+        return made.reshape(self.out)
+
+    @property
+    def T(self) -> Map:
+        return Expand(self.out, self.axes, self.inp)
+
+
+class Expand(Map):
+    """The transpose of `Reduce`: the same value all along some axes of `out` (a broadcast)."""
+
+    def __init__(self, inp: Shape, axes: tuple[int, ...], out: Shape) -> None:
+        self.inp = inp
+        self.axes = axes
+        self.out = out
+        self.thin = tuple(1 if axis in axes else n for axis, n in enumerate(out))
+        self.grows = True
+
+    def dense(self, block: Array) -> Array:
+        count = block.shape[0]
+        return np.broadcast_to(block.reshape((count, *self.thin)), (count, *self.out))
+
+    def sparse(self, block: Sparse) -> Sparse | Array:
+        pattern = block.pattern
+        if not self.axes:
+            return Reshape(self.inp, self.out).sparse(block)
+        copies = prod(self.out[axis] for axis in self.axes)
+        total = pattern.count * prod(self.out)
+        if total <= SMALL or len(pattern.pos) * copies * ENTRY_COST > total:
+            return self.dense(block.dense())
+
+        def make() -> Pattern:
+            width = strides(self.out)
+            base = embed(pattern.pos, self.thin, width)
+            along = embed(
+                np.arange(copies),
+                tuple(self.out[axis] for axis in self.axes),
+                [width[axis] for axis in self.axes],
+            )
+            pos = (base[:, None] + along).reshape(-1)
+            seed = np.repeat(pattern.seed, copies)
+            return Pattern(
+                pattern.count,
+                self.out,
+                seed,
+                pos,
+                distinct=pattern.distinct,
+                core=pattern.core * copies,
+            )
+
+        moved = pattern.derive(("expand", self.axes, self.out), make)
+        return Sparse(moved, np.repeat(block.val, copies))
+
+    def reach(self, labels: Ids) -> Ids:
+        return np.broadcast_to(labels.reshape(self.thin), self.out)
+
+    @property
+    def T(self) -> Map:
+        return Reduce(self.out, self.axes, self.inp)
+
+
+class Accumulate(Map):
+    """The running sum along an axis, forwards or backwards."""
+
+    def __init__(self, shape: Shape, axis: int, *, backwards: bool = False) -> None:
+        self.inp = self.out = shape
+        self.axis = axis
+        self.backwards = backwards
+
+    def dense(self, block: Array) -> Array:
+        if not self.backwards:
+            return np.cumsum(block, axis=self.axis + 1, dtype=block.dtype)
+        back = np.flip(block, self.axis + 1)
+        return np.flip(np.cumsum(back, axis=self.axis + 1, dtype=block.dtype), self.axis + 1)
+
+    def sparse(self, block: Sparse) -> Array:
+        return self.dense(block.dense())
+
+    def reach(self, labels: Ids) -> Ids:
+        if not self.backwards:
+            return np.maximum.accumulate(labels, axis=self.axis)
+        return np.flip(np.maximum.accumulate(np.flip(labels, self.axis), axis=self.axis), self.axis)
+
+    @property
+    def T(self) -> Map:
+        return Accumulate(self.inp, self.axis, backwards=not self.backwards)

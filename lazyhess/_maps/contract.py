@@ -1,0 +1,248 @@
+"""The pairwise contraction with a fixed array."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from lazyhess._maps.base import NOTHING, Map, Weighted
+from lazyhess._tangents import (
+    ENTRY_COST,
+    SMALL,
+    Array,
+    Ids,
+    Pattern,
+    Shape,
+    Sparse,
+    divide,
+    embed,
+    runs,
+    settle,
+    strides,
+)
+
+
+class Contract(Weighted):
+    """The pairwise contraction with a fixed array, as ``einsum("in,with->out", block, weights)``.
+
+    Labels are integers. No label stands twice in one operand, every label of `labels` stands in
+    `with_` or `onto`, every label of `onto` in one of the two, and those of `with_` in the others.
+    """
+
+    def __init__(
+        self,
+        labels: tuple[int, ...],
+        with_: tuple[int, ...],
+        onto: tuple[int, ...],
+        weights: Array,
+        inp: Shape,
+    ) -> None:
+        self.labels, self.with_, self.onto = labels, with_, onto
+        self.weights = weights
+        self.inp = inp
+        extent = dict(zip(labels, inp, strict=True)) | dict(zip(with_, weights.shape, strict=True))
+        self.extent = extent
+        self.out = tuple(extent[label] for label in onto)
+        held = set(with_)
+        self.shared = tuple(x for x in labels if x in held and x in onto)
+        self.summed = tuple(x for x in labels if x in held and x not in onto)
+        self.free = tuple(x for x in labels if x not in held)
+        self.new = tuple(x for x in onto if x not in labels)
+        self.grows = prod(self.out) > prod(inp)
+
+    def _size(self, labels: tuple[int, ...]) -> int:
+        return prod(self.extent[label] for label in labels)
+
+    def _shape(self, labels: tuple[int, ...]) -> Shape:
+        return tuple(self.extent[label] for label in labels)
+
+    @cached_property
+    def matrix(self) -> Array:
+        """The weights as (shared..., summed, new)."""
+        order = self.shared + self.summed + self.new
+        weights = self.weights.transpose([self.with_.index(label) for label in order])
+        return weights.reshape(
+            (*self._shape(self.shared), self._size(self.summed), self._size(self.new))
+        )
+
+    def dense(self, block: Array) -> Array:
+        count = block.shape[0]
+        order = (*self.shared, *self.free, *self.summed)
+        block = block.transpose((0, *(self.labels.index(label) + 1 for label in order)))
+        shared = self._shape(self.shared)
+        free, summed = self._size(self.free), self._size(self.summed)
+        matrix = self.matrix
+        if not self.summed and not self.new:
+            weights = matrix.reshape(shared + (1,) * len(self.free))
+            result = block * weights
+            made = (*self.shared, *self.free)
+        elif (
+            self.free and self.new and self.onto.index(self.new[0]) < self.onto.index(self.free[0])
+        ):
+            # The new axes come first in the answer: multiply from the left, so that it lies
+            # in memory the way the next map walks it.
+            right = _swap(block.reshape((count, *shared, free, summed)))
+            result = np.matmul(_swap(matrix), right)
+            made = (*self.shared, *self.new, *self.free)
+        elif not shared and (not self.free or block.flags.c_contiguous):
+            # One product for all seeds; without free axes BLAS takes any layout.
+            result = np.matmul(block.reshape((count * free, summed)), matrix)
+            made = (*self.free, *self.new)
+        elif shared and not self.free:
+            # One vector for each seed: let the seeds be the rows of the matrix product.
+            left = np.moveaxis(block.reshape((count, *shared, summed)), 0, -2)
+            result = np.moveaxis(np.matmul(left, matrix), -2, 0)
+            made = (*self.shared, *self.new)
+        else:
+            result = np.matmul(block.reshape((count, *shared, free, summed)), matrix)
+            made = (*self.shared, *self.free, *self.new)
+        result = result.reshape((count, *self._shape(made)))
+        return result.transpose((0, *(made.index(label) + 1 for label in self.onto)))
+
+    def sparse(self, block: Sparse) -> Sparse | Array:
+        if not self.new:
+            return self._along(block)
+        if block.unit and not self.shared and not self.free:
+            # Identity seeds pick rows of the matrix: the answer is a view of the operand.
+            start = block.pattern.start or 0
+            rows = self.matrix_for(self.labels)[start : start + block.count]
+            if rows.dtype == np.result_type(rows, block.val):
+                made = rows.reshape((block.count, *self._shape(self.new)))
+                return made.transpose((0, *(self.new.index(label) + 1 for label in self.onto)))
+        return self._across(block)
+
+    def matrix_for(self, summed: tuple[int, ...]) -> Array:
+        """The matrix with the summed labels in the given order (no shared labels)."""
+        weights = self.weights.transpose([self.with_.index(x) for x in (*summed, *self.new)])
+        return weights.reshape((self._size(summed), self._size(self.new)))
+
+    def _along(self, block: Sparse) -> Sparse | Array:
+        """No new axis: every entry stays one entry."""
+        pattern = block.pattern
+
+        def make() -> Pattern:
+            made = (*self.shared, *self.free)
+            pos = self._project(pattern, made)
+            pos = self._place(pos, made)
+            return pattern.moved(
+                self.out, pos, distinct=pattern.distinct and self._size(self.summed) == 1
+            )
+
+        at = self._project(pattern, (*self.shared, *self.summed))
+        weights = self.matrix.reshape(-1).take(at)
+        val = block.val * weights
+        if not self.finite:
+            val[block.val == 0] = 0
+        key = ("along", self.labels, self.with_, self.onto, self.out)
+        return settle(Sparse(pattern.derive(key, make), val))
+
+    def _project(self, pattern: Pattern, labels: tuple[int, ...]) -> Ids:
+        return pattern.project(tuple(self.labels.index(label) for label in labels))
+
+    def _place(self, pos: Ids, made: tuple[int, ...]) -> Ids:
+        """Flat indices over the labels `made` -> their share of flat indices of the output."""
+        if made == self.onto:
+            return pos
+        width = dict(zip(self.onto, strides(self.out), strict=True))
+        return embed(pos, self._shape(made), [width[label] for label in made])
+
+    def _across(self, block: Sparse) -> Sparse | Array:
+        """New axes: entries of one (seed, shared, free) place make one fibre along them."""
+        pattern = block.pattern
+        made = (*self.shared, *self.free)
+        places, new = self._size(made), self._size(self.new)
+
+        def group() -> tuple[Ids | None, Ids | None, Ids]:
+            keys = pattern.seed * places + self._project(pattern, made)
+            if len(keys) < 2 or (keys[1:] > keys[:-1]).all():
+                return None, None, keys
+            return runs(keys)
+
+        order, starts, keys = pattern.derive(("across", made, self.labels, places), group)
+        at = self._project(pattern, (*self.shared, *self.summed))
+        rows = self._size(self.summed)
+        val = block.val
+        if order is None or len(keys) == len(val):
+            if order is not None:
+                at, val = at[order], val[order]
+            fibres = self._rows(at)
+            fibres = fibres if block.unit else fibres * val[:, None]
+            if not self.finite:
+                fibres[val == 0] = 0
+        elif not self.shared and self.finite and len(keys) * rows < 8 * len(val):
+            # The entries nearly fill the matrix (groups, summed): multiply it whole.
+            group_of = np.empty(len(val), np.intp)
+            group_of[order] = np.repeat(np.arange(len(keys)), np.diff(starts, append=len(val)))
+            flat = group_of * rows + at
+            full = np.zeros(len(keys) * rows, val.dtype)
+            if pattern.distinct:
+                full[flat] = val
+            else:
+                np.add.at(full, flat, val)
+            fibres = np.matmul(full.reshape(len(keys), rows), self.matrix)
+        else:
+            fibres = self._rows(at[order]) * val[order][:, None]
+            if not self.finite:
+                fibres[val[order] == 0] = 0
+            fibres = np.add.reduceat(fibres, starts, axis=0)
+        seeds = pattern.seed if order is None else None
+        return self._spread(pattern, seeds, keys, places, fibres, made, new)
+
+    def _rows(self, at: Ids) -> Array:
+        return self.matrix.reshape(-1, self._size(self.new)).take(at, axis=0)
+
+    def _spread(
+        self,
+        pattern: Pattern,
+        seeds: Ids | None,
+        keys: Ids,
+        places: int,
+        fibres: Array,
+        made: tuple[int, ...],
+        new: int,
+    ) -> Sparse | Array:
+        """Fibres at (seed, place) -> a block: dense where they fill it, else sparse."""
+        count = pattern.count
+        if len(keys) * new * ENTRY_COST > count * places * new or count * places * new <= SMALL:
+            if len(keys) == count * places:
+                full = fibres
+            else:
+                full = np.zeros((count * places, new), fibres.dtype)
+                full[keys] = fibres
+            order = (*made, *self.new)
+            full = full.reshape((count, *self._shape(order)))
+            return full.transpose((0, *(order.index(label) + 1 for label in self.onto)))
+
+        def make() -> Pattern:
+            if seeds is None:
+                seed, place = divide(keys, places)
+            else:  # every entry is a group of its own
+                seed, place = seeds, self._project(pattern, made)
+            if self.onto == made + self.new:
+                base, along = place * new, np.arange(new)
+            else:
+                base, along = self._place(place, made), self._place(np.arange(new), self.new)
+            pos = (base[:, None] + along).reshape(-1)
+            return Pattern(count, self.out, seed.repeat(new), pos, distinct=True)
+
+        key = ("spread", self.labels, self.with_, self.onto, self.out)
+        return Sparse(pattern.derive(key, make), fibres.reshape(-1))
+
+    def reach(self, labels: Ids) -> Ids:
+        axes = tuple(self.labels.index(label) for label in self.summed)
+        kept = [label for label in self.labels if label not in self.summed]
+        labels = np.max(labels, axis=axes, initial=NOTHING)
+        order = [label for label in self.onto if label in kept]
+        labels = labels.transpose([kept.index(label) for label in order])
+        thin = [self.extent[label] if label in kept else 1 for label in self.onto]
+        return np.broadcast_to(labels.reshape(thin), self.out)
+
+    @property
+    def T(self) -> Map:
+        return Contract(self.onto, self.with_, self.labels, self.weights, self.out)
+
+
+def _swap(array: Array) -> Array:
+    return array.swapaxes(-1, -2)

@@ -1,0 +1,97 @@
+"""Maps that leave every element in its place: weights and masks."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lazyhess._maps.base import NOTHING, Map, Weighted
+from lazyhess._tangents import (
+    SMALL,
+    Array,
+    Block,
+    Ids,
+    Pattern,
+    Shape,
+    Sparse,
+    compact,
+    compactly,
+)
+
+
+class Scale(Weighted):
+    """Each element times a weight of its own: a diagonal map."""
+
+    def __init__(self, weights: Array, shape: Shape) -> None:
+        self.inp = self.out = shape
+        self.weights = compact(weights)  # broadcasts to `shape`
+
+    def apply(self, block: Block) -> Block:
+        if isinstance(block, np.ndarray) and self.finite:
+            return self.dense(block)
+        return super().apply(block)
+
+    def dense(self, block: Array) -> Array:
+        if block.size <= SMALL or 0 not in block.strides:
+            made: Array = block * self.weights
+            return made
+        whole = np.broadcast_to(self.weights, self.inp)
+        return compactly(np.multiply, block, np.broadcast_to(whole, block.shape))
+
+    def sparse(self, block: Sparse) -> Sparse:
+        weights = pick(self.weights, block.pattern)
+        val = block.val * weights
+        if not self.finite:
+            val[block.val == 0] = 0
+        return Sparse(block.pattern, val)
+
+    def reach(self, labels: Ids) -> Ids:
+        return labels
+
+    @property
+    def T(self) -> Map:
+        return self
+
+
+def pick(weights: Array, pattern: Pattern) -> Array:
+    """The weights at the positions of a pattern; `weights` broadcasts to the pattern's shape."""
+    if weights.size == 1:
+        return weights.reshape(())
+    if weights.shape == pattern.shape:
+        if weights.flags.c_contiguous:
+            return weights.reshape(-1).take(pattern.pos)
+        axes = tuple(range(weights.ndim))
+        return weights[tuple(pattern.project((axis,)) for axis in axes)]
+    lead = len(pattern.shape) - weights.ndim
+    axes = tuple(axis + lead for axis, n in enumerate(weights.shape) if n != 1)
+    return weights.reshape(-1).take(pattern.project(axes))
+
+
+class Mask(Map):
+    """Elements where `mask` holds, zero elsewhere: whatever stands there, NaN too, is dropped."""
+
+    def __init__(self, mask: Array, shape: Shape) -> None:
+        self.inp = self.out = shape
+        self.mask = mask
+
+    def dense(self, block: Array) -> Array:
+        return np.where(self.mask, block, block.dtype.type(0))
+
+    def sparse(self, block: Sparse) -> Sparse:
+        pattern = block.pattern
+
+        def make() -> tuple[Pattern, Ids, Mask]:
+            keep = np.flatnonzero(np.broadcast_to(pick(self.mask, pattern), pattern.pos.shape))
+            moved = pattern.moved(
+                self.out, pattern.pos[keep], seed=pattern.seed[keep], distinct=pattern.distinct
+            )
+            return moved, keep, self
+
+        moved, keep, _ = pattern.derive(("mask", id(self)), make)
+        return Sparse(moved, block.val[keep])
+
+    def reach(self, labels: Ids) -> Ids:
+        return np.where(self.mask, labels, NOTHING)
+
+    @property
+    def T(self) -> Map:
+        return self

@@ -1,0 +1,209 @@
+"""Maps that pick elements, and put them back."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from lazyhess._maps.base import NOTHING, Map
+from lazyhess._tangents import (
+    ENTRY_COST,
+    SMALL,
+    Array,
+    Ids,
+    Pattern,
+    Shape,
+    Sparse,
+    divide,
+    runs,
+    settle,
+)
+
+
+class Gather(Map):
+    """Some elements, as ``array[index]``: every form of index, repeats included."""
+
+    def __init__(self, inp: Shape, index: tuple[Any, ...], out: Shape) -> None:
+        self.inp = inp
+        self.index = index
+        self.out = out
+        self.grows = prod(out) > prod(inp)
+        self.basic = all(
+            item is None
+            or item is Ellipsis
+            or (isinstance(item, (int, np.integer, slice)) and not isinstance(item, bool))
+            for item in index
+        )
+
+    @cached_property
+    def source(self) -> Ids:
+        """The flat position in the input of every element of the output."""
+        grid: Ids = np.arange(prod(self.inp), dtype=np.intp).reshape(self.inp)
+        picked: Ids = grid[self.index]
+        return picked.reshape(-1)
+
+    @cached_property
+    def targets(self) -> tuple[Ids, Ids, Ids]:
+        """The output positions sorted by source, where each source's run starts, the sources."""
+        return runs(self.source)
+
+    @cached_property
+    def ranges(self) -> list[tuple[int, int, int, int, int]]:
+        """A basic index, an axis of the input at a time: start, step, length, both strides.
+
+        An integer is a range of length 1 without an axis in the output.
+        """
+        if len(self.index) == len(self.inp) == 1 and isinstance(self.index[0], int):
+            # A scalar of a vector: what loops over scalars are made of.
+            return [(self.index[0] % self.inp[0], 1, 1, 1, 0)]
+        items = [item for item in self.index if item is not None]
+        if Ellipsis in items:
+            at = items.index(Ellipsis)
+            items[at : at + 1] = [slice(None)] * (len(self.inp) - len(items) + 1)
+        items += [slice(None)] * (len(self.inp) - len(items))
+        table = []
+        width = prod(self.inp)
+        held = prod(self.out)
+        for item, n in zip(items, self.inp, strict=True):
+            width //= max(n, 1)
+            if isinstance(item, slice):
+                start, stop, step = item.indices(n)
+                length = len(range(start, stop, step))
+                held //= max(length, 1)
+                table.append((start, step, length, width, held))
+            else:
+                table.append((int(item) % n, 1, 1, width, 0))
+        return table
+
+    def dense(self, block: Array) -> Array:
+        if self.basic:
+            return block[(slice(None), *self.index)]
+        flat = block.reshape(block.shape[0], prod(self.inp))
+        return flat.take(self.source, axis=1).reshape((block.shape[0], *self.out))
+
+    def sparse(self, block: Sparse) -> Sparse | Array:
+        pattern = block.pattern
+        make = self._slice if self.basic else self._pick
+        moved, keep = pattern.derive(("gather", id(self)), lambda: (self, make(pattern)))[1]
+        return settle(Sparse(moved, block.val if keep is None else block.val[keep]))
+
+    def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | None]:
+        if pattern.start is not None and len(self.inp) == 1 and self.ranges[0][1] == 1:
+            # Identity seeds in order: the hits are a slice of them.
+            first, _, length, _, held = self.ranges[0]
+            lo = max(first - pattern.start, 0)
+            hi = max(min(first + length - pattern.start, pattern.count), lo)
+            pos = pattern.pos[lo:hi] - first if held else np.zeros(hi - lo, np.intp)
+            seed = pattern.seed[lo:hi]
+            return pattern.moved(self.out, pos, seed=seed, distinct=True), slice(lo, hi)
+        keep: Ids | None = None
+        hits: list[tuple[Ids, int]] = []
+        inside: Array | None = None
+        for axis, (start, step, length, _, held) in enumerate(self.ranges):
+            whole = start == 0 and step == 1 and length == self.inp[axis]
+            at = pattern.project((axis,))
+            if not whole:
+                offset = at - start if step > 0 else start - at
+                test = (offset >= 0) & (offset < length * abs(step))
+                if abs(step) != 1:
+                    at, rest = divide(offset, abs(step))
+                    test &= rest == 0
+                else:
+                    at = offset
+                inside = test if inside is None else inside & test
+            if held:
+                hits.append((at, held))
+        if inside is not None:
+            keep = np.flatnonzero(inside)
+            hits = [(at[keep], held) for at, held in hits]
+        seed = pattern.seed if keep is None else pattern.seed[keep]
+        pos = np.zeros(len(seed), np.intp)
+        for at, held in hits:
+            pos = pos + (at if held == 1 else at * held)
+        return pattern.moved(self.out, pos, seed=seed, distinct=pattern.distinct), keep
+
+    def _pick(self, pattern: Pattern) -> tuple[Pattern, Ids]:
+        order, starts, sources = self.targets
+        lengths = np.diff(starts, append=len(order))
+        at = np.searchsorted(sources, pattern.pos)
+        at[at == len(sources)] = 0
+        hit = np.flatnonzero(sources[at] == pattern.pos) if len(sources) else np.zeros(0, np.intp)
+        at = at[hit]
+        copies = lengths[at]
+        keep = np.repeat(hit, copies)
+        ends = np.cumsum(copies)
+        along = np.arange(len(keep)) - np.repeat(ends - copies, copies)
+        pos = order[np.repeat(starts[at], copies) + along]
+        moved = pattern.moved(self.out, pos, seed=pattern.seed[keep], distinct=pattern.distinct)
+        return moved, keep
+
+    def reach(self, labels: Ids) -> Ids:
+        made: Ids = labels[self.index]
+        return made
+
+    @property
+    def T(self) -> Map:
+        return Scatter(self)
+
+
+class Scatter(Map):
+    """The transpose of `Gather`: elements put back to where they were taken from, added up."""
+
+    def __init__(self, gather: Gather) -> None:
+        self.inp = gather.out
+        self.out = gather.inp
+        self.gather = gather
+
+    def dense(self, block: Array) -> Sparse | Array:
+        count = block.shape[0]
+        total = count * prod(self.out)
+        if total > SMALL and count * prod(self.inp) * ENTRY_COST < total:
+            return self.sparse(Sparse.of(block))
+        out = np.zeros((count, *self.out), block.dtype)
+        if self.gather.basic:
+            out[(slice(None), *self.gather.index)] = block
+            return out
+        order, starts, sources = self.gather.targets
+        if len(sources):
+            picked = block.reshape(count, len(order)).take(order, axis=1)
+            if len(sources) != len(order):
+                picked = np.add.reduceat(picked, starts, axis=1)
+            out.reshape(count, prod(self.out))[:, sources] = picked
+        return out
+
+    def sparse(self, block: Sparse) -> Sparse | Array:
+        pattern = block.pattern
+        gather = self.gather
+
+        def make() -> tuple[Pattern, Gather]:
+            if not gather.basic:
+                pos = gather.source[pattern.pos]
+                return pattern.moved(self.out, pos), gather
+            pos = np.full(
+                len(pattern.pos), sum(first * width for first, _, _, width, _ in gather.ranges)
+            )
+            for _, step, length, width, held in gather.ranges:
+                if held:
+                    at = pattern.pos if held == 1 else pattern.pos // held
+                    if length * held != prod(self.inp):
+                        at = at % length
+                    pos += at * (step * width)
+            return pattern.moved(self.out, pos, distinct=pattern.distinct), gather
+
+        moved = pattern.derive(("scatter", id(gather)), make)[0]
+        return settle(Sparse(moved, block.val))
+
+    def reach(self, labels: Ids) -> Ids:
+        out = np.full(self.out, NOTHING)
+        if self.gather.basic:
+            out[self.gather.index] = labels
+        else:
+            np.maximum.at(out.reshape(-1), self.gather.source, labels.reshape(-1))
+        return out
+
+    @property
+    def T(self) -> Map:
+        return self.gather
