@@ -191,7 +191,8 @@ class Contract(Weighted):
         return self._spread(pattern, seeds, keys, places, fibres, made, new)
 
     def _rows(self, at: Ids) -> Array:
-        return self.matrix.reshape(-1, self._size(self.new)).take(at, axis=0)
+        rows = self._size((*self.shared, *self.summed))
+        return self.matrix.reshape(rows, self._size(self.new)).take(at, axis=0)
 
     def _spread(
         self,
