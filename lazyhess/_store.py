@@ -248,7 +248,8 @@ def _distinct(numbers: Ids) -> list[int]:
     """The slab numbers that occur; 0 is none."""
     if numbers[0] == numbers[-1] and not np.any(numbers != numbers[0]):
         return [int(numbers[0])] if numbers[0] else []
-    found: list[int] = np.unique(numbers).tolist()
+    ordered = np.sort(numbers)  # np.unique would import numpy.ma at its first call
+    found: list[int] = ordered[changes(ordered)].tolist()
     return [number for number in found if number]
 
 

@@ -3,8 +3,7 @@
 A `Linearization` is the recorded graph between some inputs and one output, as linear maps: each
 step has its Jacobians J_k and, once it is asked for, its curvatures C_kl. The adjoint sweep that
 makes it gives the gradient; `push` gives Hessian-vector products by two sweeps over tangent
-blocks (Griewank & Walther, *Evaluating Derivatives*, 2nd ed. 2008, section 5.4, "second order
-adjoints by tangent-on-reverse")::
+blocks (A. Griewank and A. Walther, *Evaluating Derivatives*, 2nd ed., SIAM 2008, chapter 5)::
 
     dz = sum_k J_k da_k                               forward
     dā_k += J_kᵀ dz̄ + sum_l C_kl da_l                 backward

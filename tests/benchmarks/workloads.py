@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy
@@ -29,7 +30,9 @@ def logistic(rows: int = 2000, columns: int = 500) -> Workload:
         z = X @ w
         return np.sum(np.logaddexp(0, z) - t * z)
 
-    return Workload(f"logistic regression, {rows} x {columns}", loss, (0.1 * rng.normal(size=columns),))
+    return Workload(
+        f"logistic regression, {rows} x {columns}", loss, (0.1 * rng.normal(size=columns),)
+    )
 
 
 def perceptron(samples: int = 256) -> Workload:
@@ -38,7 +41,7 @@ def perceptron(samples: int = 256) -> Workload:
     labels = rng.integers(0, 5, samples)
     sizes = (20, 30, 30, 5)
     xs: list[numpy.ndarray] = []
-    for a, b in zip(sizes, sizes[1:], strict=False):
+    for a, b in pairwise(sizes):
         xs += [rng.normal(size=(a, b)) / numpy.sqrt(a), 0.1 * rng.normal(size=b)]
 
     def loss(np: Any, *parameters: Any) -> Any:
