@@ -134,12 +134,18 @@ class NumpyEngine:
     def interacting(self) -> int | None:
         """The first sample whose output depends on another sample, if any."""
         assert self.batch is not None
+        lin = self.linearization()
+        if self.batch not in lin.verdicts:
+            lin.verdicts[self.batch] = self._first_interacting(lin)
+        return lin.verdicts[self.batch]
+
+    def _first_interacting(self, lin: Linearization) -> int | None:
+        assert self.batch is not None
         labels = []
         for x, axis in zip(self.xs, self.batch, strict=True):
             shape = [1] * x.ndim
             shape[axis] = -1
             labels.append(np.broadcast_to(np.arange(x.shape[axis]).reshape(shape), x.shape))
-        lin = self.linearization()
         last, first = lin.reach(labels), lin.reach([-label for label in labels])
         if last is None or first is None:
             return None

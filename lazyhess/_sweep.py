@@ -112,6 +112,8 @@ class Linearization:
         if not all(j.finite for step in self.steps for _, j, _ in step.jacobian):
             self._mask_dead([node.shape for node in nodes])
         self._plans: dict[Any, Plan] = {}
+        # What an engine found out about batch axes, for as long as this holds.
+        self.verdicts: dict[tuple[int, ...], int | None] = {}
 
     def _step(
         self,

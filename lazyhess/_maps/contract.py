@@ -16,9 +16,9 @@ from lazyhess._tangents import (
     Pattern,
     Shape,
     Sparse,
+    changes,
     divide,
     embed,
-    runs,
     settle,
     strides,
 )
@@ -51,6 +51,14 @@ class Contract(Weighted):
         self.free = tuple(x for x in labels if x not in held)
         self.new = tuple(x for x in onto if x not in labels)
         self.grows = prod(self.out) > prod(inp)
+        # What the sparse side asks of every pattern: axes of the input, and sizes.
+        self.kept = (*self.shared, *self.free)
+        self.met = (*self.shared, *self.summed)
+        self.kept_axes = tuple(labels.index(x) for x in self.kept)
+        self.met_axes = tuple(labels.index(x) for x in self.met)
+        self.places, self.rows = self._size(self.kept), self._size(self.met)
+        self.width = self._size(self.new)
+        self.key = (labels, with_, onto, self.out)
 
     def _size(self, labels: tuple[int, ...]) -> int:
         return prod(self.extent[label] for label in labels)
@@ -123,23 +131,14 @@ class Contract(Weighted):
         pattern = block.pattern
 
         def make() -> Pattern:
-            made = (*self.shared, *self.free)
-            pos = self._project(pattern, made)
-            pos = self._place(pos, made)
-            return pattern.moved(
-                self.out, pos, distinct=pattern.distinct and self._size(self.summed) == 1
-            )
+            pos = self._place(pattern.project(self.kept_axes), self.kept)
+            lone = self._size(self.summed) == 1
+            return pattern.moved(self.out, pos, distinct=pattern.distinct and lone)
 
-        at = self._project(pattern, (*self.shared, *self.summed))
-        weights = self.matrix.reshape(-1).take(at)
-        val = block.val * weights
+        val = block.val * self.matrix.reshape(-1).take(pattern.project(self.met_axes))
         if not self.finite:
             val[block.val == 0] = 0
-        key = ("along", self.labels, self.with_, self.onto, self.out)
-        return settle(Sparse(pattern.derive(key, make), val))
-
-    def _project(self, pattern: Pattern, labels: tuple[int, ...]) -> Ids:
-        return pattern.project(tuple(self.labels.index(label) for label in labels))
+        return settle(Sparse(pattern.derive(("along", self.key), make), val))
 
     def _place(self, pos: Ids, made: tuple[int, ...]) -> Ids:
         """Flat indices over the labels `made` -> their share of flat indices of the output."""
@@ -150,86 +149,74 @@ class Contract(Weighted):
 
     def _across(self, block: Sparse) -> Sparse | Array:
         """New axes: entries of one (seed, shared, free) place make one fibre along them."""
-        pattern = block.pattern
-        made = (*self.shared, *self.free)
-        places, new = self._size(made), self._size(self.new)
+        pattern, val = block.pattern, block.val
 
-        def group() -> tuple[Ids | None, Ids | None, Ids]:
-            keys = pattern.seed * places + self._project(pattern, made)
-            if len(keys) < 2 or (keys[1:] > keys[:-1]).all():
-                return None, None, keys
-            return runs(keys)
+        def group() -> tuple[Ids | None, Array, Ids]:
+            keys = pattern.seed * self.places + pattern.project(self.kept_axes)
+            order = None
+            if len(keys) > 1 and (keys[1:] < keys[:-1]).any():
+                order = np.argsort(keys, kind="stable")
+                keys = keys[order]
+            first = changes(keys)
+            return order, first, keys[first]
 
-        order, starts, keys = pattern.derive(("across", made, self.labels, places), group)
-        at = self._project(pattern, (*self.shared, *self.summed))
-        rows = self._size(self.summed)
-        val = block.val
-        if order is None or len(keys) == len(val):
-            if order is not None:
-                at, val = at[order], val[order]
-            fibres = self._rows(at)
-            fibres = fibres if block.unit else fibres * val[:, None]
-            if not self.finite:
-                fibres[val == 0] = 0
-        elif not self.shared and self.finite and len(keys) * rows < 8 * len(val):
+        order, first, keys = pattern.derive(("across", self.kept_axes), group)
+        at = pattern.project(self.met_axes)
+        if order is not None:
+            at, val = at[order], val[order]
+        alone = len(keys) == len(val)
+        summed = self._size(self.summed)
+        if not alone and not self.shared and self.finite and len(keys) * summed < 8 * len(val):
             # The entries nearly fill the matrix (groups, summed): multiply it whole.
-            group_of = np.empty(len(val), np.intp)
-            group_of[order] = np.repeat(np.arange(len(keys)), np.diff(starts, append=len(val)))
-            flat = group_of * rows + at
-            full = np.zeros(len(keys) * rows, val.dtype)
+            flat = (np.cumsum(first) - 1) * summed + at
+            full = np.zeros(len(keys) * summed, val.dtype)
             if pattern.distinct:
                 full[flat] = val
             else:
                 np.add.at(full, flat, val)
-            fibres = np.matmul(full.reshape(len(keys), rows), self.matrix)
+            fibres = np.matmul(full.reshape(len(keys), summed), self.matrix)
         else:
-            fibres = self._rows(at[order]) * val[order][:, None]
+            fibres = self._rows(at)
+            fibres = fibres if block.unit else fibres * val[:, None]
             if not self.finite:
-                fibres[val[order] == 0] = 0
-            fibres = np.add.reduceat(fibres, starts, axis=0)
-        seeds = pattern.seed if order is None else None
-        return self._spread(pattern, seeds, keys, places, fibres, made, new)
+                fibres[val == 0] = 0
+            if not alone:
+                fibres = np.add.reduceat(fibres, np.flatnonzero(first), axis=0)
+        return self._spread(pattern, alone and order is None, keys, fibres)
 
     def _rows(self, at: Ids) -> Array:
-        rows = self._size((*self.shared, *self.summed))
-        return self.matrix.reshape(rows, self._size(self.new)).take(at, axis=0)
+        return self.matrix.reshape(self.rows, self.width).take(at, axis=0)
 
-    def _spread(
-        self,
-        pattern: Pattern,
-        seeds: Ids | None,
-        keys: Ids,
-        places: int,
-        fibres: Array,
-        made: tuple[int, ...],
-        new: int,
-    ) -> Sparse | Array:
-        """Fibres at (seed, place) -> a block: dense where they fill it, else sparse."""
-        count = pattern.count
-        if len(keys) * new * ENTRY_COST > count * places * new or count * places * new <= SMALL:
-            if len(keys) == count * places:
+    def _spread(self, pattern: Pattern, alone: bool, keys: Ids, fibres: Array) -> Sparse | Array:
+        """Fibres at (seed, place) -> a block: dense where they fill it, else sparse.
+
+        `alone` says that every entry of the pattern is a group, and so a fibre, of its own.
+        """
+        count, new = pattern.count, self.width
+        total = count * self.places
+        if len(keys) * ENTRY_COST > total or total * new <= SMALL:
+            if len(keys) == total:
                 full = fibres
             else:
-                full = np.zeros((count * places, new), fibres.dtype)
+                full = np.zeros((total, new), fibres.dtype)
                 full[keys] = fibres
-            order = (*made, *self.new)
+            order = (*self.kept, *self.new)
             full = full.reshape((count, *self._shape(order)))
             return full.transpose((0, *(order.index(label) + 1 for label in self.onto)))
 
         def make() -> Pattern:
-            if seeds is None:
-                seed, place = divide(keys, places)
-            else:  # every entry is a group of its own
-                seed, place = seeds, self._project(pattern, made)
-            if self.onto == made + self.new:
+            if alone:
+                seed, place = pattern.seed, pattern.project(self.kept_axes)
+            else:
+                seed, place = divide(keys, self.places)
+            if self.onto == self.kept + self.new:
                 base, along = place * new, np.arange(new)
             else:
-                base, along = self._place(place, made), self._place(np.arange(new), self.new)
+                base, along = self._place(place, self.kept), self._place(np.arange(new), self.new)
             pos = (base[:, None] + along).reshape(-1)
             return Pattern(count, self.out, seed.repeat(new), pos, distinct=True)
 
-        key = ("spread", self.labels, self.with_, self.onto, self.out)
-        return Sparse(pattern.derive(key, make), fibres.reshape(-1))
+        return Sparse(pattern.derive(("spread", self.key), make), fibres.reshape(-1))
 
     def reach(self, labels: Ids) -> Ids:
         axes = tuple(self.labels.index(label) for label in self.summed)
