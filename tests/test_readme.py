@@ -28,3 +28,10 @@ def test_the_example_costs_what_it_says():
         "H[0][0].cache_info().products": 0,
     }
     assert names["H"][0][0][3:5, :].shape == (2, 30)
+
+
+def test_links_lead_somewhere():
+    for page in (README, *(README.parent / "docs").glob("*.md")):
+        for link in re.findall(r"\]\(([^)#]+)", page.read_text(encoding="utf-8")):
+            if not link.startswith("https://"):
+                assert (page.parent / link).exists(), f"{page.name}: {link}"
