@@ -218,6 +218,9 @@ class Store:
                 except ValueError:  # too large for this cache: returned, not kept
                     continue
             self._lengths[number] = len(slab.ids)
+            if len(self._lengths) > 2 * len(self.cache) + 64:  # most were dropped since
+                live = {key[1] for key in self._keys()}
+                self._lengths = {n: k for n, k in self._lengths.items() if n in live}
             where[slab.ids] = (number << _LOW) + np.arange(len(slab.ids))
 
     def clear(self) -> None:

@@ -63,6 +63,18 @@ class Variable:
     Every NumPy function with a rule, every operator and the usual methods give Variables again;
     comparisons and questions about shape or position give plain values. The array itself is
     `value`; it never changes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lazyhess as lh
+    >>> x = lh.variable(np.array([3.0, 4.0]))
+    >>> np.sqrt(x @ x)
+    Variable(5.)
+    >>> x > 3.5
+    array([False,  True])
+    >>> (2 * x).value
+    array([6., 8.])
     """
 
     __slots__ = (
