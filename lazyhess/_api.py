@@ -64,7 +64,7 @@ def hessian(
         Whether an x that ys does not depend on is an error; else its blocks are zero.
     cache : int, str, cachetools.Cache or None
         What keeps the rows: a number of bytes, a string such as ``"512MB"``, a cache of your own,
-        or ``None`` for none.
+        or ``None`` for none. By default 1 GiB.
     block_size : int, optional
         Seeds for one pass; by default as many as a memory budget allows.
     progress : bool
