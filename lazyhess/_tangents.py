@@ -193,9 +193,10 @@ class Sparse:
     def of(cls, block: Array) -> Sparse:
         """The nonzero entries of a dense block."""
         count, shape = block.shape[0], block.shape[1:]
-        seed, pos = np.nonzero(block.reshape(count, prod(shape)))
-        val = block.reshape(count, prod(shape))[seed, pos]
-        return cls(Pattern(count, shape, seed, pos, distinct=True), val)
+        flat = block.reshape(-1)
+        at = flat.nonzero()[0]
+        seed, pos = divide(at, prod(shape))
+        return cls(Pattern(count, shape, seed, pos, distinct=True), flat[at])
 
     @property
     def count(self) -> int:
