@@ -219,6 +219,22 @@ for _key, _function in [
 ]:  # fmt: skip
     case(_key, _function, np.zeros((3, 0)))
 
+for _key, _function in [
+    (np.tile, lambda x: np.tile(x, (2, 3)) ** 2), (np.repeat, lambda x: np.repeat(x, 3) ** 2),
+    (np.roll, lambda x: np.roll(x, 1) ** 2), (np.ravel, lambda x: np.ravel(x) ** 2),
+    (np.cumsum, lambda x: np.cumsum(x) ** 2), (np.take, lambda x: np.take(x, [0, 0]) ** 2),
+    (np.broadcast_to, lambda x: np.broadcast_to(x, (2, 2)) ** 2), (np.max, lambda x: np.max(x) ** 2),
+    (np.mean, lambda x: np.mean(x) ** 2), (np.diagflat, lambda x: np.diagflat(x) ** 2),
+    (np.append, lambda x: np.append(x, x) ** 2), (np.stack, lambda x: np.stack([x, 2 * x]) ** 2),
+    (np.hstack, lambda x: np.hstack([x, x]) ** 2), (np.vstack, lambda x: np.vstack([x, x]) ** 2),
+    (np.column_stack, lambda x: np.column_stack([x[None], x[None]]) ** 2),
+    (np.atleast_3d, lambda x: np.atleast_3d(x) ** 2), (np.squeeze, lambda x: np.squeeze(x) ** 2),
+    (np.transpose, lambda x: np.transpose(x) ** 2), (np.kron, lambda x: np.kron(x, x) ** 2),
+    (np.outer, lambda x: np.outer(x, x) ** 2), (np.vdot, lambda x: np.vdot(x, x) ** 2),
+    (np.unstack, lambda x: np.unstack(x[None])[0] ** 2),
+]:  # fmt: skip
+    case(_key, _function, spread(1, 2, ()))
+
 INDEXES: list[Any] = [
     0, -1, (1, 2), slice(None, None, -1), slice(0, 0), (slice(None), slice(2, None, -2)), Ellipsis,
     (Ellipsis, 0), None, (None, 1, None), [0, 1, 1], ([0, 1], [2, 2]), (slice(None), [2, 0]),

@@ -165,6 +165,8 @@ def roll(a: Any, shift: Any, axis: Any = None) -> Any:
 
 def take_flat(name: str, a: Any, positions: Array) -> Any:
     """The elements of `a` at flat positions, in the positions' shape."""
+    if a.ndim == 0:  # has no axis to index
+        a = ravel(a)
     return structural(
         name, a, Gather(a.shape, np.unravel_index(positions, a.shape), positions.shape)
     )
