@@ -9,6 +9,7 @@ tie (where libraries may choose differently), is left out.
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import permutations
@@ -269,7 +270,8 @@ def admissible(value: Any) -> bool:
 def attempt(text: str, scope: dict[str, Any]) -> Any:
     """The value of a step on plain arrays, or None where it does not apply."""
     try:
-        with numpy.errstate(all="ignore"):
+        with numpy.errstate(all="ignore"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
             value = eval(text, {"numpy": numpy, "np": numpy, "away": away}, scope)
     except (ValueError, IndexError, TypeError):
         return None
