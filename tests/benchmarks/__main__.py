@@ -28,6 +28,11 @@ try:
 except ImportError:  # then only ours is timed
     jax = None
 
+try:
+    import asdex
+except ImportError:  # a peer for sparse Hessians, timed where it is installed
+    asdex = None
+
 ROWS: list[dict[str, Any]] = []
 
 
@@ -50,6 +55,14 @@ def everything(work: w.Workload) -> list[list[np.ndarray]]:
     """All blocks, from plain arrays: recording, linearization, rows and assembly."""
     H = lh.hessian(lambda *xs: work.function(np, *xs), work.xs)
     return [[np.asarray(block) for block in row] for row in H]
+
+
+def jitted_rows(work: w.Workload) -> Callable[[], Any]:
+    """The rows of the second atom, as JAX users write them."""
+    gradient = jax.grad(lambda x: work.function(jnp, x))
+    seeds = np.eye(3, work.xs[0].size, 3).reshape(3, *work.xs[0].shape)
+    rows = jax.jit(lambda x: jax.vmap(lambda s: jax.jvp(gradient, (x,), (s,))[1])(seeds))
+    return lambda: jax.block_until_ready(rows(work.xs[0]))
 
 
 def jitted(work: w.Workload, argnums: Any) -> Callable[[], Any]:
@@ -91,12 +104,7 @@ def three_rows(options: Any) -> None:
     work = w.lennard_jones(100)
     x = lh.variable(work.xs[0])
     y = work.function(np, x)
-    theirs = None
-    if jax:
-        gradient = jax.grad(lambda x: work.function(jnp, x))
-        seeds = np.eye(300)[3:6].reshape(3, 100, 3)
-        rows = jax.jit(lambda x: jax.vmap(lambda s: jax.jvp(gradient, (x,), (s,))[1])(seeds))
-        theirs = lambda: jax.block_until_ready(rows(work.xs[0]))  # noqa: E731
+    theirs = jitted_rows(work) if jax else None
     ask = lambda: lh.hessian(y, x)[1]  # noqa: E731
     against_jax(work, 5 * options.repeat, ask, theirs, "3 rows, recorded and linearized")
 
@@ -115,6 +123,17 @@ def rosenbrock(options: Any) -> None:
     ask()
     times = [clock(ask) for _ in range(3 * options.repeat)]
     report(f"{work.name}: nonzeros, recording included", 1e3 * median(times), "ms", 20)
+    if jax and asdex:
+        start = time.perf_counter()
+        peer = jax.jit(asdex.hessian(lambda x: work.function(jnp, x), work.xs[0]))
+        theirs = lambda: jax.block_until_ready(peer(work.xs[0]))  # noqa: E731
+        theirs()
+        first = time.perf_counter() - start
+        times = [clock(theirs) for _ in range(3 * options.repeat)]
+        report(
+            f"{work.name}: nonzeros by asdex", 1e3 * median(times), "ms", None,
+            compile=f"{first:.2f} s",
+        )  # fmt: skip
 
 
 def slices(options: Any) -> None:
@@ -151,11 +170,16 @@ def samples(options: Any) -> None:
     report("one sample, recording the batch included", 1e3 * median(cold), "ms", None)
 
 
+def alone(child: str) -> dict[str, float]:
+    command = [sys.executable, "-m", "tests.benchmarks", "--child", child]
+    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    found: dict[str, float] = json.loads(answer.splitlines()[-1])
+    return found
+
+
 def issue787(options: Any) -> None:
     """In a process of its own, so that its peak memory is its own."""
-    command = [sys.executable, "-m", "tests.benchmarks", "--child"]
-    answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
-    found = json.loads(answer.splitlines()[-1])
+    found = alone("ours")
     name = "all pairs of 2483 atoms (JAX issue 787)"
     report(f"{name}: recording", found["record"], "s", None)
     report(f"{name}: gradient (linearization)", found["linearize"], "s", None)
@@ -164,6 +188,25 @@ def issue787(options: Any) -> None:
     report(f"{name}: full Hessian", found["full"], "s", 25)
     report(f"{name}: peak memory of the process", found["peak"], "GB", 2.5)
     report(f"{name}: rows sum to zero, relative", found["drift"], "", 1e-12)
+    if jax:  # the full Hessian is out of its memory
+        found = alone("jax")
+        report(
+            f"{name}: 3 rows by JAX", 1e3 * found["rows"], "ms", None,
+            compile=f"{found['first']:.2f} s", peak=f"{found['peak']:.2f} GB",
+        )  # fmt: skip
+
+
+def peak_memory() -> float:
+    """In gigabytes, of this process alone: ru_maxrss has the peak of its parent in it."""
+    with open("/proc/self/status", encoding="utf-8") as status:
+        return next(int(line.split()[1]) * 1024e-9 for line in status if line.startswith("VmHWM"))
+
+
+def jax_child() -> None:
+    ask = jitted_rows(w.lennard_jones(2483))
+    first = clock(ask)
+    rows = median(clock(ask) for _ in range(3))
+    print(json.dumps({"first": first, "rows": rows, "peak": peak_memory()}))
 
 
 def child() -> None:
@@ -178,8 +221,7 @@ def child() -> None:
     start = time.perf_counter()
     whole = np.asarray(H)
     full = time.perf_counter() - start
-    with open("/proc/self/status", encoding="utf-8") as status:  # ru_maxrss has the parent's too
-        peak = next(int(line.split()[1]) * 1024e-9 for line in status if line.startswith("VmHWM"))
+    peak = peak_memory()
     drift = float(np.abs(whole.sum(axis=2)).max() / np.abs(whole).max())
     print(json.dumps({
         "record": record, "linearize": linearize, "rows": rows, "first": linearize + rows,
@@ -205,6 +247,7 @@ TABLE: dict[str, Callable[[Any], None]] = {
     "logistic": full(w.logistic),
     "mlp": full(w.perceptron),
     "lj100": full(lambda: w.lennard_jones(100)),
+    "lj100pairs": full(lambda: w.lennard_jones_pairs(100)),
     "lj100rows": three_rows,
     "lj300": full(lambda: w.lennard_jones(300)),
     "lj300pairs": full(lambda: w.lennard_jones_pairs(300)),
@@ -217,16 +260,19 @@ TABLE: dict[str, Callable[[Any], None]] = {
 }
 
 
+CHILDREN = {"ours": child, "jax": jax_child}
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.benchmarks", description=__doc__)
     parser.add_argument("names", nargs="*", help=f"of {', '.join(TABLE)}; all by default")
     parser.add_argument("--repeat", type=int, default=7)
     parser.add_argument("--slow", action="store_true", help="JAX on the scalar loop too: minutes")
     parser.add_argument("--json", help="write the rows to this file as well")
-    parser.add_argument("--child", action="store_true", help=argparse.SUPPRESS)
+    parser.add_argument("--child", choices=CHILDREN, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.child:
-        child()
+        CHILDREN[options.child]()
         return 0
     for name in options.names or TABLE:
         TABLE[name](options)
