@@ -1,0 +1,11 @@
+"""Calls of every function that has a rule: what the tests of rules are parametrised over.
+
+A case is a function of plain arrays, written once: it runs on Variables, on arrays, and on arrays
+in extended precision. Inputs avoid kinks and poles; those have tests of their own. A module for
+each family of functions; importing it adds its cases to the list.
+"""
+
+from tests.cases import core
+from tests.cases.base import CASES, Case
+
+__all__ = ["CASES", "Case", "core"]

@@ -1,0 +1,38 @@
+"""What a case is, and the list of all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+rng = np.random.default_rng(11)
+
+
+@dataclass
+class Case:
+    key: Any  # the function in the registry, or (ufunc, method)
+    name: str
+    function: Callable[..., Any]
+    inputs: tuple[np.ndarray, ...]
+
+
+CASES: list[Case] = []
+
+
+def case(key: Any, function: Callable[..., Any], *inputs: Any) -> None:
+    arrays = tuple(np.asarray(x, float) if np.asarray(x).dtype.kind != "f" else x for x in inputs)
+    label = key.__name__ if not isinstance(key, tuple) else f"{key[0].__name__}.{key[1]}"
+    shapes = "x".join(str(np.shape(a)) for a in arrays)
+    CASES.append(Case(key, f"{label}-{shapes}-{len(CASES)}".replace(" ", ""), function, arrays))
+
+
+def spread(low: float, high: float, shape: tuple[int, ...]) -> np.ndarray:
+    """Distinct points between two bounds, in no order."""
+    count = int(np.prod(shape))
+    points = low + (high - low) * (rng.permutation(count) + rng.uniform(0.3, 0.7, count)) / max(
+        count, 1
+    )
+    return points.reshape(shape)
