@@ -26,6 +26,9 @@ Handler: TypeAlias = Callable[..., Any]
 UFUNCS: dict[np.ufunc, Handler] = {}
 METHODS: dict[tuple[np.ufunc, str], Handler] = {}
 FUNCTIONS: dict[Callable[..., Any], Handler] = {}
+# Called before a function without a rule is refused: each adds the rules of a package that the
+# user has imported and lazyhess has not, and says whether there were any.
+LATE: list[Callable[[], bool]] = []
 
 _serial = count()
 
@@ -168,6 +171,8 @@ class Variable:
         if kwargs.pop("out", None) is not None:
             refuse_out(ufunc.__name__)
         handler = UFUNCS.get(ufunc) if method == "__call__" else METHODS.get((ufunc, method))
+        if handler is None and method == "__call__" and any([late() for late in LATE]):
+            handler = UFUNCS.get(ufunc)
         if handler is None:
             name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
             no_rule(f"numpy.{name}")
