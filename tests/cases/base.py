@@ -17,16 +17,18 @@ class Case:
     name: str
     function: Callable[..., Any]
     inputs: tuple[np.ndarray, ...]
+    extended: bool = True  # whether it runs in extended precision: scipy's functions mostly do not
 
 
 CASES: list[Case] = []
 
 
-def case(key: Any, function: Callable[..., Any], *inputs: Any) -> None:
+def case(key: Any, function: Callable[..., Any], *inputs: Any, extended: bool = True) -> None:
     arrays = tuple(np.asarray(x, float) if np.asarray(x).dtype.kind != "f" else x for x in inputs)
     label = key.__name__ if not isinstance(key, tuple) else f"{key[0].__name__}.{key[1]}"
     shapes = "x".join(str(np.shape(a)) for a in arrays)
-    CASES.append(Case(key, f"{label}-{shapes}-{len(CASES)}".replace(" ", ""), function, arrays))
+    name = f"{label}-{shapes}-{len(CASES)}".replace(" ", "")
+    CASES.append(Case(key, name, function, arrays, extended))
 
 
 def spread(low: float, high: float, shape: tuple[int, ...]) -> np.ndarray:
