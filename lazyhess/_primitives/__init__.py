@@ -1,6 +1,7 @@
 """The rules: importing this package fills the tables that `Variable` dispatches on."""
 
 from lazyhess._primitives import (
+    assemble,
     constants,
     contract,
     elementwise,
@@ -9,4 +10,4 @@ from lazyhess._primitives import (
     structure,
 )
 
-__all__ = ["constants", "contract", "elementwise", "reduce", "select", "structure"]
+__all__ = ["assemble", "constants", "contract", "elementwise", "reduce", "select", "structure"]

@@ -31,16 +31,17 @@ PLAIN_UFUNCS = (  # truth values
 PLAIN_FUNCTIONS = (
     # truth values
     np.all, np.any, np.allclose, np.isclose, np.array_equal, np.array_equiv, np.isreal,
-    np.iscomplex, np.iscomplexobj, np.isrealobj, np.isneginf, np.isposinf,
+    np.iscomplex, np.iscomplexobj, np.isrealobj, np.isneginf, np.isposinf, np.isin,
     # shapes and kinds
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type,
-    np.shares_memory, np.may_share_memory,
+    np.shares_memory, np.may_share_memory, np.common_type, np.einsum_path,
     # positions and counts
     np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition,
     np.argwhere, np.nonzero, np.flatnonzero, np.count_nonzero, np.searchsorted, np.digitize,
     np.lexsort, np.tril_indices_from, np.triu_indices_from, np.diag_indices_from,
-    # arrays made like another
-    np.zeros_like, np.ones_like, np.empty_like, np.full_like,
+    # arrays made like another, by name or by like=
+    np.zeros_like, np.ones_like, np.empty_like, np.zeros, np.ones, np.empty, np.eye, np.identity,
+    np.tri, np.arange,
     # text
     np.array_repr, np.array_str, np.array2string,
 )  # fmt: skip
