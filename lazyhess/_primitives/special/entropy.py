@@ -1,0 +1,122 @@
+"""Entropies, for which 0 log 0 = 0, and robust losses."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import scipy.special as sp
+
+from lazyhess._primitives.base import Formula
+from lazyhess._primitives.special.base import Special, times, unary
+from lazyhess._variable import value_of
+
+
+# --- entropies ------------------------------------------------------------------------------------
+def _absent(x: Any, y: Any) -> Any:
+    """Where x log y is 0 because x is, and log y is no number."""
+    return (value_of(x) == 0) & (value_of(y) <= 0)
+
+
+def unless(mask: Any, made: Any) -> Any:
+    return np.where(mask, 0, made) if np.any(mask) else made
+
+
+def _log_ratio(x: Any, y: Any) -> Any:
+    """log(x / y), exact where they are close."""
+    gap = (x - y) / y
+    close = np.abs(value_of(gap)) < 0.5
+    return np.where(close, np.log1p(np.where(close, gap, 0)), np.log(np.where(close, 1, x / y)))
+
+
+Special(
+    sp.xlogy,
+    (
+        lambda z, x, y: unless(_absent(x, y), np.log(y)),
+        lambda z, x, y: times(x, 1 / y),
+    ),
+    {
+        (0, 1): lambda z, x, y: unless(_absent(x, y), 1 / y),
+        (1, 1): lambda z, x, y: -times(x, 1 / np.square(y)),
+    },
+)
+Special(
+    sp.xlog1py,
+    (
+        lambda z, x, y: unless(_absent(x, 1 + y), np.log1p(y)),
+        lambda z, x, y: times(x, 1 / (1 + y)),
+    ),
+    {
+        (0, 1): lambda z, x, y: unless(_absent(x, 1 + y), 1 / (1 + y)),
+        (1, 1): lambda z, x, y: -times(x, 1 / np.square(1 + y)),
+    },
+)
+unary(sp.entr, lambda z, x: -np.log(x) - 1, lambda z, x: -1 / x)
+_RELATIVE: dict[tuple[int, int], Formula] = {
+    (0, 0): lambda z, x, y: unless(_absent(x, y), 1 / x),
+    (0, 1): lambda z, x, y: unless(_absent(x, y), -1 / y),
+    (1, 1): lambda z, x, y: times(x, 1 / np.square(y)),
+}
+Special(
+    sp.rel_entr,
+    (
+        lambda z, x, y: unless(_absent(x, y), _log_ratio(x, y) + 1),
+        lambda z, x, y: -times(x, 1 / y),
+    ),
+    _RELATIVE,
+)
+Special(
+    sp.kl_div,
+    (
+        lambda z, x, y: unless(_absent(x, y), _log_ratio(x, y)),
+        lambda z, x, y: np.where(value_of(x) == 0, 1, (y - x) / y),
+    ),
+    _RELATIVE,
+)
+
+
+# --- losses ---------------------------------------------------------------------------------------
+def _outside(delta: Any, r: Any) -> Any:
+    return np.abs(value_of(r)) > value_of(delta)
+
+
+Special(
+    sp.huber,
+    (
+        lambda z, d, r: np.where(_outside(d, r), np.abs(r) - d, 0),
+        lambda z, d, r: np.where(_outside(d, r), d * np.sign(r), r),
+    ),
+    {
+        (0, 0): lambda z, d, r: np.where(_outside(d, r), -1.0, 0.0),
+        (0, 1): lambda z, d, r: np.where(_outside(d, r), np.sign(r), 0.0),
+        (1, 1): lambda z, d, r: np.where(_outside(d, r), 0.0, 1.0),
+    },
+)
+
+
+def _bent(d: Any, r: Any) -> tuple[Any, Any, Any]:
+    """Give s = sqrt(1 + (r/d)²), (r/d) / s and (r/d) / (1 + s)."""
+    u = np.where(value_of(r) == 0, 0 * r, r / np.where(value_of(r) == 0, 1, d))
+    s = np.hypot(1, u)
+    return s, r / np.hypot(d, r), u / (1 + s)
+
+
+def _pseudo_huber_1(z: Any, d: Any, r: Any) -> Any:
+    _, t, w = _bent(d, r)
+    return r * t * np.square(w)
+
+
+def _pseudo_huber_11(z: Any, d: Any, r: Any) -> Any:
+    s, t, w = _bent(d, r)
+    return -t * t * t * w * ((1 + 2 * s) / (1 + s))
+
+
+Special(
+    sp.pseudo_huber,
+    (_pseudo_huber_1, lambda z, d, r: r / _bent(d, r)[0]),
+    {
+        (0, 0): _pseudo_huber_11,
+        (0, 1): lambda z, d, r: _bent(d, r)[1] ** 3,
+        (1, 1): lambda z, d, r: _bent(d, r)[0] ** -3,
+    },
+)
