@@ -5,9 +5,19 @@ from lazyhess._primitives import (
     constants,
     contract,
     elementwise,
+    late,
     reduce,
     select,
     structure,
 )
 
-__all__ = ["assemble", "constants", "contract", "elementwise", "reduce", "select", "structure"]
+__all__ = [
+    "assemble",
+    "constants",
+    "contract",
+    "elementwise",
+    "late",
+    "reduce",
+    "select",
+    "structure",
+]
