@@ -2,10 +2,13 @@
 
 from lazyhess._primitives import (
     assemble,
+    complexes,
     constants,
     contract,
     elementwise,
     late,
+    linalg,
+    order,
     reduce,
     select,
     structure,
@@ -13,10 +16,13 @@ from lazyhess._primitives import (
 
 __all__ = [
     "assemble",
+    "complexes",
     "constants",
     "contract",
     "elementwise",
     "late",
+    "linalg",
+    "order",
     "reduce",
     "select",
     "structure",
