@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from math import prod
 from operator import index
@@ -11,10 +11,11 @@ from typing import Any
 import numpy as np
 
 from lazyhess import _dispatch  # noqa: F401 - gives Variable its operators and methods
-from lazyhess._engine import NumpyEngine, linearize
+from lazyhess._engine import NumpyEngine, linearize, unit
 from lazyhess._hessian import Hessian
 from lazyhess._plan import Core
 from lazyhess._store import DEFAULT_CACHE
+from lazyhess._sweep import Linearization
 from lazyhess._trees import is_node, leaves, rebuild
 from lazyhess._variable import Variable, ancestors, leaf, variable
 
@@ -112,11 +113,9 @@ def hessian(
     >>> lh.hessian(lambda a, b: a @ b, (a, b))[0][1][:, 0]
     array([1., 0.])
     """
-    if create_graph:
-        raise NotImplementedError(
-            "create_graph=True (differentiable entries, third order) is not in this version"
-        )
-    problem = _prepare(ys, xs, reduction, has_aux, argnums, batched=batch_axis is not None)
+    problem = _prepare(
+        ys, xs, reduction, has_aux, argnums, create_graph, batched=batch_axis is not None
+    )
     batch = None if batch_axis is None else _batch_axes(batch_axis, problem)
     if strict:
         _check_related(problem)
@@ -127,6 +126,7 @@ def hessian(
         [x for _, x in problem.inputs],
         batch=batch,
         each=reduction == "none",
+        create_graph=create_graph,
         block_size=block_size,
         progress=progress,
     )
@@ -151,6 +151,7 @@ def gradient(
     reduction: str | None = None,
     has_aux: bool = False,
     argnums: int | Sequence[int] | None = None,
+    create_graph: bool = False,
     strict: bool = False,
 ) -> Any:
     """The gradient of ys with respect to xs.
@@ -180,10 +181,14 @@ def gradient(
     """
     if reduction == "none":
         raise ValueError('gradient knows reduction=None and "sum", got "none"')
-    problem = _prepare(ys, xs, reduction, has_aux, argnums, batched=False)
+    problem = _prepare(ys, xs, reduction, has_aux, argnums, create_graph, batched=False)
     if strict:
         _check_related(problem)
-    found = linearize(problem.root, [x for _, x in problem.inputs])
+    inputs = [x for _, x in problem.inputs]
+    if create_graph:
+        found = Linearization(problem.root, inputs, unit(problem.root), recorded=True)
+    else:
+        found = linearize(problem.root, inputs)
     numbers = iter(range(len(problem.inputs)))
     answer = rebuild(problem.tree, lambda _: found.gradient(next(numbers)))
     return (answer, problem.aux) if has_aux else answer
@@ -198,7 +203,14 @@ class _Problem:
 
 
 def _prepare(
-    ys: Any, xs: Any, reduction: str | None, has_aux: bool, argnums: Any, *, batched: bool
+    ys: Any,
+    xs: Any,
+    reduction: str | None,
+    has_aux: bool,
+    argnums: Any,
+    create_graph: bool,
+    *,
+    batched: bool,
 ) -> _Problem:
     """Record a callable, and check the output and the inputs."""
     if reduction not in (None, "sum", "none"):
@@ -207,7 +219,8 @@ def _prepare(
         raise ValueError(f"batch_axis and reduction={reduction!r} exclude each other; give one")
     aux: Any = None
     if callable(ys) and not isinstance(ys, Variable):
-        ys, xs, aux = _call(ys, xs, has_aux, argnums)
+        fresh = _copied if create_graph else _fresh
+        ys, xs, aux = _call(ys, xs, has_aux, argnums, fresh)
     elif has_aux or argnums is not None:
         name = "has_aux" if has_aux else "argnums"
         raise TypeError(f"{name} is for a callable ys, got {type(ys).__name__}")
@@ -222,12 +235,14 @@ def _prepare(
     return _Problem(root, inputs, xs, aux)
 
 
-def _call(ys: Any, xs: Any, has_aux: bool, argnums: Any) -> tuple[Any, Any, Any]:
+def _call(
+    ys: Any, xs: Any, has_aux: bool, argnums: Any, fresh: Callable[[Any], Variable]
+) -> tuple[Any, Any, Any]:
     """Record ``ys(*xs)``: the output, the Variables in the structure of xs, and aux."""
     args = list(xs) if type(xs) in (tuple, list) else [xs]
     picked: Any
     if argnums is None:
-        args = [rebuild(arg, _fresh) for arg in args]
+        args = [rebuild(arg, fresh) for arg in args]
         picked = rebuild(xs, lambda _: None)
         picked = type(xs)(args) if type(xs) in (tuple, list) else args[0]
     else:
@@ -235,7 +250,7 @@ def _call(ys: Any, xs: Any, has_aux: bool, argnums: Any) -> tuple[Any, Any, Any]
         for k in chosen:
             if not -len(args) <= index(k) < len(args):
                 raise ValueError(f"argnums {argnums} is out of range for {len(args)} arguments")
-            args[k] = rebuild(args[k], _fresh)
+            args[k] = rebuild(args[k], fresh)
         picked = args[chosen[0]] if np.ndim(argnums) == 0 else tuple(args[k] for k in chosen)
     made = ys(*args)
     aux: Any = None
@@ -251,6 +266,11 @@ def _call(ys: Any, xs: Any, has_aux: bool, argnums: Any) -> tuple[Any, Any, Any]
 
 def _fresh(x: Any) -> Variable:
     return leaf(x._value) if isinstance(x, Variable) else variable(x)
+
+
+def _copied(x: Any) -> Variable:
+    """A new Variable that still depends on x, so that what comes out can be differentiated by x."""
+    return np.positive(x) if isinstance(x, Variable) else variable(x)  # type: ignore[return-value]
 
 
 def _input(path: str, x: Any) -> Variable:

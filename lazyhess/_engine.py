@@ -28,9 +28,10 @@ from lazyhess._tangents import (
     identity,
     strides,
 )
-from lazyhess._variable import Variable
+from lazyhess._variable import Variable, leaf
 
-Rows: TypeAlias = Array | CSR
+# An array, or whatever else the engine answers with that indexes like one.
+Rows: TypeAlias = Any
 
 # Bytes that the blocks of one pass may hold. Large enough that NumPy's cost for a call vanishes,
 # small enough that a block is still in the processor's caches when the next map reads it.
@@ -50,6 +51,8 @@ class Engine(Protocol):
     dtypes: tuple[np.dtype[Any], ...]
     lead: Shape
     """Leading axes of the result: none, the batch, or the shape of ys (``reduction="none"``)."""
+    create_graph: bool
+    """Whether what it answers with can be differentiated again."""
 
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
@@ -59,8 +62,11 @@ class Engine(Protocol):
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
 
-    def apply(self, j: int, tangents: Array, columns: tuple[int, ...]) -> dict[int, Array]:
+    def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
+
+    def own(self, array: Any) -> Any:
+        """An array as the kind that this engine answers with."""
 
 
 class NumpyEngine:
@@ -76,6 +82,8 @@ class NumpyEngine:
         The position of the batch axis in each x.
     each : bool, optional
         Whether every element of `root` is an output of its own (``reduction="none"``).
+    create_graph : bool, optional
+        Whether rows are Variables.
     block_size : int, optional
         Seeds for one pass.
     progress : bool, optional
@@ -89,6 +97,7 @@ class NumpyEngine:
         *,
         batch: Sequence[int] | None = None,
         each: bool = False,
+        create_graph: bool = False,
         block_size: int | None = None,
         progress: bool = False,
     ) -> None:
@@ -96,6 +105,7 @@ class NumpyEngine:
         self.xs = tuple(xs)
         self.batch = None if batch is None else tuple(batch)
         self.each = each
+        self.create_graph = create_graph
         self.block_size = block_size
         self.progress = progress
         self.dtypes = tuple(x.dtype for x in xs)
@@ -118,14 +128,17 @@ class NumpyEngine:
 
     def linearization(self, output: int = 0) -> Linearization:
         """The linear maps of one output (of all, where they are summed or samples)."""
-        if not self.each:
+        if not self.each and not self.create_graph:
             return linearize(self.root, self.xs)
         with self._lock:
             found = self._outputs.get(output)
             if found is None:
-                cotangent = np.zeros(self.root.size, self.root.dtype)
-                cotangent[output] = 1
-                found = Linearization(self.root, self.xs, cotangent.reshape(self.root.shape))
+                found = Linearization(
+                    self.root,
+                    self.xs,
+                    unit(self.root, output if self.each else None),
+                    recorded=self.create_graph,
+                )
                 self._outputs[output] = found
                 while len(self._outputs) > 4:
                     self._outputs.popitem(last=False)
@@ -176,7 +189,7 @@ class NumpyEngine:
                     bar.update(count)
                 yield (
                     ids + output * size if self.each else ids,
-                    {j: self._collect(i, j, ids, count, blocks[j]) for j in columns},
+                    {j: self.own(self._collect(i, j, ids, count, blocks[j])) for j in columns},
                 )
         if bar is not None:
             bar.close()
@@ -239,6 +252,12 @@ class NumpyEngine:
             (widths[axis], *widths[:axis], *widths[axis + 1 :]),
         )
 
+    def own(self, array: Any) -> Any:
+        """An array as the kind that this engine answers with: itself, or a Variable."""
+        if not self.create_graph or isinstance(array, Variable):
+            return array
+        return leaf(np.array(array.dense() if isinstance(array, CSR) else array))
+
     def _collect(self, i: int, j: int, ids: Ids, count: int, block: Block) -> Rows:
         """What came out for x_j as rows: for each id its row of the block (i, j)."""
         size = prod(self.shapes[j])
@@ -247,7 +266,9 @@ class NumpyEngine:
             return CSR.of(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0, dtype), shape)
         if self.batch is None:
             if not isinstance(block, Sparse):
-                return np.ascontiguousarray(block.reshape(shape))
+                rows: Any = block
+                rows = rows.reshape(shape)
+                return np.ascontiguousarray(rows) if isinstance(rows, np.ndarray) else rows
             row, column = block.seed, block.pos
         else:
             axis, full = self.batch[j], self.xs[j].shape
@@ -255,8 +276,8 @@ class NumpyEngine:
             sample, position = divide(ids, n)
             seed_of = np.cumsum(changes(position)) - 1
             if not isinstance(block, Sparse):
-                whole = np.moveaxis(block, axis + 1, 1)
-                picked: Array = whole[seed_of, sample]
+                whole: Any = block
+                picked = np.moveaxis(whole, axis + 1, 1)[seed_of, sample]
                 return picked.reshape(shape)
             # The row of an entry is told by its seed and by the sample it stands at.
             axes = (axis, *(k for k in range(len(full)) if k != axis))
@@ -269,7 +290,7 @@ class NumpyEngine:
 
     # --- products -------------------------------------------------------------------------------
 
-    def apply(self, j: int, tangents: Array, columns: tuple[int, ...]) -> dict[int, Array]:
+    def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
         count = len(tangents)
         if self.batch is not None:
@@ -296,16 +317,27 @@ class NumpyEngine:
             for i in columns:
                 made[i].append(_joined(parts[i], count, self._whole(i), self.dtypes[i]))
         if not self.each:
-            return {i: made[i][0] for i in columns}
+            return {i: self.own(made[i][0]) for i in columns}
         return {
-            i: np.stack(made[i], 1).reshape((count, *self.lead, *self.shapes[i]))
-            if made[i]
-            else np.zeros((count, *self.lead, *self.shapes[i]), self.dtypes[i])
+            i: self.own(
+                np.stack(made[i], 1).reshape((count, *self.lead, *self.shapes[i]))
+                if made[i]
+                else np.zeros((count, *self.lead, *self.shapes[i]), self.dtypes[i])
+            )
             for i in columns
         }
 
     def _whole(self, i: int) -> Shape:
         return self.shapes[i] if self.each else self.lead + self.shapes[i]
+
+
+def unit(root: Variable, output: int | None = None) -> Array:
+    """The cotangent of one element of an output, or of the sum of all."""
+    if output is None:
+        return np.broadcast_to(np.ones((), root.dtype), root.shape)
+    cotangent = np.zeros(root.size, root.dtype)
+    cotangent[output] = 1
+    return cotangent.reshape(root.shape)
 
 
 def _joined(parts: list[Array], count: int, shape: Shape, dtype: np.dtype[Any]) -> Array:
@@ -319,8 +351,7 @@ def linearize(root: Variable, xs: Sequence[Variable]) -> Linearization:
     key = tuple(x._serial for x in xs)
     kept = root._linearized
     if kept is None or kept[0] != key:
-        ones = np.broadcast_to(np.ones((), root.dtype), root.shape)
-        kept = root._linearized = key, Linearization(root, xs, ones)
+        kept = root._linearized = key, Linearization(root, xs, unit(root))
     found: Linearization = kept[1]
     return found
 

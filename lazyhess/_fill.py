@@ -46,7 +46,7 @@ def fill(
     shape: Shape,
     width: int,
     dtype: np.dtype[Any],
-) -> Array:
+) -> Any:
     """The answer, element by element ``rows[of_row][columns]``.
 
     Parameters
@@ -55,7 +55,16 @@ def fill(
         `count` rows of `width` columns.
     of_row, columns : ndarray of intp
         For every element which row, by its number, and which column; they broadcast to `shape`.
+
+    Returns
+    -------
+    ndarray
+        Or what the engine answers with, where its rows are no plain arrays.
     """
+    if not all(isinstance(piece.rows, (np.ndarray, CSR)) for piece in pieces):
+        whole = np.concatenate([piece.rows[piece.offset] for piece in pieces])
+        place = np.argsort(np.concatenate([piece.at for piece in pieces]))
+        return whole[place[of_row], columns]
     outer = [axis for axis in range(len(shape)) if of_row.shape[axis] != 1]
     inner = [axis for axis in range(len(shape)) if axis not in outer]
     if all(columns.shape[axis] == 1 for axis in outer):

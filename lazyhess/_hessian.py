@@ -14,6 +14,7 @@ from lazyhess._index import Selection, select
 from lazyhess._plan import Core
 from lazyhess._store import CacheInfo
 from lazyhess._tangents import Array, Ids, Shape
+from lazyhess._variable import Variable
 
 # Elements of the tangents that one call of the engine gets in a matrix product.
 _TANGENTS = 1 << 22
@@ -156,7 +157,7 @@ class Hessian:
         core, i, j = self._core, self._i, self._j
         sizes = [prod(shape) for shape in core.engine.shapes]
         if 0 in wanted.shape:
-            return np.empty(wanted.shape, self.dtype)
+            return core.engine.own(np.empty(wanted.shape, self.dtype))
         row_ids = wanted.lead * sizes[i] + wanted.rows
         column_ids = wanted.lead * sizes[j] + wanted.columns
         rows, of_row = _unique(row_ids)
@@ -180,7 +181,7 @@ class Hessian:
                 "a Hessian has no array to share: np.asarray(H) computes a new one, copy=False "
                 "cannot"
             )
-        made: Array = self[...]
+        made = np.asarray(self[...])
         return made if dtype is None else made.astype(dtype, copy=False)
 
     def diagonal(self) -> Array:
@@ -251,9 +252,11 @@ class Hessian:
 
     def _product(self, other: Any, *, left: bool) -> Any:
         """``self @ other``, or ``other @ self``: as NumPy's, but without the dense Hessian."""
-        if isinstance(other, Hessian):
+        other = _dense(other)
+        if not isinstance(other, Variable):
             other = np.asarray(other)
-        other = np.asarray(other)
+        elif not self._core.engine.create_graph:
+            return self._evaluated(other, left)
         if self._transposed:
             # (H.T @ v) contracts the first axes of H; where H is a matrix that is v @ H.
             if self.ndim == 2 and other.ndim in (1, 2):
@@ -286,16 +289,16 @@ class Hessian:
         made = self._contract(axis, vectors, stacked)
         if made is None:
             return self._evaluated(other, left)
-        made = made.astype(np.result_type(self.dtype, other.dtype), copy=False)
+        made = np.astype(made, np.result_type(self.dtype, other.dtype), copy=False)
         # The contracted axis is now K, where NumPy puts it; a vector has none.
         made = np.moveaxis(made, 0, axis)
         return made.reshape(made.shape[:axis] + made.shape[axis + 1 :]) if other.ndim == 1 else made
 
-    def _evaluated(self, other: Array, left: bool) -> Any:
-        whole = np.asarray(self)
+    def _evaluated(self, other: Any, left: bool) -> Any:
+        whole = self[...]
         return np.matmul(other, whole) if left else np.matmul(whole, other)
 
-    def _contract(self, axis: int, vectors: Array, stacked: bool) -> Array | None:
+    def _contract(self, axis: int, vectors: Any, stacked: bool) -> Any:
         """The sum along an axis times each vector: (K,) + the other axes. None if dense is cheaper.
 
         The tangents are a vector along the axis and unit vectors along the other axes of its x.
@@ -315,19 +318,22 @@ class Hessian:
         vectors = vectors.reshape((len(vectors), *batch, shape[own]))
         flat = np.broadcast_to(vectors, (len(vectors), *lead, shape[own]))
         other = engine.lead + engine.shapes[target]
-        made = np.empty((len(vectors), units, *other), self.dtype)
+        parts = []
         step = max(1, _TANGENTS // max(prod(lead) * prod(shape), 1))
         for start in range(0, len(vectors) * units, step):
             which = np.arange(start, min(start + step, len(vectors) * units))
             k, unit = np.divmod(which, max(units, 1))
-            tangents = np.zeros((len(which), *lead, units, shape[own]), self.dtype)
-            tangents[np.arange(len(which)), ..., unit, :] = flat[k]
+            place = np.zeros((len(which), *(1 for _ in lead), units, 1), self.dtype)
+            place[np.arange(len(which)), ..., unit, 0] = 1
+            tangents = flat[k][..., None, :] * place
             tangents = tangents.reshape(
                 (len(which), *lead, *shape[:own], *shape[own + 1 :], shape[own])
             )
             tangents = np.moveaxis(tangents, -1, 1 + len(lead) + own)
-            made.reshape((-1, *other))[which] = core.apply(source, tangents, target)
+            parts.append(core.apply(source, tangents, target))
         rest = shape[:own] + shape[own + 1 :]
+        none = engine.own(np.zeros((0, *other), self.dtype))
+        made = parts[0] if len(parts) == 1 else np.concatenate([none, *parts])
         made = made.reshape((len(vectors), *rest, *other))
         # (K, rest of the contracted x, lead, other x) -> (K, lead, x_i's axes, x_j's axes)
         made = np.moveaxis(
@@ -433,7 +439,7 @@ _LARGE = 1 << 30
 def _dense(x: Any) -> Any:
     """Hessians as arrays, in lists too."""
     if isinstance(x, Hessian):
-        return np.asarray(x)
+        return x[...]
     if type(x) in (list, tuple):
         return type(x)(_dense(item) for item in x)
     return x
@@ -455,7 +461,7 @@ def _operator(function: Callable[..., Any], reflected: bool = False) -> Callable
             and getattr(type(other), "__array_ufunc__", self) is None
         ):
             return NotImplemented
-        a, b = np.asarray(self), _dense(other)
+        a, b = self[...], _dense(other)
         return function(b, a) if reflected else function(a, b)
 
     return method
@@ -470,7 +476,7 @@ for _name in "lt le gt ge eq ne".split():
 
 
 def _unary(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda self: function(np.asarray(self))
+    return lambda self: function(self[...])
 
 
 for _name in "neg pos abs".split():

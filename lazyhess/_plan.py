@@ -54,7 +54,7 @@ class Shelf:
         count = self.core.engine.products(self.flight.i, done)
         with self.core._turn:
             self.core.products += count
-        arrays = {k: rows for k, rows in made.items() if not isinstance(rows, CSR)}
+        arrays = {k: rows for k, rows in made.items() if isinstance(rows, np.ndarray)}
         if len(done) == len(self.flight.ids) or len(arrays) != len(made):
             self._keep(done, made)
             self.left -= len(done)
@@ -197,9 +197,9 @@ class Core:
                         pieces.append(Piece(missing[at[offset]], made[b], offset))
             return by_rows, pieces
 
-    def apply(self, j: int, tangents: Array, i: int) -> Array:
+    def apply(self, j: int, tangents: Any, i: int) -> Any:
         """Products of x_j, seen by x_i; counted, not kept."""
-        made = self.engine.apply(j, tangents, (i,))[i]
+        made: Any = self.engine.apply(j, tangents, (i,))[i]
         with self._turn:
             self.products += len(tangents)
         return made

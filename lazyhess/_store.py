@@ -64,7 +64,7 @@ class Slab:
 
     @property
     def nbytes(self) -> int:
-        return self.ids.nbytes + self.rows.nbytes
+        return self.ids.nbytes + int(self.rows.nbytes)
 
 
 @dataclass
@@ -265,6 +265,8 @@ def _part(rows: Rows, part: slice, total: int) -> Rows:
     whole = part.start == 0 and part.stop >= total
     if isinstance(rows, CSR):
         return rows if whole else rows.take(np.arange(total)[part])
+    if not isinstance(rows, np.ndarray):
+        return rows if whole else rows[part]
     if whole and (rows.base is None or rows.base.nbytes <= rows.nbytes):
         return rows
     return rows[part].copy()

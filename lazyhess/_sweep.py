@@ -18,7 +18,7 @@ import numpy as np
 
 from lazyhess._maps import NOTHING, Map, Mask, chain
 from lazyhess._tangents import Array, Block, Ids, Shape, cast, dense, nbytes, total
-from lazyhess._variable import Primitive, Variable, ancestors
+from lazyhess._variable import Primitive, Variable, ancestors, leaf
 
 # An operand's slot, the Jacobian with respect to it, and its transpose.
 Edge: TypeAlias = tuple[int, Map, Map]
@@ -71,11 +71,22 @@ class Linearization:
         The inputs; intermediates are allowed. An input that `root` does not depend on has no slot.
     cotangent : ndarray
         The weight of each element of `root`: the function is ``sum(cotangent * root)``.
+    recorded : bool
+        Whether the sweeps run on Variables, so that what comes out can be differentiated again.
     """
 
-    # No Variable is kept: the root keeps its linearization, and a cycle would outlive both.
+    # Unless recorded, no Variable is kept: the root keeps its linearization, and a cycle would
+    # outlive both.
 
-    def __init__(self, root: Variable, xs: Sequence[Variable], cotangent: Array) -> None:
+    def __init__(
+        self,
+        root: Variable,
+        xs: Sequence[Variable],
+        cotangent: Array,
+        *,
+        recorded: bool = False,
+    ) -> None:
+        self.recorded = recorded
         wanted = {x._serial for x in xs}
         slot_of: dict[int, int] = {}
         nodes: list[Variable] = []
@@ -123,9 +134,14 @@ class Linearization:
         adjoint: Block,
         pending: dict[int, list[Block]],
     ) -> Step:
-        value, primitive = node._value, node._primitive
+        value: Any = node._value
+        primitive = node._primitive
         assert primitive is not None
-        args = tuple(x._value if type(x) is Variable else x for x in node._operands)
+        args = node._operands
+        if self.recorded:
+            value = node
+        else:
+            args = tuple(x._value if type(x) is Variable else x for x in args)
         slots: dict[int, int] = {}
         for k, x in enumerate(node._operands):
             if type(x) is Variable and x._serial in slot_of:
@@ -164,11 +180,14 @@ class Linearization:
                     masked = chain(jacobian, Mask(above != NOTHING, step.shape))
                     step.jacobian[n] = operand, masked, masked.T
 
-    def gradient(self, k: int) -> Array:
-        """The gradient with respect to ``xs[k]``, as a new array."""
+    def gradient(self, k: int) -> Any:
+        """The gradient with respect to ``xs[k]``, as a new array; recorded, as a Variable."""
         slot = self.slots[k]
         block = None if slot is None else self.adjoints[slot]
-        return np.array(dense(block, 1, self.shapes[k], self.dtypes[k])[0])
+        made = dense(block, 1, self.shapes[k], self.dtypes[k])[0]
+        if isinstance(made, Variable):
+            return made
+        return leaf(np.array(made)) if self.recorded else np.array(made)
 
     def plan(self, source: int, targets: tuple[int, ...]) -> Plan:
         """The steps of both sweeps from one x to some, without dead or zero work."""

@@ -1,11 +1,13 @@
 """Tangent blocks: K arrays of one shape, one for each seed.
 
-A block is one of three kinds, and every linear map acts on each of them:
+A block is one of these kinds, and every linear map acts on each of them:
 
 * ``None``: all K arrays are zero;
 * `Sparse`: entries (seed, position, value); what is not listed is zero, what is listed twice
   adds up;
-* an ``ndarray`` of shape ``(K,) + shape``, whose stride-0 axes are kept as they are.
+* an ``ndarray`` of shape ``(K,) + shape``, whose stride-0 axes are kept as they are;
+* `Recorded`: a Variable of that shape, where the sweeps are themselves recorded, for derivatives
+  of higher order.
 
 Seeds are born sparse. A block turns dense when that is cheaper (`settle`), and back (`Sparse.of`)
 only where it was dense for being small and a map makes it larger, or where a dense zero would
@@ -16,7 +18,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
@@ -244,7 +246,23 @@ class Sparse:
         return out.reshape((pattern.count, *pattern.shape))
 
 
-Block: TypeAlias = Sparse | Array | None
+class Recorded(Protocol):
+    """A dense block that remembers how it was made."""
+
+    @property
+    def shape(self) -> Shape: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def nbytes(self) -> int: ...
+
+    def mapped(self, map_: Any) -> Recorded:
+        """A linear map of each of the K arrays."""
+
+    def __getitem__(self, index: Any) -> Any: ...
+
+
+Block: TypeAlias = Sparse | Array | Recorded | None
 
 
 def add_up(keys: Ids, val: Array, total: int) -> Array:
@@ -279,7 +297,7 @@ def settle(block: Sparse) -> Sparse | Array:
     return block
 
 
-def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Array:
+def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Any:
     """Any block as an array of shape ``(count,) + shape`` (it may share memory, or be stride 0)."""
     if block is None:
         return np.broadcast_to(np.zeros((), dtype), (count, *shape))
@@ -298,7 +316,7 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
     parts = [block for block in blocks if block is not None]
     if len(parts) <= 1:
         return parts[0] if parts else None
-    arrays = [part for part in parts if not isinstance(part, Sparse)]
+    arrays: list[Any] = [part for part in parts if not isinstance(part, Sparse)]
     sparse = _joined([part for part in parts if isinstance(part, Sparse)])
     if not arrays:
         assert sparse is not None
@@ -312,7 +330,11 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
             return settled
         return sparse.merged()
     if len(arrays) == 1 and sparse is None:
-        return arrays[0]
+        single: Block = arrays[0]
+        return single
+    if not all(isinstance(array, np.ndarray) for array in arrays):
+        added: Block = sum(arrays[1:], arrays[0] if sparse is None else arrays[0] + sparse.dense())
+        return added
     if len(arrays) == 1:
         assert sparse is not None
         return _scatter(np.array(arrays[0], dtype=np.result_type(arrays[0], sparse.val)), sparse)
@@ -378,7 +400,11 @@ def cast(block: Block, dtype: np.dtype[Any]) -> Block:
         return block
     if isinstance(block, Sparse):
         return Sparse(block.pattern, _cast(block.val, dtype))
-    return _cast(block, dtype)
+    if isinstance(block, np.ndarray):
+        return _cast(block, dtype)
+    made: Any = np.real(block) if dtype.kind != "c" else block  # type: ignore[call-overload]
+    recorded: Block = made if made.dtype == dtype else made.astype(dtype)
+    return recorded
 
 
 def _cast(array: Array, dtype: np.dtype[Any]) -> Array:
@@ -460,7 +486,7 @@ class CSR:
 def nbytes(blocks: Iterable[Block]) -> int:
     """Bytes held by blocks; a stride-0 axis holds one element."""
     return sum(
-        block.nbytes if isinstance(block, Sparse) else compact(block).nbytes
+        compact(block).nbytes if isinstance(block, np.ndarray) else block.nbytes
         for block in blocks
         if block is not None
     )

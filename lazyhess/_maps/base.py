@@ -14,9 +14,11 @@ from lazyhess._tangents import (
     Array,
     Block,
     Ids,
+    Pattern,
     Shape,
     Sparse,
     compact,
+    divide,
 )
 
 # The label of what depends on nothing.
@@ -41,6 +43,8 @@ class Map(ABC):
             return None
         if isinstance(block, Sparse):
             return self.sparse(block)
+        if not isinstance(block, np.ndarray):
+            return block.mapped(self)
         if self.grows and block.size <= SMALL:
             return self._grow(block)
         return self.dense(block)
@@ -95,8 +99,10 @@ class Weighted(Map):
             return None
         if isinstance(block, Sparse):
             return self.sparse(block)
+        if self.finite or not isinstance(block, np.ndarray):
+            return super().apply(block)
         # A dense zero means "not there" as well as the number; an infinity must not meet it.
-        return super().apply(block) if self.finite else self.sparse(Sparse.of(block))
+        return self.sparse(Sparse.of(block))
 
 
 class Chain(Map):
@@ -135,3 +141,57 @@ class Chain(Map):
     @property
     def T(self) -> Map:
         return self._transposed
+
+
+class Each(Map):
+    """A map of each of `count` arrays: they stand along a leading axis."""
+
+    def __init__(self, map_: Map, count: int) -> None:
+        self.map = map_
+        self.count = count
+        self.inp = (count, *map_.inp)
+        self.out = (count, *map_.out)
+
+    @property
+    def finite(self) -> bool:
+        """Whether no number in the map is infinite or NaN."""
+        return self.map.finite
+
+    def dense(self, block: Array) -> Sparse | Array:
+        flat = block.reshape((block.shape[0] * self.count, *self.map.inp))
+        return self._gathered(self.map.apply(flat), block.shape[0])
+
+    def sparse(self, block: Sparse) -> Sparse | Array:
+        pattern = block.pattern
+
+        def make() -> Pattern:
+            which, pos = divide(pattern.pos, prod(self.map.inp))
+            seed = pattern.seed * self.count + which
+            count = pattern.count * self.count
+            return Pattern(count, self.map.inp, seed, pos, distinct=pattern.distinct)
+
+        flat = Sparse(pattern.derive(("each", self.count), make), block.val)
+        return self._gathered(self.map.apply(flat), pattern.count)
+
+    def _gathered(self, block: Block, seeds: int) -> Sparse | Array:
+        """Arrays as seeds -> arrays along the leading axis again."""
+        if isinstance(block, np.ndarray):
+            return block.reshape((seeds, *self.out))
+        assert isinstance(block, Sparse)
+        pattern = block.pattern
+
+        def make() -> Pattern:
+            seed, which = divide(pattern.seed, self.count)
+            pos = which * prod(self.map.out) + pattern.pos
+            return Pattern(seeds, self.out, seed, pos, distinct=pattern.distinct)
+
+        return Sparse(pattern.derive(("gathered", self.count), make), block.val)
+
+    def reach(self, labels: Ids) -> Ids:
+        if not self.count:
+            return np.full(self.out, NOTHING)
+        return np.stack([self.map.reach(part) for part in labels])
+
+    @property
+    def T(self) -> Map:
+        return Each(self.map.T, self.count)

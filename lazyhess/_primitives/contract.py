@@ -13,11 +13,37 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Contract, Map
-from lazyhess._primitives.base import astype, axis_tuple, implements, options
-from lazyhess._tangents import Array
+from lazyhess._primitives.base import RecordedMap, astype, axis_tuple, implements, options
+from lazyhess._tangents import Array, Shape
 from lazyhess._variable import METHODS, Primitive, Variable, record, refuse_out, shape_of
 
 Labels = tuple[int, ...]
+
+
+class RecordedContract(RecordedMap):
+    """As `Contract`, with a Variable as the fixed array."""
+
+    def __init__(
+        self, labels: Labels, with_: Labels, onto: Labels, weights: Variable, inp: Shape
+    ) -> None:
+        super().__init__(Contract(labels, with_, onto, weights.value, inp))
+        self.labels, self.with_, self.onto, self.weights = labels, with_, onto, weights
+
+    def dense(self, block: Any) -> Any:
+        seed = max(self.labels + self.with_, default=0) + 1
+        return product(
+            [block, self.weights], [(seed, *self.labels), self.with_], (seed, *self.onto)
+        )
+
+    @property
+    def T(self) -> Map:
+        return RecordedContract(self.onto, self.with_, self.labels, self.weights, self.out)
+
+
+def contract(labels: Labels, with_: Labels, onto: Labels, weights: Any, inp: Shape) -> Map:
+    """The contraction with an array, see `Contract`."""
+    kind = RecordedContract if isinstance(weights, Variable) else Contract
+    return kind(labels, with_, onto, weights, inp)
 
 
 class Contraction(Primitive):
@@ -35,15 +61,15 @@ class Contraction(Primitive):
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         mine, other = (self.left, self.right)[:: 1 if k == 0 else -1]
-        return Contract(mine, other, self.onto, args[1 - k], args[k].shape)
+        return contract(mine, other, self.onto, args[1 - k], args[k].shape)
 
     def curvature(
         self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
     ) -> Iterable[tuple[int, int, Map]]:
         if len(active) == 2:
             a, b = args
-            yield 0, 1, Contract(self.right, self.onto, self.left, adjoint, b.shape)
-            yield 1, 0, Contract(self.left, self.onto, self.right, adjoint, a.shape)
+            yield 0, 1, contract(self.right, self.onto, self.left, adjoint, b.shape)
+            yield 1, 0, contract(self.left, self.onto, self.right, adjoint, a.shape)
 
 
 def _array(x: Any) -> Any:
