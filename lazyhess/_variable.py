@@ -40,6 +40,7 @@ class Primitive(ABC):
     """
 
     name: str
+    holomorphic = True  # as a function of complex operands
 
     @abstractmethod
     def value(self, *args: Any) -> Array:
@@ -165,13 +166,18 @@ class Variable:
     def __getitem__(self, index: Any) -> Any:
         return FUNCTIONS[_getitem](self, index)
 
+    def mapped(self, map_: Map) -> Variable:
+        """A linear map of each of the arrays along the first axis: what tangent blocks need."""
+        made: Variable = FUNCTIONS[_mapped](self, map_)
+        return made
+
     # --- NumPy's protocols ----------------------------------------------------------------------
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if kwargs.pop("out", None) is not None:
             refuse_out(ufunc.__name__)
         handler = UFUNCS.get(ufunc) if method == "__call__" else METHODS.get((ufunc, method))
-        if handler is None and method == "__call__" and any([late() for late in LATE]):
+        if handler is None and method == "__call__" and any(late() for late in LATE):
             handler = UFUNCS.get(ufunc)
         if handler is None:
             name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
@@ -299,7 +305,13 @@ def _getitem(array: Any, index: Any) -> Any:
     return array[index]
 
 
+def _mapped(array: Any, map_: Map) -> Any:
+    """The key of `Variable.mapped` in `FUNCTIONS`."""
+    return map_.apply(array)
+
+
 getitem = _getitem
+mapped = _mapped
 
 
 def no_rule(name: str) -> NoReturn:
@@ -365,26 +377,27 @@ def variable(array: ArrayLike) -> Variable:
 
 def leaf(value: Array) -> Variable:
     """A Variable that no primitive made. The array becomes read-only."""
-    return _make(None, (), value)
+    return made(None, (), value)
 
 
-def _make(primitive: Primitive | None, operands: tuple[Operand, ...], value: Array) -> Variable:
+def made(primitive: Primitive | None, operands: tuple[Operand, ...], value: Array) -> Variable:
+    """A Variable whose value is known. The array becomes read-only."""
     value.flags.writeable = False
-    made = object.__new__(Variable)
-    made._value = value
-    made._primitive = primitive
-    made._operands = operands
-    made._serial = next(_serial)
-    made._linearized = None
-    made._snapshot = None
-    return made
+    node = object.__new__(Variable)
+    node._value = value
+    node._primitive = primitive
+    node._operands = operands
+    node._serial = next(_serial)
+    node._linearized = None
+    node._snapshot = None
+    return node
 
 
 def record(primitive: Primitive, *operands: Operand) -> Variable:
     """Apply a primitive to operands, at least one of them a Variable, and remember it."""
     held = tuple(x if type(x) is Variable else constant(x) for x in operands)
     args = [x._value if type(x) is Variable else x for x in held]
-    return _make(primitive, held, np.asarray(primitive.value(*args)))
+    return made(primitive, held, np.asarray(primitive.value(*args)))
 
 
 def constant(x: Any) -> Any:
@@ -456,7 +469,7 @@ def _load_snapshot(rows: list[tuple[Any, ...]]) -> _Snapshot:
     nodes: list[Variable] = []
     for primitive, operands, value in rows:
         held = tuple(x if at < 0 else nodes[at] for at, x in operands)
-        nodes.append(_make(primitive, held, np.asarray(value)))
+        nodes.append(made(primitive, held, np.asarray(value)))
     return _Snapshot(nodes)
 
 

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from abc import abstractmethod
 from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 import numpy as np
 
-from lazyhess._maps import Map, Scale, all_finite, broadcast, chain
-from lazyhess._tangents import Array, compact
-from lazyhess._variable import FUNCTIONS, UFUNCS, Handler, Primitive, Variable, record
+from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
+from lazyhess._tangents import Array, Block, Ids, Shape, Sparse, compact
+from lazyhess._through import curvature, linear
+from lazyhess._variable import (
+    FUNCTIONS,
+    UFUNCS,
+    Handler,
+    Primitive,
+    Variable,
+    mapped,
+    record,
+    shape_of,
+    value_of,
+)
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -31,6 +43,63 @@ def implements(*functions: Callable[..., Any]) -> Callable[[F], F]:
     return register
 
 
+# --- maps whose numbers are recorded ---
+class RecordedMap(Map):
+    """A map with a Variable in it: it acts by recorded operations, for third order and beyond.
+
+    `plain` is the same map with the value in place of the Variable.
+    """
+
+    def __init__(self, plain: Map) -> None:
+        self.plain = plain
+        self.inp = plain.inp
+        self.out = plain.out
+
+    @property
+    def finite(self) -> bool:
+        """Whether no number in the map is infinite or NaN."""
+        return self.plain.finite
+
+    def apply(self, block: Block) -> Block:
+        if block is None:
+            return None
+        made: Block = self.dense(block.dense() if isinstance(block, Sparse) else block)
+        return made
+
+    @abstractmethod
+    def dense(self, block: Any) -> Any: ...
+
+    def sparse(self, block: Sparse) -> Any:
+        return self.dense(block.dense())
+
+    def reach(self, labels: Ids) -> Ids:
+        return self.plain.reach(labels)
+
+
+class RecordedScale(RecordedMap):
+    """As `Scale`."""
+
+    def __init__(self, weights: Variable, shape: Shape) -> None:
+        super().__init__(Scale(weights.value, shape))
+        self.weights = weights
+
+    def dense(self, block: Any) -> Any:
+        made = weigh(block, self.weights)
+        return made if made.shape == block.shape else np.broadcast_to(made, block.shape)
+
+    @property
+    def T(self) -> Map:
+        return self
+
+
+def scale(weights: Any, shape: Shape) -> Map:
+    """Each element times a weight of its own; `weights` broadcasts to `shape`."""
+    if isinstance(weights, Variable):
+        return RecordedScale(weights, shape)
+    return Scale(np.asarray(weights), shape)
+
+
+# --- kinds of primitive ---
 class Elementwise(Primitive):
     """A ufunc with its first and second derivatives.
 
@@ -74,16 +143,16 @@ class Elementwise(Primitive):
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
         formula, shape = self.first[k], out.shape
         if callable(formula):
-            scale = Scale(np.asarray(formula(out, *args)), shape)
+            made = scale(formula(out, *args), shape)
         elif formula == 0:
             return None
         elif formula == 1:
             return broadcast(args[k].shape, shape)
         else:
-            scale = Scale(np.asarray(formula, out.dtype), shape)
+            made = Scale(np.asarray(formula, out.dtype), shape)
         if args[k].shape == shape:
-            return scale
-        return chain(broadcast(args[k].shape, shape), scale)
+            return made
+        return chain(broadcast(args[k].shape, shape), made)
 
     def curvature(
         self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
@@ -92,28 +161,30 @@ class Elementwise(Primitive):
             if k not in active or l not in active:
                 continue
             weights = formula(out, *args) if callable(formula) else formula
-            scale: Map = Scale(weigh(adjoint, weights), out.shape)
+            made = scale(weigh(adjoint, weights), out.shape)
             if args[k].shape == args[l].shape == out.shape:
-                yield k, l, scale
+                yield k, l, made
             else:
                 left, right = (broadcast(args[n].shape, out.shape) for n in (k, l))
-                yield k, l, chain(right, scale, left.T)
-                scale = chain(left, scale, right.T)
+                yield k, l, chain(right, made, left.T)
+                made = chain(left, made, right.T)
             if k != l:
-                yield l, k, scale
+                yield l, k, made
 
 
 def _elementwise(name: str) -> Elementwise:
     return Elementwise.table[name]
 
 
-def weigh(adjoint: Array, weights: Any) -> Array:
+def weigh(adjoint: Any, weights: Any) -> Any:
     """Adjoint times weights, where an adjoint of zero means that nothing is there."""
-    adjoint = compact(adjoint)
-    made = np.asarray(adjoint * weights)
-    if all_finite(made):
+    if isinstance(adjoint, np.ndarray):
+        adjoint = compact(adjoint)
+    made = adjoint * weights
+    value = np.asarray(value_of(made))
+    if all_finite(value):
         return made
-    return np.where((adjoint == 0) & ~np.isfinite(made), made.dtype.type(0), made)
+    return np.where((value_of(adjoint) == 0) & ~np.isfinite(value), value.dtype.type(0), made)
 
 
 def options(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
@@ -128,6 +199,31 @@ def options(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[A
 
 
 _HARMLESS = ("casting", "order", "subok")
+
+
+class Curved(Primitive):
+    """A primitive that states its Jacobians; the curvature is worked out from them.
+
+    It is the Jacobian of ``J_kᵀ adjoint``, so `jacobian` has to write the dependence of its maps on
+    operands and value with NumPy functions: these are Variables then.
+    """
+
+    def curvature(
+        self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
+    ) -> Iterable[tuple[int, int, Map]]:
+        return curvature(self, args, out, adjoint, active)
+
+
+class Differential(Curved):
+    """A primitive that states its differential as NumPy code: Jacobian and curvature follow."""
+
+    @abstractmethod
+    def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
+        """The change of the value by a change of operand k, linear in it."""
+
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
+        dtype = args[k].dtype if isinstance(args[k], (Variable, np.ndarray)) else out.dtype
+        return linear(lambda t: self.differential(k, args, out, t), shape_of(args[k]), dtype)
 
 
 class Structural(Primitive):
@@ -169,6 +265,12 @@ def structural(name: str, x: Any, map_: Map) -> Any:
     return record(Structural(name, map_), x)
 
 
+@implements(mapped)
+def mapped_(x: Any, map_: Map) -> Any:
+    """Record a map of each array along the first axis."""
+    return structural("map", x, Each(map_, len(x)))
+
+
 @implements(np.astype)
 def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None, **kwargs: Any) -> Any:
     """`numpy.astype`: to a floating dtype recorded, to any other one a plain array."""
@@ -205,6 +307,8 @@ def one_axis(axis: int, ndim: int) -> int:
 
 __all__ = [
     "Cast",
+    "Curved",
+    "Differential",
     "Elementwise",
     "Formula",
     "Handler",
