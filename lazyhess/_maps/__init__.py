@@ -10,9 +10,9 @@ from __future__ import annotations
 from functools import lru_cache
 
 from lazyhess._maps.axes import Accumulate, Expand, Permute, Reduce, Reshape
-from lazyhess._maps.base import NOTHING, Chain, Map, all_finite
+from lazyhess._maps.base import NOTHING, Chain, Each, Map, Weighted, all_finite
 from lazyhess._maps.contract import Contract
-from lazyhess._maps.diagonal import Mask, Scale
+from lazyhess._maps.diagonal import Conjugate, Mask, Scale
 from lazyhess._maps.gather import Gather, Scatter
 from lazyhess._tangents import Shape
 
@@ -20,7 +20,9 @@ __all__ = [
     "NOTHING",
     "Accumulate",
     "Chain",
+    "Conjugate",
     "Contract",
+    "Each",
     "Expand",
     "Gather",
     "Map",
@@ -30,6 +32,7 @@ __all__ = [
     "Reshape",
     "Scale",
     "Scatter",
+    "Weighted",
     "all_finite",
     "broadcast",
     "chain",

@@ -95,3 +95,26 @@ class Mask(Map):
     @property
     def T(self) -> Map:
         return self
+
+
+class Conjugate(Map):
+    """The complex conjugate of each element: linear over the reals only.
+
+    Tangents and adjoints pair as ``Re(sum(adjoint * tangent))``, which makes it its own transpose.
+    """
+
+    def __init__(self, shape: Shape) -> None:
+        self.inp = self.out = shape
+
+    def dense(self, block: Array) -> Array:
+        return compactly(np.conjugate, block)
+
+    def sparse(self, block: Sparse) -> Sparse:
+        return Sparse(block.pattern, np.conjugate(block.val))
+
+    def reach(self, labels: Ids) -> Ids:
+        return labels
+
+    @property
+    def T(self) -> Map:
+        return self
