@@ -13,6 +13,7 @@ from lazyhess._maps.axes import Accumulate, Expand, Permute, Reduce, Reshape
 from lazyhess._maps.base import NOTHING, Chain, Each, Map, Weighted, all_finite
 from lazyhess._maps.contract import Contract
 from lazyhess._maps.diagonal import Conjugate, Mask, Scale
+from lazyhess._maps.fourier import Fourier
 from lazyhess._maps.gather import Gather, Scatter
 from lazyhess._tangents import Shape
 
@@ -24,6 +25,7 @@ __all__ = [
     "Contract",
     "Each",
     "Expand",
+    "Fourier",
     "Gather",
     "Map",
     "Mask",

@@ -6,11 +6,13 @@ from lazyhess._primitives import (
     constants,
     contract,
     elementwise,
+    fourier,
     late,
     linalg,
     order,
     reduce,
     select,
+    series,
     structure,
 )
 
@@ -20,10 +22,12 @@ __all__ = [
     "constants",
     "contract",
     "elementwise",
+    "fourier",
     "late",
     "linalg",
     "order",
     "reduce",
     "select",
+    "series",
     "structure",
 ]

@@ -60,7 +60,9 @@ def real(val: Any) -> Any:
 @implements(np.imag)
 def imag(val: Any) -> Any:
     """`numpy.imag`."""
-    return record(Imaginary(), val) if val.dtype.kind == "c" else val * val.dtype.type(0)
+    if val.dtype.kind == "c":
+        return record(Imaginary(), val)
+    return np.where(np.zeros(val.shape, np.bool_), val, val.dtype.type(0))
 
 
 @implements(np.conjugate)

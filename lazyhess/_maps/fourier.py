@@ -1,0 +1,37 @@
+"""The discrete Fourier transform."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from lazyhess._maps.base import NOTHING, Map
+from lazyhess._tangents import Array, Ids, Shape, Sparse
+
+
+class Fourier(Map):
+    """The transform along an axis, or (`inverse`) the one with the other sign.
+
+    Its matrix is symmetric: the map is its own transpose. `norm` is as in `numpy.fft`.
+    """
+
+    def __init__(self, shape: Shape, axis: int, norm: str | None, *, inverse: bool) -> None:
+        self.inp = self.out = shape
+        self.axis = axis
+        self.norm = norm
+        self.inverse = inverse
+
+    def dense(self, block: Array) -> Array:
+        transform = np.fft.ifft if self.inverse else np.fft.fft
+        made: Array = transform(block, axis=self.axis + 1, norm=self.norm)  # type: ignore[arg-type]
+        return made
+
+    def sparse(self, block: Sparse) -> Array:
+        return self.dense(block.dense())
+
+    def reach(self, labels: Ids) -> Ids:
+        top = np.max(labels, axis=self.axis, keepdims=True, initial=NOTHING)
+        return np.broadcast_to(top, self.out)
+
+    @property
+    def T(self) -> Map:
+        return self
