@@ -46,8 +46,10 @@ def hessian(
         from `xs`; or a callable that returns it, which is called as ``ys(*xs)``. With `reduction`
         it may be a list or tuple of outputs.
     xs : Variable, array_like, or nested tuple, list, dict of them
-        The inputs, floating. With a callable, arrays; else Variables, of which intermediates of
-        the graph are allowed.
+        The inputs, floating or complex. With a callable, arrays; else Variables, of which
+        intermediates of the graph are allowed. If one is complex, all are, ys is a holomorphic
+        function of them, and the Hessian is its complex second derivative, symmetric and not
+        Hermitian.
     batch_axis : int or sequence of int, optional
         Position of the batch axis in every x (negative counts from the end), or one position for
         each. Then `ys` has one element for each sample, samples must not interact, and the
@@ -60,7 +62,8 @@ def hessian(
     argnums : int or sequence of int, optional
         Which arguments of the callable are differentiated; `xs` are then all its arguments.
     create_graph : bool
-        Differentiable entries; not in this version.
+        Whether entries, rows and products are Variables, for third order and beyond. A callable
+        that is given Variables then keeps their derivatives. Without it no graph is kept.
     strict : bool
         Whether an x that ys does not depend on is an error; else its blocks are zero.
     cache : int, str, cachetools.Cache or None
@@ -81,7 +84,8 @@ def hessian(
     Raises
     ------
     TypeError
-        ys was not recorded, or an x has no floating dtype.
+        ys was not recorded, an x has no floating dtype, or ys is no holomorphic function of
+        complex xs.
     ValueError
         ys has several elements, the batch axis does not fit, samples interact, or (`strict`) ys
         does not depend on an x.
@@ -112,6 +116,9 @@ def hessian(
     >>> a, b = np.array([1.0, 2.0]), np.array([3.0, 4.0])
     >>> lh.hessian(lambda a, b: a @ b, (a, b))[0][1][:, 0]
     array([1., 0.])
+    >>> H = lh.hessian(np.sum(x**3), x, create_graph=True)
+    >>> lh.gradient(np.trace(H), x)
+    array([6., 6., 6.])
     """
     problem = _prepare(
         ys, xs, reduction, has_aux, argnums, create_graph, batched=batch_axis is not None
@@ -161,7 +168,7 @@ def gradient(
 
     Parameters
     ----------
-    ys, xs, has_aux, argnums, strict
+    ys, xs, has_aux, argnums, create_graph, strict
         As for `hessian`.
     reduction : {None, "sum"}
         ``"sum"``: the gradient of the sum over all elements of all `ys`.
@@ -226,6 +233,7 @@ def _prepare(
         raise TypeError(f"{name} is for a callable ys, got {type(ys).__name__}")
     inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
     root = _output(ys, reduction)
+    _check_complex(root, inputs)
     if reduction is None and not batched and root.size != 1:
         raise ValueError(
             f"ys must have one element, got shape {root.shape}; the ways out: "
@@ -279,11 +287,6 @@ def _input(path: str, x: Any) -> Variable:
             f"xs{path} must be a Variable that ys was recorded from, got {type(x).__name__}; make "
             "it with lh.variable(array) before computing ys, or give ys as a callable"
         )
-    if x.dtype.kind == "c":
-        raise NotImplementedError(
-            f"xs{path} has dtype {x.dtype}: complex Hessians are not in this version; use real "
-            "and imaginary part as two real x"
-        )
     return x
 
 
@@ -308,9 +311,40 @@ def _output(ys: Any, reduction: str | None) -> Variable:
             "lh.variable(array) and compute ys from them, or give the function itself: "
             "lh.hessian(f, xs)"
         )
-    if ys.dtype.kind != "f":
-        raise TypeError(f"ys must be real floating, got dtype {ys.dtype}")
     return ys
+
+
+def _check_complex(root: Variable, inputs: list[tuple[str, Variable]]) -> None:
+    """A complex derivative is one of a holomorphic function of complex inputs alone."""
+    dtypes = {path: x.dtype for path, x in inputs if x.dtype.kind == "c"}
+    if not dtypes:
+        if root.dtype.kind == "c":
+            raise TypeError(
+                f"ys has dtype {root.dtype} and xs are real: take np.real or np.imag of ys, or "
+                "make xs complex where ys is a holomorphic function of them"
+            )
+        return
+    path, dtype = next(iter(dtypes.items()))
+    way = "as two real x, take real and imaginary part: f(a + 1j * b) with x = (a, b)"
+    if len(dtypes) < len(inputs):
+        real = next(path for path, x in inputs if path not in dtypes)
+        raise TypeError(
+            f"xs{path} has dtype {dtype} and xs{real} is real: the Hessian of a holomorphic "
+            f"function is by complex xs alone; make xs{real} complex, or xs{path} real, {way}"
+        )
+    reached = {x._serial for _, x in inputs}
+    for node in ancestors([root]):
+        if node._serial in reached or not any(
+            type(x) is Variable and x._serial in reached for x in node._operands
+        ):
+            continue
+        reached.add(node._serial)
+        assert node._primitive is not None
+        if node.dtype.kind != "c" or not node._primitive.holomorphic:
+            raise TypeError(
+                f"ys is no holomorphic function of xs{path} (dtype {dtype}): {node._primitive.name} "
+                f"of a complex number is not differentiable; {way}"
+            )
 
 
 def _check_related(problem: _Problem) -> None:

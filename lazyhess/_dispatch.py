@@ -123,6 +123,8 @@ for _name, _function in {
     "conjugate": _conj,
     "T": property(_transpose, doc="As `numpy.ndarray.T`."),
     "mT": property(lambda self: FUNCTIONS[np.matrix_transpose](self), doc="As `ndarray.mT`."),
+    "real": property(lambda self: FUNCTIONS[np.real](self), doc="As `numpy.real`."),
+    "imag": property(lambda self: FUNCTIONS[np.imag](self), doc="As `numpy.imag`."),
 }.items():
     setattr(Variable, _name, _function)
 

@@ -238,6 +238,8 @@ class Variable:
     if TYPE_CHECKING:
         T: Variable
         mT: Variable  # noqa: N815 - NumPy's name
+        real: Variable
+        imag: Variable
 
         def __add__(self, other: Any, /) -> Variable: ...
         def __radd__(self, other: Any, /) -> Variable: ...

@@ -670,8 +670,8 @@ def _matrix_norm(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> A
         made = (np.max if order > 0 else np.min)(total, axis=left, keepdims=True)
     elif order in (2, -2, "nuc"):
         s = svdvals(np.moveaxis(x, axes, (-2, -1)))
-        made = {2: np.max, -2: np.min, "nuc": np.sum}[order](s, axis=-1)
-        made = np.expand_dims(made, axes)
+        combine: Any = {2: np.max, -2: np.min, "nuc": np.sum}[order]
+        made = np.expand_dims(combine(s, axis=-1), axes)
     else:
         raise ValueError(f"Invalid norm order {order!r} for matrices.")
     return made if keepdims else np.squeeze(made, axes)
