@@ -194,7 +194,7 @@ def _quantile(function: Callable[..., Any], unit: float) -> Any:
         fixed: Any = value_of(q)
 
         def of_ranks(ranks: Array) -> Any:
-            if np.ndim(fixed) < 2:
+            if np.ndim(fixed) < 2 or not ranks.size:
                 return function(ranks, fixed, axis, **options)
             # One axis, since nanquantile() gets the order of the axes wrong for more.
             found = function(ranks, np.ravel(fixed), axis, **options)
