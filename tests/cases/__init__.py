@@ -5,7 +5,18 @@ in extended precision. Inputs avoid kinks and poles; those have tests of their o
 each family of functions; importing it adds its cases to the list.
 """
 
-from tests.cases import assemble, core, fourier, linalg, order, series, special
+from tests.cases import assemble, core, fourier, linalg, nan, order, series, special
 from tests.cases.base import CASES, Case
 
-__all__ = ["CASES", "Case", "assemble", "core", "fourier", "linalg", "order", "series", "special"]
+__all__ = [
+    "CASES",
+    "Case",
+    "assemble",
+    "core",
+    "fourier",
+    "linalg",
+    "nan",
+    "order",
+    "series",
+    "special",
+]

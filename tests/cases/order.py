@@ -44,7 +44,7 @@ def pierced(x):
     return np.where(np.isnan(HOLES), np.nan, x)
 
 
-FULL = spread(-2, 2, HOLES.shape)
+FULL = spread(0.5, 2, HOLES.shape)
 for _function in (np.median, np.nanmedian):
     for _kwargs in AXES:
         case(_function, lambda x, f=_function, k=_kwargs: f(x, **k) ** 2, X)

@@ -1,0 +1,140 @@
+"""Functions that pass over NaN: it is masked out by its plain value, and leaks nowhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from lazyhess._primitives.assemble import nested
+from lazyhess._primitives.base import astype, implements
+from lazyhess._primitives.reduce import cumsum, given, max_, min_, prod, sum_
+from lazyhess._primitives.series import cumprod
+from lazyhess._tangents import Array
+from lazyhess._variable import refuse_out, value_of
+
+_NONE: Any = np._NoValue
+
+
+def _filled(a: Any, fill: float) -> Any:
+    """The array with something harmless in place of NaN."""
+    missing = np.isnan(a)
+    return np.where(missing, a.dtype.type(fill), a) if missing.any() else a
+
+
+def _over(function: Callable[..., Any], rule: Any, fill: float) -> None:
+    """A reduction or a running one, to which `fill` makes no difference."""
+
+    def over(a: Any, *args: Any, **kwargs: Any) -> Any:
+        return rule(_filled(a, fill), *args, **kwargs)
+
+    over.__doc__ = f"`numpy.{function.__name__}`."
+    implements(function)(over)
+
+
+_over(np.nansum, sum_, 0.0)
+_over(np.nanprod, prod, 1.0)
+_over(np.nancumsum, cumsum, 0.0)
+_over(np.nancumprod, cumprod, 1.0)
+
+
+def _extremum(function: Callable[..., Any], rule: Any, fill: float) -> None:
+    def extremum(a: Any, *args: Any, **kwargs: Any) -> Any:
+        made = rule(_filled(a, fill), *args, **kwargs)
+        # Where there is nothing but NaN, that is the answer, with NumPy's warning.
+        plain = function(a._value, *args, **kwargs)
+        nothing = np.isnan(plain)
+        return np.where(nothing, plain, made) if np.any(nothing) else made
+
+    extremum.__doc__ = f"`numpy.{function.__name__}`."
+    implements(function)(extremum)
+
+
+_extremum(np.nanmax, max_, -np.inf)
+_extremum(np.nanmin, min_, np.inf)
+
+
+def _kept(a: Any, where: Any) -> Array:
+    """Which elements count."""
+    kept: Array = ~np.isnan(a)
+    return kept & np.asarray(value_of(where), np.bool_) if given(where) else kept
+
+
+def _divided(total: Any, count: Array) -> Any:
+    """A total by a count, NaN where that is not positive."""
+    there = count > 0
+    made = total / np.where(there, count, 1).astype(value_of(total).real.dtype)
+    return made if there.all() else np.where(there, made, made.dtype.type(np.nan))
+
+
+@implements(np.nanmean)
+def nanmean(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    keepdims: Any = _NONE,
+    *,
+    where: Any = _NONE,
+) -> Any:
+    """`numpy.nanmean`."""
+    if out is not None:
+        refuse_out("nanmean")
+    a = a if dtype is None else astype(a, dtype)
+    kept, keep = _kept(a, where), bool(given(keepdims) and keepdims)
+    count = np.sum(kept, axis=axis, keepdims=keep)
+    return _divided(sum_(_filled(a, 0.0), axis, keepdims=keep, where=kept), count)
+
+
+@implements(np.nanvar)
+def nanvar(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = _NONE,
+    *,
+    where: Any = _NONE,
+    mean: Any = _NONE,
+    correction: Any = _NONE,
+) -> Any:
+    """`numpy.nanvar`, as the mean square of the deviations."""
+    if out is not None:
+        refuse_out("nanvar")
+    a = a if dtype is None else astype(a, dtype)
+    ddof = correction if given(correction) else ddof
+    kept, keep = _kept(a, where), bool(given(keepdims) and keepdims)
+    centre = nested(mean) if given(mean) else nanmean(a, axis, keepdims=True, where=kept)
+    away = np.where(kept, a - centre, a.dtype.type(0))
+    square = np.real(away * np.conjugate(away)) if a.dtype.kind == "c" else np.square(away)
+    count = np.sum(kept, axis=axis, keepdims=keep)
+    return _divided(sum_(square, axis, keepdims=keep), count - ddof)
+
+
+@implements(np.nanstd)
+def nanstd(a: Any, *args: Any, **kwargs: Any) -> Any:
+    """`numpy.nanstd`."""
+    return np.sqrt(nanvar(a, *args, **kwargs))
+
+
+@implements(np.nan_to_num)
+def nan_to_num(
+    x: Any, copy: bool = True, nan: Any = 0.0, posinf: Any = None, neginf: Any = None
+) -> Any:
+    """`numpy.nan_to_num`."""
+    if x.dtype.kind == "c":
+        real, imag = (
+            nan_to_num(part, copy, nan, posinf, neginf) for part in (np.real(x), np.imag(x))
+        )
+        return real + imag * x.dtype.type(1j)
+    value, limits = x._value, np.finfo(x.dtype)
+    for places, number in (
+        (np.isnan(value), nan),
+        (np.isposinf(value), limits.max if posinf is None else posinf),
+        (np.isneginf(value), limits.min if neginf is None else neginf),
+    ):
+        if places.any():
+            x = np.where(places, astype(nested(number), x.dtype), x)
+    return x
