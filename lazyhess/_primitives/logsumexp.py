@@ -87,7 +87,11 @@ class LogSumExp(Primitive):
         self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
     ) -> Iterable[tuple[int, int, Map]]:
         shape = args[0].shape
-        shares = self._shares(out, *args)
+        shares = list(self._shares(out, *args))
+        if not all(np.all(np.isfinite(value_of(share))) for share in shares):
+            # What the adjoint leaves out stays out, NaN too.
+            there = self._thin(value_of(adjoint), shape) != 0
+            shares = [np.where(there, share, 0) for share in shares]
         maps = [scale(share, shape) for share in shares]
         total, less = Reduce(shape, self.axes, self.out), scale(-adjoint, self.out)
         weights = self._thin(adjoint, shape)

@@ -58,7 +58,7 @@ if sp is not None:
         "cosm1": (-3, 3), "round": (0.6, 1.4), "gammasgn": (0.2, 3), "expit": (-4, 4),
         "logit": (0.3, 0.7), "log_expit": (-4, 4), "erf": (-2, 2), "erfc": (-2, 2),
         "erfcx": (-1, 6), "erfi": (-1.2, 1.2), "ndtr": (-3, 3), "log_ndtr": (-8, 3),
-        "erfinv": (-0.8, 0.8), "erfcinv": (0.3, 1.7), "ndtri": (0.25, 0.75), "dawsn": (-9, 9),
+        "erfinv": (-0.8, 0.8), "erfcinv": (0.3, 1.7), "ndtri": (0.35, 0.65), "dawsn": (-9, 9),
         "gamma": (0.6, 3), "gammaln": (0.6, 9), "loggamma": (0.6, 9), "psi": (0.6, 9),
         "rgamma": (-1.6, 2.5), "entr": (0.3, 2), "exprel": (-2, 2), "wrightomega": (-2, 3),
         "exp1": (0.5, 3), "expi": (0.5, 3), "j0": (-5, 5), "j1": (-5, 5), "y0": (0.6, 5),
