@@ -53,14 +53,17 @@ def _sinc(order: int, x: Any) -> Any:
     Away from 0 from one to the next, since t f(t) = sin(t) has the n-th derivative
     t f⁽ⁿ⁾ + n f⁽ⁿ⁻¹⁾; near 0, where that cancels, by the power series.
     """
-    made = np.sinc(x)
     if not order:
-        return made
+        return np.sinc(x)
     t = pi * x
     small = np.abs(t) < 1 + order / 2
     far = np.where(small, 1, t)
     near = np.where(small, t, 0)
-    sine, cosine = np.sin(t), np.cos(t)
+    # The whole turns are left out before pi rounds them.
+    whole = np.rint(x)
+    sign = np.where(whole % 2 == 0, 1, -1).astype(t.dtype)
+    sine, cosine = sign * np.sin(pi * (x - whole)), sign * np.cos(pi * (x - whole))
+    made = sine / far
     for n in range(1, order + 1):
         made = ((sine, cosine, -sine, -cosine)[n % 4] - n * made) / far
     series, square = 0.0 * near, near * near
@@ -73,20 +76,25 @@ def _sinc(order: int, x: Any) -> Any:
 def _i0(order: int, x: Any) -> Any:
     """Derivatives of the modified Bessel function: means of cos(a)ⁿ exp(x cos(a)) over the circle.
 
-    The trapezoidal rule has them exactly, with a few more points than the integrand has harmonics;
-    points opposite each other are taken together, so that nothing cancels.
+    The trapezoidal rule has them exactly, with a few more points than the integrand has harmonics.
+    Points opposite each other are taken together, and exp(|x|) apart, so that nothing cancels.
     """
     if not order:
         return np.i0(x)
-    largest = np.max(np.abs(x), initial=0.0, where=np.isfinite(x))
-    points = 4 * int(8 + order + 3 * np.sqrt(min(float(largest), 750.0)))
-    pair = np.sinh if order % 2 else np.cosh
-    made = 0.0 * x
+    size = np.abs(x)
+    bounded = np.where(np.isinf(size), 1, size)
+    largest = float(np.max(bounded, initial=0.0, where=~np.isnan(bounded)))
+    points = 4 * int(8 + order + 3 * np.sqrt(min(largest, 750.0)))
+    made = 0.0 * bounded
     for k in range(points // 4 + 1):
-        cosine = float(np.cos(2 * pi * k / points)) if 4 * k < points else 0.0
-        share = 2 if k in (0, points // 4) else 4
-        made = made + (share / points * cosine**order) * pair(x * cosine)
-    return made
+        angle = 2 * pi * k / points
+        cosine = float(np.cos(angle)) if 4 * k < points else 0.0
+        share = (1 if k in (0, points // 4) else 2) / points * cosine**order
+        twice = -2 * cosine * bounded
+        pair = -np.expm1(twice) if order % 2 else 1 + np.exp(twice)
+        made = made + share * np.exp(-2 * float(np.sin(angle / 2)) ** 2 * bounded) * pair
+    made = made * np.exp(size)
+    return np.where(x < 0, -made, made) if order % 2 else made
 
 
 @implements(np.sinc)

@@ -66,8 +66,8 @@ squared(np.diff, np.diff, NONE)
 squared(np.ediff1d, np.ediff1d, X)
 squared(np.ediff1d, lambda x, s: np.ediff1d(x, to_end=s, to_begin=[1.0, 2.0]), ROW.astype(float), S)
 squared(np.ediff1d, np.ediff1d, NONE)
-Y = spread(0.5, 2, (3, 4)) + np.arange(4) ** 2
 PLACES = np.array([0.7, 1.9, 2.6, 4.3])
+Y = spread(0.5, 2, (3, 4)) + 5 * PLACES + 7 * np.arange(3)[:, None]
 for _order in (1, 2):
     case(np.gradient, lambda x, o=_order: np.gradient(x, axis=1, edge_order=o) ** 2, Y)
     case(np.gradient, lambda x, s, o=_order: np.gradient(x, s, edge_order=o)[0] ** 2, Y, S)
@@ -76,7 +76,7 @@ for _order in (1, 2):
     case(np.gradient, lambda x, s, p, o=_order: np.stack(np.gradient(x, s, p, edge_order=o)) ** 2,
          Y, S, PLACES)  # fmt: skip
     case(np.gradient, lambda x, o=_order: np.gradient(
-        x, 2.0, axis=1, edge_order=o), (Y + 5 * np.arange(4)).astype(np.float32))  # fmt: skip
+        x, 2.0, axis=1, edge_order=o), Y.astype(np.float32))  # fmt: skip
 case(np.gradient, lambda x: np.gradient(x) ** 2, PLACES)
 case(np.gradient, lambda x: np.gradient(x, np.array([0, 1, 3, 4])) ** 2, PLACES)
 case(np.gradient, lambda x: np.gradient(x, np.arange(4)), PLACES.astype(np.float32))
