@@ -101,34 +101,38 @@ def scale(weights: Any, shape: Shape) -> Map:
 
 # --- kinds of primitive ---
 class Elementwise(Primitive):
-    """A ufunc with its first and second derivatives.
+    """A function of elements with its first and second derivatives.
 
-    Broadcasting is not the formulas' business: they are evaluated like the ufunc itself.
+    Broadcasting is not the formulas' business: they are evaluated like the function itself.
 
     Parameters
     ----------
-    ufunc : numpy.ufunc
-        The function.
+    ufunc : numpy.ufunc or callable
+        The function; a ufunc of a Variable is recorded from then on.
     first : sequence of formula
         The partial derivative with respect to each operand; 0 where there is none.
     second : dict of (k, l) -> formula
         The second partial derivatives that are not zero, with k <= l.
+    name : str, optional
+        By default the function's own. Pickles find the primitive by it.
     """
 
     table: dict[str, Elementwise] = {}  # noqa: RUF012 - one table for all, by name, for pickling
 
     def __init__(
         self,
-        ufunc: np.ufunc,
+        ufunc: Callable[..., Any],
         first: tuple[Formula, ...],
         second: dict[tuple[int, int], Formula] | None = None,
+        name: str | None = None,
     ) -> None:
-        self.name = ufunc.__name__
+        self.name = name or ufunc.__name__
         self.ufunc = ufunc
         self.first = first
         self.second = second or {}
         self.table[self.name] = self
-        UFUNCS[ufunc] = self._handle
+        if isinstance(ufunc, np.ufunc):
+            UFUNCS[ufunc] = self._handle
 
     def _handle(self, *args: Any, **kwargs: Any) -> Variable:
         return record(self, *(options(self.name, args, kwargs) if kwargs else args))

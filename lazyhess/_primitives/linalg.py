@@ -105,7 +105,8 @@ class RecordedSolving(RecordedMap):
 
     @property
     def T(self) -> Map:
-        return RecordedSolving(np.swapaxes(self.a, -1, -2), self.out)  # type: ignore[call-overload]
+        transposed: Any = np.swapaxes(self.a, -1, -2)  # type: ignore[call-overload]
+        return RecordedSolving(transposed, self.out)
 
 
 def solving(a: Any, shape: Shape) -> Map:

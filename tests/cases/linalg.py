@@ -96,7 +96,7 @@ add(LA.svd, lambda x: np.sum(LA.svd(x)[0] * LA.svd(x)[2]), regular((2, 2)).astyp
 add(LA.pinv, lambda x: LA.pinv(x, rtol=1e-3), spread(-1, 1, (2, 3)).astype(np.float32))
 add(LA.pinv, LA.pinv, np.zeros((2, 0)))
 add(LA.lstsq, lambda a, b: LA.lstsq(a, b)[0], spread(-1, 1, (4, 2)), spread(-1, 1, (4,)))
-add(LA.lstsq, lambda a, b: LA.lstsq(a, b)[1], spread(-1, 1, (4, 2)), spread(-1, 1, (4, 3)))
+add(LA.lstsq, lambda a, b: LA.lstsq(a, b)[1], spread(-1, 1, (4, 2)) + 2 * np.eye(4, 2), spread(-1, 1, (4, 3)))
 add(LA.lstsq, lambda a, b: LA.lstsq(a, b)[0], spread(-1, 1, (2, 3)), spread(-1, 1, (2,)))
 add(
     LA.lstsq,
@@ -105,7 +105,7 @@ add(
     spread(-1, 1, (3,)),
 )
 
-X = spread(-1, 1, (2, 3)) + 0.01
+X = spread(-1, 1, (2, 3)) + np.array([[1.5, 0.1, 0.0], [0.0, -0.2, 0.01]])
 for _order in (None, 2, 1, np.inf, -np.inf, 0, 3, 2.5, -1):
     case(LA.norm, lambda x, o=_order: LA.norm(x, o), X[0])
     case(LA.norm, lambda x, o=_order: LA.norm(x, o, axis=1, keepdims=True), X)
