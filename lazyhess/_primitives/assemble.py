@@ -70,8 +70,8 @@ def array(
     return made if made.ndim >= ndmin else np.reshape(made, (1,) * (ndmin - made.ndim) + made.shape)
 
 
-@implements(np.asarray, np.asanyarray)
-def asarray(a: Any, dtype: Any = None, order: Any = None, **kwargs: Any) -> Any:
+@implements(np.asarray, np.asanyarray, np.require)
+def asarray(a: Any, dtype: Any = None, *args: Any, **kwargs: Any) -> Any:
     """`numpy.asarray` with ``like=`` a Variable, of Variables in lists too."""
     return array(a, dtype)
 

@@ -12,7 +12,7 @@ from lazyhess._primitives.base import astype, implements
 from lazyhess._primitives.reduce import cumsum, given, max_, min_, prod, sum_
 from lazyhess._primitives.series import cumprod
 from lazyhess._tangents import Array
-from lazyhess._variable import refuse_out, value_of
+from lazyhess._variable import METHODS, refuse_out, value_of
 
 _NONE: Any = np._NoValue
 
@@ -39,7 +39,7 @@ _over(np.nancumsum, cumsum, 0.0)
 _over(np.nancumprod, cumprod, 1.0)
 
 
-def _extremum(function: Callable[..., Any], rule: Any, fill: float) -> None:
+def _extremum(function: Callable[..., Any], rule: Any, fill: float) -> Any:
     def extremum(a: Any, *args: Any, **kwargs: Any) -> Any:
         made = rule(_filled(a, fill), *args, **kwargs)
         # Where there is nothing but NaN, that is the answer, with NumPy's warning.
@@ -48,11 +48,17 @@ def _extremum(function: Callable[..., Any], rule: Any, fill: float) -> None:
         return np.where(nothing, plain, made) if np.any(nothing) else made
 
     extremum.__doc__ = f"`numpy.{function.__name__}`."
-    implements(function)(extremum)
+    return implements(function)(extremum)
 
 
-_extremum(np.nanmax, max_, -np.inf)
-_extremum(np.nanmin, min_, np.inf)
+nanmax = _extremum(np.nanmax, max_, -np.inf)
+nanmin = _extremum(np.nanmin, min_, np.inf)
+METHODS[np.fmax, "reduce"] = lambda a, axis=0, dtype=None, *args, **kwargs: nanmax(
+    a, axis, *args, **kwargs
+)
+METHODS[np.fmin, "reduce"] = lambda a, axis=0, dtype=None, *args, **kwargs: nanmin(
+    a, axis, *args, **kwargs
+)
 
 
 def _kept(a: Any, where: Any) -> Array:

@@ -64,7 +64,7 @@ def _accumulated(pair: np.ufunc) -> Callable[..., Any]:
         axis = one_axis(axis, a.ndim)
         best = np.moveaxis(pair.accumulate(a._value, axis), axis, 0)
         new = np.ones(best.shape, np.bool_)
-        new[1:] = (best[1:] != best[:-1]) & ~np.isnan(best[:-1])
+        new[1:] = (best[1:] != best[:-1]) & ~(np.isnan(best[1:]) & np.isnan(best[:-1]))
         places = np.arange(len(best)).reshape((-1,) + (1,) * (a.ndim - 1))
         setter = np.maximum.accumulate(np.where(new, places, 0), 0)
         return take_along_axis(a, np.moveaxis(setter, 0, axis), axis)
@@ -72,7 +72,8 @@ def _accumulated(pair: np.ufunc) -> Callable[..., Any]:
     return accumulate
 
 
-for _pair in (np.maximum, np.minimum):
+_pair: Any
+for _pair in (np.maximum, np.minimum, np.fmax, np.fmin):
     METHODS[_pair, "accumulate"] = _accumulated(_pair)
 
 
@@ -145,6 +146,8 @@ def interpolated(
     if fixed.all():
         return astype(low, dtype)
     high = _picked(name, a, source[lane + np.minimum(lower + 1, count - 1)])
+    # Between two infinities of one sign there is nothing but that.
+    fixed = fixed | (np.isinf(value_of(low)) & (value_of(low) == value_of(high)))
     made = low + (high - low) * share
     return np.where(fixed, low, made) if fixed.any() else made
 

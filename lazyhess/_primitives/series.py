@@ -11,9 +11,9 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._maps import Map
+from lazyhess._maps import Gather, Map, Scatter
 from lazyhess._primitives.assemble import nested
-from lazyhess._primitives.base import Elementwise, astype, implements, one_axis, options
+from lazyhess._primitives.base import Elementwise, astype, implements, one_axis, options, structural
 from lazyhess._primitives.reduce import cumsum, given
 from lazyhess._primitives.structure import flip
 from lazyhess._tangents import Array
@@ -340,6 +340,26 @@ implements(np.cumulative_prod)(_cumulative(np.cumulative_prod, cumprod, 1.0))
 METHODS[np.multiply, "accumulate"] = lambda a, axis=0, dtype=None, out=None: cumprod(a, axis, dtype)
 
 
+def _add_reduceat(a: Any, indices: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+    """`numpy.add.reduceat`."""
+    a = a if dtype is None else astype(a, dtype)
+    axis = one_axis(axis, a.ndim)
+    n = a.shape[axis]
+    starts = np.asarray(value_of(indices))
+    np.add.reduceat(np.zeros(n), starts)  # NumPy checks the indices
+    ends = np.append(starts[1:], n)
+    lengths = np.where(ends > starts, ends - starts, 1)
+    segment = np.repeat(np.arange(len(starts)), lengths)
+    within = np.arange(len(segment)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    lead = (slice(None),) * axis
+    parts = a[(*lead, starts[segment] + within)]
+    shape = (*a.shape[:axis], len(starts), *a.shape[axis + 1 :])
+    return structural("reduceat", parts, Scatter(Gather(shape, (*lead, segment), parts.shape)))
+
+
+METHODS[np.add, "reduceat"] = _add_reduceat
+
+
 # --- convolution ----------------------------------------------------------------------------------
 _MODES = {"valid": 0, "same": 1, "full": 2, 0: 0, 1: 1, 2: 2}
 
@@ -354,7 +374,12 @@ def _correlated(long: Any, short: Any, mode: Any) -> Any:
     after = (0, m - 1 - m // 2, m - 1)[_MODES[mode]]
     if before or after:
         long = np.pad(long, (before, after))
-    windows = long[np.arange(n + before + after - m + 1)[:, None] + np.arange(m)]
+    at = np.arange(n + before + after - m + 1)[:, None] + np.arange(m)
+    windows = long[at]
+    if (before or after) and not np.isfinite(value_of(short)).all():
+        # The zeros put around are not there: an infinity must not meet them.
+        inside = (at >= before) & (at < before + n)
+        return np.sum(np.where(inside, windows * short, 0.0), axis=-1)
     return windows @ short
 
 

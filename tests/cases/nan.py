@@ -52,3 +52,8 @@ case(np.nan_to_num, lambda x: np.nan_to_num(np.where(x > 1.2, np.inf, x), posinf
 case(np.nan_to_num, lambda x: np.nan_to_num(np.where(x > 1.2, -np.inf, x), neginf=3.0), ROW)
 case(np.nan_to_num, lambda x: np.nan_to_num(pierced(x)), X.astype(np.float32))
 case(np.nan_to_num, np.nan_to_num, NONE)
+for _ufunc in (np.fmax, np.fmin):
+    case((_ufunc, "reduce"), lambda x, u=_ufunc: u.reduce(pierced(x)) ** 2, X)
+    case((_ufunc, "reduce"), lambda x, u=_ufunc: u.reduce(pierced(x), (1, 2)) ** 2, X)
+    case((_ufunc, "reduce"), lambda x, u=_ufunc: u.reduce(x, axis=1, keepdims=True), X)
+    case((_ufunc, "accumulate"), lambda x, u=_ufunc: u.accumulate(pierced(x), 2)[..., 1:] ** 2, X)

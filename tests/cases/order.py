@@ -25,7 +25,7 @@ for _kwargs in ({}, {"axis": 1}, {"axis": (0, -1)}, {"axis": 0, "keepdims": True
     case(np.amin, lambda x, k=_kwargs: np.amin(x, **k) ** 2, X)
 case(np.ptp, np.ptp, ROW.astype(np.float32))
 case(np.ptp, np.ptp, S)
-for _pair in (np.maximum, np.minimum):
+for _pair in (np.maximum, np.minimum, np.fmax, np.fmin):
     _key = (_pair, "accumulate")
     case(_key, lambda x, p=_pair: p.accumulate(x) ** 2, X)
     case(_key, lambda x, p=_pair: p.accumulate(x, 1) ** 2, X)
@@ -150,11 +150,12 @@ AT = np.array([0.1, 0.9, 0.4, -3, 0.2, 0.25, 1.0])
 EDGES = np.array([0, 0.25, 0.5, 1])
 case(np.histogram, lambda w: np.histogram(AT, EDGES, weights=w)[0] ** 2, ROW)
 case(np.histogram, lambda w: np.histogram(AT, 3, (0, 1), weights=w, density=True)[0] ** 2, ROW)
-case(np.histogram, lambda x: np.histogram(x, 4, density=True)[0] ** 2, ROW)
+case(np.histogram, lambda x: np.histogram(x, 3, density=True)[0] ** 2,
+     np.array([1.3, 0.5, 2.0, 1.6, 0.8, 1.2]), extended=False)  # fmt: skip
 case(np.histogram, lambda x: np.histogram(x, 4)[1] ** 2, ROW)
 case(np.histogram, lambda w: np.histogram(AT, EDGES, weights=w)[0], ROW.astype(np.float32))
 case(np.histogram, lambda e: np.histogram(AT, np.concatenate([[-1.0], e]), density=True)[0] ** 2,
-     np.array([0.3, 0.7, 1.5]))  # fmt: skip
+     np.array([0.3, 0.7, 1.5]), extended=False)  # fmt: skip
 case(np.histogram_bin_edges, lambda x: np.histogram_bin_edges(x, 3) ** 2, ROW)
 case(np.histogram_bin_edges, lambda x: np.histogram_bin_edges(x, "sturges") ** 2, X)
 case(np.histogram_bin_edges, lambda s: np.histogram_bin_edges(ROW, 3, (0.0, s)) ** 2, S)

@@ -105,6 +105,11 @@ for _initial in (False, True):
 case((np.multiply, "accumulate"), lambda x: np.multiply.accumulate(x), X)
 case((np.multiply, "accumulate"), lambda x: np.multiply.accumulate(x, 1), X)
 
+_key = (np.add, "reduceat")
+squared(_key, lambda x: np.add.reduceat(x, [0, 2, 1, 3]), ROW)
+squared(_key, lambda x: np.add.reduceat(x, np.array([1, 1, 3]), axis=1), X)
+squared(_key, lambda x: np.add.reduceat(x, [0, 1], -1), X)
+
 # --- convolution ----------------------------------------------------------------------------------
 for _mode in ("full", "same", "valid"):
     for _n, _m in [(5, 3), (5, 2), (4, 4), (2, 5), (3, 4), (1, 3), (3, 1), (6, 4)]:
