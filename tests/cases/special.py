@@ -56,7 +56,7 @@ if sp is not None:
     for _name, _bounds in {
         "cbrt": (0.5, 3), "exp2": (-2, 2), "expm1": (-2, 2), "log1p": (-0.5, 3), "exp10": (-1, 0.5),
         "cosm1": (-3, 3), "round": (0.6, 1.4), "gammasgn": (0.2, 3), "expit": (-4, 4),
-        "logit": (0.3, 0.7), "log_expit": (-4, 4), "erf": (-2, 2), "erfc": (-2, 2),
+        "logit": (0.38, 0.62), "log_expit": (-4, 4), "erf": (-2, 2), "erfc": (-2, 2),
         "erfcx": (-1, 6), "erfi": (-1.2, 1.2), "ndtr": (-3, 3), "log_ndtr": (-8, 3),
         "erfinv": (-0.8, 0.8), "erfcinv": (0.3, 1.7), "ndtri": (0.35, 0.65), "dawsn": (-9, 9),
         "gamma": (0.6, 3), "gammaln": (0.6, 9), "loggamma": (0.6, 9), "psi": (0.6, 9),
@@ -93,7 +93,7 @@ if sp is not None:
             scipy_case(_ufunc, lambda x, u=_ufunc, p=_order: u(x, p), spread(*_bounds, (3,)))
     last(ZETA, [(2.0,), (3.5,)], 0.6, 4)
     scipy_case(ZETA, lambda x: sp.zeta(2.5, x), spread(0.6, 4, (3,)))
-    scipy_case(sp.betaln, sp.betaln, spread(-0.8, -0.2, (3,)), spread(1.1, 2, (3,)))
+    scipy_case(sp.betaln, sp.betaln, spread(-0.6, -0.4, (3,)), spread(1.2, 1.5, (3,)))
     scipy_case(sp.gammaln, sp.gammaln, np.array([-0.4, -2.5, -7.3]))
     for _order in (0, 1, 3, np.array([[2], [0]])):
         scipy_case(polygamma, lambda x, n=_order: polygamma(n, x), spread(0.7, 4, (3,)))

@@ -38,8 +38,8 @@ class Special(Elementwise):
         # The module stands in the name: log1p, exp2 and others are NumPy's names too.
         self.name = f"scipy.special.{name or ufunc.__name__}"
         self.ufunc = ufunc
-        self.first = tuple(0 if formula is None else formula for formula in first)
-        self.second = second or {}
+        self.first = tuple(0 if formula is None else _wide(ufunc, formula) for formula in first)
+        self.second = {pair: _wide(ufunc, formula) for pair, formula in (second or {}).items()}
         self.fixed = tuple(k for k, formula in enumerate(first) if formula is None)
         self.table[self.name] = self
         UFUNCS[ufunc] = self._handle
@@ -61,6 +61,20 @@ class Special(Elementwise):
 def _special(name: str) -> Elementwise:
     # Here, so that unpickling imports this module, and with it the rules.
     return Elementwise.table[name]
+
+
+def _wide(ufunc: np.ufunc, formula: Formula) -> Formula:
+    """The formula in double precision for single: scipy works its functions out so, too."""
+    if not callable(formula):
+        return formula
+
+    def wide(z: Any, *args: Any) -> Any:
+        if z.dtype != np.float32:
+            return formula(z, *args)
+        doubles = [x.astype(float) if hasattr(x, "dtype") else x for x in args]
+        return formula(ufunc(*doubles), *doubles).astype(np.float32)
+
+    return wide
 
 
 def unary(ufunc: np.ufunc, first: Formula, second: Formula | None = None) -> None:

@@ -8,8 +8,10 @@ import numpy as np
 import scipy.special as sp
 
 from lazyhess._primitives.base import Formula
-from lazyhess._primitives.special.base import Special, times, unary
+from lazyhess._primitives.special.base import Special, unary
 from lazyhess._variable import value_of
+
+TINY = float(np.finfo(float).tiny)
 
 
 # --- entropies ------------------------------------------------------------------------------------
@@ -26,42 +28,52 @@ def _log_ratio(x: Any, y: Any) -> Any:
     """log(x / y), exact where they are close."""
     gap = (x - y) / y
     close = np.abs(value_of(gap)) < 0.5
-    return np.where(close, np.log1p(np.where(close, gap, 0)), np.log(np.where(close, 1, x / y)))
+    ratio = value_of(x) / value_of(y)
+    far = np.log(np.where(close, 1, x / y))
+    extreme = ((ratio == np.inf) | (ratio < TINY)) & (value_of(x) > 0) & (value_of(y) > 0)
+    if np.any(extreme):  # the quotient overflows, or underflows
+        far = np.where(extreme, np.log(x) - np.log(y), far)
+    return np.where(close, np.log1p(np.where(close, gap, 0)), far)
+
+
+def _over_square(x: Any, y: Any) -> Any:
+    """Give x / y², where a zero of x wins over a pole."""
+    return unless(value_of(x) == 0, x / y / y)
 
 
 Special(
     sp.xlogy,
     (
         lambda z, x, y: unless(_absent(x, y), np.log(y)),
-        lambda z, x, y: times(x, 1 / y),
+        lambda z, x, y: unless(value_of(x) == 0, x / y),
     ),
     {
         (0, 1): lambda z, x, y: unless(_absent(x, y), 1 / y),
-        (1, 1): lambda z, x, y: -times(x, 1 / np.square(y)),
+        (1, 1): lambda z, x, y: -_over_square(x, y),
     },
 )
 Special(
     sp.xlog1py,
     (
         lambda z, x, y: unless(_absent(x, 1 + y), np.log1p(y)),
-        lambda z, x, y: times(x, 1 / (1 + y)),
+        lambda z, x, y: unless(value_of(x) == 0, x / (1 + y)),
     ),
     {
         (0, 1): lambda z, x, y: unless(_absent(x, 1 + y), 1 / (1 + y)),
-        (1, 1): lambda z, x, y: -times(x, 1 / np.square(1 + y)),
+        (1, 1): lambda z, x, y: -_over_square(x, 1 + y),
     },
 )
 unary(sp.entr, lambda z, x: -np.log(x) - 1, lambda z, x: -1 / x)
 _RELATIVE: dict[tuple[int, int], Formula] = {
     (0, 0): lambda z, x, y: unless(_absent(x, y), 1 / x),
     (0, 1): lambda z, x, y: unless(_absent(x, y), -1 / y),
-    (1, 1): lambda z, x, y: times(x, 1 / np.square(y)),
+    (1, 1): lambda z, x, y: _over_square(x, y),
 }
 Special(
     sp.rel_entr,
     (
         lambda z, x, y: unless(_absent(x, y), _log_ratio(x, y) + 1),
-        lambda z, x, y: -times(x, 1 / y),
+        lambda z, x, y: -unless(value_of(x) == 0, x / y),
     ),
     _RELATIVE,
 )

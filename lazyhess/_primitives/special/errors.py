@@ -35,13 +35,13 @@ unary(
 # --- error functions ------------------------------------------------------------------------------
 # E_n(t) = exp(t²) iⁿerfc(t), with the repeated integrals of erfc, so that E_0 = erfcx. By
 # DLMF 7.18, E_n' = -2 (n + 1) E_(n+1) and E_n / E_(n-1) = (1/2) / (t + (n + 1) E_(n+1) / E_n).
-FAR = 3.0
+FAR = 2.0
 
 
 def _ladder(t: Any) -> tuple[Any, Any]:
     """E_1 / E_0 and E_2 / E_1 for t >= `FAR`."""
     ratio = 0.5 / t
-    for n in range(40, 2, -1):
+    for n in range(64, 2, -1):
         ratio = 0.5 / (t + n * ratio)
     return 0.5 / (t + 2 * ratio), ratio
 

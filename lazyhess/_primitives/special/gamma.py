@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 import scipy.special as sp
 
-from lazyhess._primitives.special.base import PI, ROOT_2PI, Special, series, unary
+from lazyhess._primitives.special.base import PI, Special, series, unary
 from lazyhess._variable import value_of
 
+LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 # Bernoulli numbers B_2, B_4, ...: Stirling's series and its derivatives are made of them.
 BERNOULLI = (1 / 6, -1 / 30, 1 / 42, -1 / 30, 5 / 66, -691 / 2730, 7 / 6, -3617 / 510)
 
@@ -147,7 +149,7 @@ def _stirling(a: Any) -> Any:
     large = np.where(a >= 10, a, 10.0)
     terms = [number / (2 * k * (2 * k - 1)) for k, number in enumerate(BERNOULLI, 1)]
     small = np.where(a >= 10, 1.0, a)
-    rest = sp.gammaln(small + 1) - (small + 0.5) * np.log(small) + small - np.log(ROOT_2PI)
+    rest = sp.gammaln(small + 1) - (small + 0.5) * np.log(small) + small - LOG_ROOT_2PI
     return np.where(a >= 10, series(terms, 1 / np.square(large)) / large, rest)
 
 

@@ -39,9 +39,9 @@ def _exprel(t: Any, order: int) -> Any:
     u = np.where(near, 1, t)
     grown = np.exp(u)
     if order == 1:
-        made = ((u - 1) * grown + 1) / u / u
+        made = ((1 - 1 / u) * grown + 1 / u) / u
     else:
-        made = ((u - 2 + 2 / u) * grown - 2 / u) / u / u
+        made = ((1 - 2 / u + 2 / u / u) * grown - 2 / u / u) / u
     return np.where(near, close, np.where(value_of(u) == -np.inf, 0.0, made))
 
 
