@@ -1,26 +1,86 @@
 """Elementwise functions: each is its value, its first and its second derivatives.
 
-In the formulas ``z`` is the value, ``x``, ``y`` (or ``a``, ``b``) are the operands. They are
-chosen for accuracy where it matters: no difference of nearly equal numbers that can be avoided.
+In the formulas ``z`` is the value, ``x``, ``y`` (or ``a``, ``b``) are the operands. They are good
+to 4 ulp, near poles and in the tails too (`tests/accuracy` holds them to it): no difference of
+nearly equal numbers that can be avoided, and no overflow on the way to a result that is in range.
+They are evaluated on Variables as well, so decisions are made on plain values.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 
-from lazyhess._maps import Map, Mask, Scale, broadcast, chain
+from lazyhess._maps import Map, Mask, Scale, all_finite, broadcast, chain
 from lazyhess._primitives.base import Elementwise, Formula, implements, options, variables
 from lazyhess._tangents import Array
-from lazyhess._variable import UFUNCS, Primitive, record, shape_of
+from lazyhess._variable import UFUNCS, Primitive, Variable, record, shape_of, value_of
 
 LN2 = float(np.log(2.0))
-LN10 = float(np.log(10.0))
+LOG2_E = 1.4426950408889634
+LOG10_E = 0.4342944819032518
 
 
 def _unary(ufunc: np.ufunc, first: Formula, second: Formula | None = None) -> None:
     Elementwise(ufunc, (first,), {} if second is None else {(0, 0): second})
+
+
+def _binary(
+    ufunc: np.ufunc, first: tuple[Formula, Formula], second: dict[tuple[int, int], Formula]
+) -> None:
+    """Register a function of two operands, which its formulas get in the precision of the value."""
+
+    def alike(formula: Formula) -> Formula:
+        if not callable(formula):
+            return formula
+        return lambda z, x, y: formula(z, _like(z, x), _like(z, y))
+
+    left, right = map(alike, first)
+    Elementwise(ufunc, (left, right), {key: alike(formula) for key, formula in second.items()})
+
+
+def _like(z: Any, x: Any) -> Any:
+    """An operand in the precision of the value; one that is real stays real."""
+    if type(x) is np.ndarray and x.dtype is z.dtype:
+        return x
+    number = isinstance(x, (int, float, complex))
+    if not number and x.dtype == z.dtype:
+        return x
+    real = value_of(z).real.dtype
+    if number:
+        return (z.dtype if isinstance(x, complex) else real).type(x)
+    return x if x.dtype == real else x.astype(z.dtype if x.dtype.kind == "c" else real)
+
+
+@cache
+def _limits(dtype: np.dtype[Any]) -> tuple[Any, Any, Any]:
+    """The smallest normal number, the least square with all its digits, the largest number."""
+    info = np.finfo(dtype)
+    return info.tiny, info.tiny / info.eps**2, info.max
+
+
+def _wide(formula: Callable[..., Any], value: np.ufunc | None = None) -> Callable[..., Any]:
+    """Evaluate in float64 for float32, where NumPy's function of float32 is off by 3 ulp.
+
+    Parameters
+    ----------
+    formula : callable
+        The formula.
+    value : numpy.ufunc, optional
+        What gives the value in float64, where its own error in float32 is too large.
+    """
+
+    def made(z: Any, *args: Any) -> Any:
+        if z.dtype != np.float32:
+            return formula(z, *args)
+        args = tuple(x.astype(np.float64) for x in args)
+        z = value(*args) if value else z.astype(np.float64)
+        return formula(z, *args).astype(np.float32)
+
+    return made
 
 
 # --- linear ---------------------------------------------------------------------------------------
@@ -43,150 +103,336 @@ Elementwise(np.heaviside, (0, 0))
 # --- arithmetic -----------------------------------------------------------------------------------
 Elementwise(
     np.multiply,
-    (lambda z, x, y: y, lambda z, x, y: x),
+    (lambda z, x, y: _like(z, y), lambda z, x, y: _like(z, x)),
     {(0, 1): 1},
 )
-Elementwise(
+_binary(
     np.divide,
-    (lambda z, x, y: 1 / np.asarray(y), lambda z, x, y: -z / y),
-    {(0, 1): lambda z, x, y: -1 / np.square(y), (1, 1): lambda z, x, y: 2 * z / np.square(y)},
+    (lambda z, x, y: 1 / y, lambda z, x, y: -z / y),
+    # By y twice: its square overflows, or loses digits, where the quotient does not.
+    {(0, 1): lambda z, x, y: -1 / y / y, (1, 1): lambda z, x, y: 2 * (z / y / y)},
 )
-Elementwise(np.remainder, (1, lambda z, x, y: -np.floor_divide(x, y)))
-Elementwise(np.fmod, (1, lambda z, x, y: -np.trunc(np.divide(x, y))))
+
+
+def _whole_quotient(z: Any, x: Any, y: Any) -> Any:
+    """(z - x) / y, which is a whole number: x / y alone may round up to one."""
+    z, x, y = map(value_of, (z, x, y))
+    return np.rint(z / y - x / y)
+
+
+_binary(np.remainder, (1, _whole_quotient), {})
+_binary(np.fmod, (1, _whole_quotient), {})
 _unary(np.square, lambda z, x: 2 * x, 2)
 _unary(np.reciprocal, lambda z, x: -z * z, lambda z, x: 2 * z * z * z)
-_unary(np.sqrt, lambda z, x: 0.5 / z, lambda z, x: -0.25 / (z * x))
-_unary(np.cbrt, lambda z, x: z / (3 * x), lambda z, x: -2 * z / (9 * x * x))
+_unary(np.sqrt, lambda z, x: 0.5 / z, lambda z, x: -0.25 / z / x)
+
+
+def _cbrt(z: Any, x: Any, factor: float) -> Any:
+    """Give factor / z², as z / x and 1 / z² mixed such that an error of z, 3 ulp, cancels."""
+    made = (2 * (z / x) + 1 / (z * z)) * (factor / 3)
+    return made if np.all(x) else np.where(value_of(x) == 0, factor * np.inf, made)
+
+
+_unary(np.cbrt, lambda z, x: _cbrt(z, x, 1 / 3), lambda z, x: _cbrt(z, x, -2 / 9) / x)
 _unary(np.absolute, lambda z, x: np.sign(x))
 _unary(np.fabs, lambda z, x: np.sign(x))
 
 
-def _times_power(factor: Any, x: Any, exponent: Any) -> Any:
-    """Give factor * x**exponent, where a factor of zero wins over a pole."""
-    made = factor * _pow(x, exponent)
-    return made if np.all(factor) else np.where(factor == 0, 0, made)
+def _times_power(factor: Any, z: Any, x: Any, y: Any, n: int) -> Any:
+    """Give factor * x**(y - n), where z is x**y; a factor of zero wins over a pole."""
+    if isinstance(factor, np.generic):
+        return _divided_power(factor, z, x, y, n) if factor else factor
+    made = _divided_power(factor, z, x, y, n)
+    return made if np.all(factor) else np.where(value_of(factor) == 0, 0, made)
 
 
-def _pow(x: Any, exponent: Any) -> Any:
-    # Small whole exponents by products: several times faster than pow, and as accurate.
-    if isinstance(exponent, (int, float)) and exponent in (1, 2, 3, 4):
-        square = x * x if exponent > 1 else x
-        return (x, square, square * x, square * square)[int(exponent) - 1]
-    return np.asarray(x) ** exponent
+def _divided_power(factor: Any, z: Any, x: Any, y: Any, n: int) -> Any:
+    if _is_number(y):
+        low = (y - n).item()
+        if low in (0, 1, 2, 3, 4):
+            # By products: several times faster than pow, and as accurate.
+            square = x * x if low.real > 1 else x
+            return factor * (1, x, square, square * x, square * square)[int(low.real)]
+    # Divided, since the error of a rounded exponent would be multiplied by log(x).
+    made = factor * z / x if n == 1 else factor * z / x / x
+    size = np.abs(value_of(z))
+    if not size.size or (_limits(size.dtype)[0] <= size.min() and all_finite(value_of(made))):
+        return made
+    # Where x**y is out of range x**(y - n) need not be, if y - n is exact.
+    exact = np.greater_equal(value_of(y).real, n / 2) | np.isnan(value_of(made))
+    return np.where(exact, factor * x ** (y - n), made)
+
+
+def _is_number(y: Any) -> bool:
+    return not isinstance(y, Variable) and y.ndim == 0
+
+
+def _power_bend(z: Any, x: Any, y: Any) -> Any:
+    # In float32 a number of at least 1 gives few roundings, whole ones the fewest.
+    narrow = _is_number(y) and y.real >= 1
+    return (_power_bend_narrow if narrow else _power_bend_wide)(z, x, y)
+
+
+def _power_bend_narrow(z: Any, x: Any, y: Any) -> Any:
+    return _times_power(y * (y - 1), z, x, y, 2)
+
+
+_power_bend_wide = _wide(_power_bend_narrow)
 
 
 def _log(x: Any) -> Any:
     """log(x), and 0 at 0: x**y log(x) tends to 0 there for every positive y."""
-    return np.log(np.where(x == 0, 1, x))
+    return np.log(x if np.all(x) else np.where(value_of(x) == 0, 1, x))
 
 
-_POWER: tuple[tuple[Formula, ...], dict[tuple[int, int], Formula]] = (
-    (lambda z, x, y: _times_power(y, x, y - 1), lambda z, x, y: z * _log(x)),
-    {
-        (0, 0): lambda z, x, y: _times_power(y * (y - 1), x, y - 2),
-        (0, 1): lambda z, x, y: _times_power(1 + y * _log(x), x, y - 1),
-        (1, 1): lambda z, x, y: z * _log(x) ** 2,
-    },
-)
-Elementwise(np.power, *_POWER)
-Elementwise(np.float_power, *_POWER)
+for _pow in (np.power, np.float_power):
+    _binary(
+        _pow,
+        (
+            lambda z, x, y: _times_power(y, z, x, y, 1),
+            _wide(lambda z, x, y: z * _log(x)),
+        ),
+        {
+            (0, 0): _power_bend,
+            (0, 1): _wide(lambda z, x, y: _times_power(1 + y * _log(x), z, x, y, 1)),
+            (1, 1): _wide(lambda z, x, y: z * np.square(_log(x))),
+        },
+    )
 
 # --- exponentials and logarithms ------------------------------------------------------------------
 _unary(np.exp, lambda z, x: z, lambda z, x: z)
-_unary(np.exp2, lambda z, x: LN2 * z, lambda z, x: LN2 * LN2 * z)
+_unary(np.exp2, lambda z, x: LN2 * z, lambda z, x: (LN2 * LN2) * z)
 _unary(np.expm1, lambda z, x: np.exp(x), lambda z, x: np.exp(x))
-_unary(np.log, lambda z, x: 1 / x, lambda z, x: -1 / (x * x))
-_unary(np.log2, lambda z, x: 1 / (LN2 * x), lambda z, x: -1 / (LN2 * x * x))
-_unary(np.log10, lambda z, x: 1 / (LN10 * x), lambda z, x: -1 / (LN10 * x * x))
+_unary(np.log, lambda z, x: 1 / x, lambda z, x: -np.square(1 / x))
+_unary(np.log2, lambda z, x: LOG2_E / x, lambda z, x: -LOG2_E / x / x)
+_unary(np.log10, lambda z, x: LOG10_E / x, lambda z, x: -LOG10_E / x / x)
 _unary(np.log1p, lambda z, x: 1 / (1 + x), lambda z, x: -1 / np.square(1 + x))
 
 
-def _share(z: Any, a: Any, b: Any) -> Any:
-    """e^a / (e^a + e^b)."""
-    return _expit(np.subtract(a, b))
+def _bump(t: Any, exp: np.ufunc = np.exp, factor: float = 1) -> Any:
+    """Give factor / (e + 2 + 1/e), e = exp(t): with 1 the derivative of 1 / (1 + exp(-t)), even."""
+    e = exp(t)
+    e = e + (2 + 1 / e)
+    return factor / e
 
 
-def _expit(t: Any) -> Any:
-    small = np.exp(-np.abs(t))
-    return np.where(t >= 0, 1, small) / (1 + small)
+def _size(t: Any) -> Any:
+    """|t| for an even function; of a Variable itself, since abs has a derivative of 0 at 0."""
+    return t if isinstance(t, Variable) else np.abs(t)
 
 
-def _spread(z: Any, a: Any, b: Any) -> Any:
-    """The product of the two shares: the second derivative of logaddexp."""
-    small = np.exp(-np.abs(np.subtract(a, b)))
-    return small / np.square(1 + small)
+def _rest(a: Any, b: Any, t: Any) -> Any:
+    """What the rounding of t = a - b has lost, exactly (D. Knuth, TAOCP 2, 4.2.2)."""
+    back = a - t
+    return (a - (t + back)) + (back - b)
 
 
-def _binary(t: Any) -> Any:
-    return LN2 * np.asarray(t)
+def _lost(a: Any, b: Any, t: Any) -> Any:
+    """As `_rest`, plain and finite; None where it is nothing.
+
+    In a tail it is not: an error of an ulp of t is one of |t| ulp in exp(t).
+    """
+    a, b, t = map(value_of, (a, b, t))
+    if any(x.ndim == 0 and x == 0 for x in (a, b)):
+        return None
+    lost = _rest(a, b, t)
+    if not lost.any():
+        return None
+    return lost if all_finite(lost) else np.where(np.isfinite(lost), lost, 0)
 
 
-Elementwise(
-    np.logaddexp,
-    (_share, lambda z, a, b: _share(z, b, a)),
-    {(0, 0): _spread, (0, 1): lambda z, a, b: -_spread(z, a, b), (1, 1): _spread},
-)
-Elementwise(
-    np.logaddexp2,
-    (
-        lambda z, a, b: _share(z, _binary(a), _binary(b)),
-        lambda z, a, b: _share(z, _binary(b), _binary(a)),
-    ),
-    {
-        (0, 0): lambda z, a, b: LN2 * _spread(z, _binary(a), _binary(b)),
-        (0, 1): lambda z, a, b: -LN2 * _spread(z, _binary(a), _binary(b)),
-        (1, 1): lambda z, a, b: LN2 * _spread(z, _binary(a), _binary(b)),
-    },
-)
+def _log_add(ufunc: np.ufunc, exp: np.ufunc, log_base: float) -> None:
+    def share(z: Any, a: Any, b: Any) -> Any:
+        """e^a / (e^a + e^b)."""
+        t = b - a
+        made = 1 / (1 + exp(t))
+        lost = _lost(b, a, t)
+        return made if lost is None else made - made * (1 - made) * (log_base * lost)
+
+    def spread(z: Any, a: Any, b: Any) -> Any:
+        """The product of the two shares."""
+        t = a - b
+        made = _bump(_size(t), exp, log_base)
+        lost = _lost(a, b, t)
+        if lost is None:
+            return made
+        return made - made * (log_base * lost * np.sign(value_of(t)))
+
+    _binary(
+        ufunc,
+        (share, lambda z, a, b: share(z, b, a)),
+        {(0, 0): spread, (0, 1): lambda z, a, b: -spread(z, a, b), (1, 1): spread},
+    )
+
+
+_log_add(np.logaddexp, np.exp, 1)
+_log_add(np.logaddexp2, np.exp2, LN2)
 
 # --- trigonometric and hyperbolic -----------------------------------------------------------------
 _unary(np.sin, lambda z, x: np.cos(x), lambda z, x: -z)
 _unary(np.cos, lambda z, x: -np.sin(x), lambda z, x: -z)
-_unary(np.tan, lambda z, x: 1 + z * z, lambda z, x: 2 * z * (1 + z * z))
+
+
 _unary(
-    np.arcsin,
-    lambda z, x: 1 / np.sqrt((1 - x) * (1 + x)),
-    lambda z, x: x / ((1 - x) * (1 + x)) ** 1.5,
+    np.tan,
+    _wide(lambda z, x: 1 + z * z, np.tan),
+    _wide(lambda z, x: 2 * z * (1 + z * z), np.tan),
 )
-_unary(
-    np.arccos,
-    lambda z, x: -1 / np.sqrt((1 - x) * (1 + x)),
-    lambda z, x: -x / ((1 - x) * (1 + x)) ** 1.5,
-)
-_unary(np.arctan, lambda z, x: 1 / (1 + x * x), lambda z, x: -2 * x / np.square(1 + x * x))
+
+
+def _circle(x: Any) -> Any:
+    """1 - x², by the distance from 1 where x is real: that is exact near 1."""
+    if x.dtype.kind == "c" or isinstance(x, Variable):
+        return (1 - x) * (1 + x)
+    apart = 1 - np.abs(x)
+    return 2 * apart - apart * apart
+
+
+def _arcsin_bend(z: Any, x: Any) -> Any:
+    w = _circle(x)
+    return x / (w * np.sqrt(w))
+
+
+_unary(np.arcsin, lambda z, x: 1 / np.sqrt(_circle(x)), _arcsin_bend)
+_unary(np.arccos, lambda z, x: -1 / np.sqrt(_circle(x)), lambda z, x: -_arcsin_bend(z, x))
+
+
+def _arctan_bend(z: Any, x: Any) -> Any:
+    w = 1 + x * x
+    return -2 * (x / w / w)
+
+
+_unary(np.arctan, lambda z, x: 1 / (1 + x * x), _arctan_bend)
 _unary(np.sinh, lambda z, x: np.cosh(x), lambda z, x: z)
 _unary(np.cosh, lambda z, x: np.sinh(x), lambda z, x: z)
-_unary(np.tanh, lambda z, x: 1 / np.square(np.cosh(x)), lambda z, x: -2 * z / np.square(np.cosh(x)))
-_unary(np.arcsinh, lambda z, x: 1 / np.sqrt(1 + x * x), lambda z, x: -x / (1 + x * x) ** 1.5)
-_unary(
-    np.arccosh,
-    lambda z, x: 1 / np.sqrt((x - 1) * (x + 1)),
-    lambda z, x: -x / ((x - 1) * (x + 1)) ** 1.5,
-)
+
+
+def _tanh_slope(z: Any, x: Any) -> Any:
+    """1 / cosh(x)²: faster and closer by one exponential, where x is real."""
+    if z.dtype.kind == "c":
+        return np.square(1 / np.cosh(x))
+    return _bump(2 * _size(x), factor=4)
+
+
+_unary(np.tanh, _tanh_slope, _wide(lambda z, x: _tanh_slope(z, x) * z * -2))
+
+
+def _arcsinh_slope(z: Any, x: Any) -> Any:
+    root = np.sqrt(1 + x * x)
+    if not all_finite(value_of(root)) and z.dtype.kind != "c":
+        root = np.hypot(1, x)  # slower, and without overflow
+    return 1 / root
+
+
+def _arcsinh_bend(z: Any, x: Any) -> Any:
+    w = 1 + x * x
+    return -x / np.sqrt(w) / w
+
+
+_unary(np.arcsinh, _arcsinh_slope, _arcsinh_bend)
+
+
+def _arccosh_slope(z: Any, x: Any) -> Any:
+    less, more = x - 1, x + 1
+    square = less * more
+    if z.dtype.kind == "c" or not all_finite(value_of(square)):
+        return 1 / (np.sqrt(less) * np.sqrt(more))  # the branch, and no overflow
+    return 1 / np.sqrt(square)
+
+
+def _arccosh_bend(z: Any, x: Any) -> Any:
+    less, more = x - 1, x + 1
+    root = np.sqrt(less) * np.sqrt(more) if z.dtype.kind == "c" else np.sqrt(less * more)
+    return -0.5 * (1 / less + 1 / more) / root
+
+
+_unary(np.arccosh, _arccosh_slope, _arccosh_bend)
 _unary(
     np.arctanh,
-    lambda z, x: 1 / ((1 - x) * (1 + x)),
-    lambda z, x: 2 * x / np.square((1 - x) * (1 + x)),
+    lambda z, x: 1 / _circle(x),
+    lambda z, x: 2 * x / np.square(_circle(x)),
 )
-Elementwise(
+
+
+def _sized(a: Any, b: Any) -> tuple[Any, Any, Any]:
+    """Scale a and b by a power of two such that their squares neither overflow nor lose digits.
+
+    Also gives the power; None for 1, which it mostly is.
+    """
+    left, right = value_of(a), value_of(b)
+    square = left * left + right * right
+    _, least, most = _limits(square.dtype)
+    if not square.size or least < square.min() <= square.max() < most:
+        return a, b, None
+    info = np.finfo(square.dtype)
+    exponent = np.frexp(np.maximum(np.abs(left), np.abs(right)))[1]
+    exponent = np.clip(exponent, info.minexp + 1, info.maxexp - 1)
+    power = np.ldexp(square.dtype.type(1), -exponent)
+    return a * power, b * power, power
+
+
+def _over_square(k: int, a: Any, b: Any) -> Any:
+    """One of a and b, over a² + b²."""
+    a, b, power = _sized(a, b)
+    made = (a, b)[k] / (a * a + b * b)
+    return made if power is None else made * power
+
+
+def _square_rest(x: Any, square: Any) -> Any:
+    """What the rounding of x² has lost (T. J. Dekker, Numer. Math. 18, 224, 1971)."""
+    split = x * (2.0 ** ((np.finfo(x.dtype).nmant + 2) // 2) + 1)
+    high = split - (split - x)
+    low = x - high
+    return (high * high - square) + 2 * high * low + low * low
+
+
+def _sum_of_squares(a: Any, b: Any) -> tuple[Any, Any]:
+    """a² + b², and what it has lost to rounding, in parts of itself."""
+    made = a * a + b * b
+    a, b, plain = map(value_of, (a, b, made))
+    one, two = a * a, b * b
+    return made, (_rest(one, -two, plain) + _square_rest(a, one) + _square_rest(b, two)) / plain
+
+
+def _hypot_bend(z: Any, a: Any, b: Any, k: int, l: int) -> Any:
+    """The product of two of a and b, over z³."""
+    ratio = (a, b)[k] / z
+    a, b, power = _sized(a, b)
+    if power is not None:
+        ratio = ratio * power
+    one, two = a * a, b * b
+    square = one + two
+    made = ratio * ((a, b)[l] / square)
+    one, two, square = map(value_of, (one, two, square))
+    return made - made * (_rest(one, -two, square) / square)
+
+
+def _arctan2_bend(a: Any, b: Any, crossed: bool) -> Any:
+    """2ab over (a² + b²)²; where `crossed`, a² - b² over that."""
+    a, b, power = _sized(a, b)
+    square, lost = _sum_of_squares(a, b)
+    x, y = (a - b, a + b) if crossed else (2 * a, b)
+    x, y = x / square, y / square
+    y = y - y * (2 * lost)
+    return x * y if power is None else x * power * (y * power)
+
+
+_binary(
     np.hypot,
     (lambda z, a, b: a / z, lambda z, a, b: b / z),
     {
-        (0, 0): lambda z, a, b: np.square(b / z) / z,
-        (0, 1): lambda z, a, b: -(a / z) * (b / z) / z,
-        (1, 1): lambda z, a, b: np.square(a / z) / z,
+        (0, 0): lambda z, a, b: _hypot_bend(z, a, b, 1, 1),
+        (0, 1): lambda z, a, b: -_hypot_bend(z, a, b, 0, 1),
+        (1, 1): lambda z, a, b: _hypot_bend(z, a, b, 0, 0),
     },
 )
-Elementwise(
+_binary(
     np.arctan2,
-    (
-        lambda z, a, b: b / np.square(np.hypot(a, b)),
-        lambda z, a, b: -a / np.square(np.hypot(a, b)),
-    ),
+    (lambda z, a, b: _over_square(1, a, b), lambda z, a, b: -_over_square(0, a, b)),
     {
-        (0, 0): lambda z, a, b: -2 * a * b / np.square(np.square(np.hypot(a, b))),
-        (0, 1): lambda z, a, b: (a - b) * (a + b) / np.square(np.square(np.hypot(a, b))),
-        (1, 1): lambda z, a, b: 2 * a * b / np.square(np.square(np.hypot(a, b))),
+        (0, 0): lambda z, a, b: -_arctan2_bend(a, b, False),
+        (0, 1): lambda z, a, b: _arctan2_bend(a, b, True),
+        (1, 1): lambda z, a, b: _arctan2_bend(a, b, False),
     },
 )
 
