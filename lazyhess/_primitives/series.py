@@ -293,18 +293,26 @@ def trapezoid(y: Any, x: Any = None, dx: Any = 1.0, axis: int = -1) -> Any:
 # --- running sums and products --------------------------------------------------------------------
 @implements(np.cumprod)
 def cumprod(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
-    """`numpy.cumprod`, by doubling the number of factors: exact where factors are zero."""
+    """`numpy.cumprod`, by products of pairs: exact where factors are zero."""
     if out is not None:
         refuse_out("cumprod")
     a = a if dtype is None else astype(a, dtype)
     if axis is None:
         a, axis = np.ravel(a), 0
     axis = one_axis(axis, a.ndim)
-    made, done = np.moveaxis(a, axis, 0), 1
-    while done < len(made):
-        made = np.concatenate([made[:done], made[done:] * made[:-done]])
-        done *= 2
-    return np.moveaxis(made, 0, axis)
+    return np.moveaxis(_running(np.moveaxis(a, axis, 0)), 0, axis)
+
+
+def _running(a: Any) -> Any:
+    """The running product along the first axis, from that of the products of pairs."""
+    if len(a) < 2:
+        return a
+    whole = len(a) // 2 * 2
+    odd = _running(a[:whole:2] * a[1::2])
+    even = np.concatenate([a[:1], odd[: len(a[2::2])] * a[2::2]])
+    pairs = np.stack([even[: len(odd)], odd], axis=1)
+    made = np.reshape(pairs, (whole, *a.shape[1:]))
+    return np.concatenate([made, even[-1:]]) if whole < len(a) else made
 
 
 def _cumulative(function: Callable[..., Any], running: Any, start: float) -> Any:
@@ -373,10 +381,15 @@ def _correlated(long: Any, short: Any, mode: Any) -> Any:
     before = (0, m // 2, m - 1)[_MODES[mode]]
     after = (0, m - 1 - m // 2, m - 1)[_MODES[mode]]
     if before or after:
-        long = np.pad(long, (before, after))
-    at = np.arange(n + before + after - m + 1)[:, None] + np.arange(m)
+        long = np.concatenate([np.zeros(before, long.dtype), long, np.zeros(after, long.dtype)])
+    count = n + before + after - m + 1
+    finite = np.isfinite(value_of(short)).all()
+    if count > 16 * m and finite:
+        # A few long products, rather than a copy of each window.
+        return sum(long[k : k + count] * short[k] for k in range(m))
+    at = np.arange(count)[:, None] + np.arange(m)
     windows = long[at]
-    if (before or after) and not np.isfinite(value_of(short)).all():
+    if (before or after) and not finite:
         # The zeros put around are not there: an infinity must not meet them.
         inside = (at >= before) & (at < before + n)
         return np.sum(np.where(inside, windows * short, 0.0), axis=-1)
@@ -437,8 +450,10 @@ def interp(
         low = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(knots) - 2)
         start, base = xp[low], fp[low]
         width = xp[low + 1] - start
-        if np.any(value_of(width) == 0):
-            width = np.where(value_of(width) == 0, 1.0, width)
+        # Of equal knots the last one counts.
+        none = value_of(width) == 0
+        if none.any():
+            width, start = np.where(none, 1.0, width), np.where(none, x - 1.0, start)
         # Outside, the distance is of no use, and may be infinite.
         if np.any(below | above):
             x = np.where(below | above, start, x)

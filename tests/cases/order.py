@@ -155,7 +155,7 @@ case(np.histogram, lambda x: np.histogram(x, 3, density=True)[0] ** 2,
 case(np.histogram, lambda x: np.histogram(x, 4)[1] ** 2, ROW)
 case(np.histogram, lambda w: np.histogram(AT, EDGES, weights=w)[0], ROW.astype(np.float32))
 case(np.histogram, lambda e: np.histogram(AT, np.concatenate([[-1.0], e]), density=True)[0] ** 2,
-     np.array([0.3, 0.7, 1.5]), extended=False)  # fmt: skip
+     np.array([0.5, 1.5, 3.0]), extended=False)  # fmt: skip
 case(np.histogram_bin_edges, lambda x: np.histogram_bin_edges(x, 3) ** 2, ROW)
 case(np.histogram_bin_edges, lambda x: np.histogram_bin_edges(x, "sturges") ** 2, X)
 case(np.histogram_bin_edges, lambda s: np.histogram_bin_edges(ROW, 3, (0.0, s)) ** 2, S)

@@ -112,7 +112,7 @@ squared(_key, lambda x: np.add.reduceat(x, [0, 1], -1), X)
 
 # --- convolution ----------------------------------------------------------------------------------
 for _mode in ("full", "same", "valid"):
-    for _n, _m in [(5, 3), (5, 2), (4, 4), (2, 5), (3, 4), (1, 3), (3, 1), (6, 4)]:
+    for _n, _m in [(5, 3), (5, 2), (4, 4), (2, 5), (3, 4), (1, 3), (3, 1), (6, 4), (36, 2)]:
         _a, _b = spread(0.5, 2, (_n,)), spread(0.5, 2, (_m,))
         case(np.convolve, lambda a, b, m=_mode: np.convolve(a, b, m), _a, _b)
         case(np.correlate, lambda a, b, m=_mode: np.correlate(a, b, m), _a, _b)
