@@ -34,7 +34,7 @@ PLAIN_FUNCTIONS = (
     np.iscomplex, np.iscomplexobj, np.isrealobj, np.isneginf, np.isposinf, np.isin,
     # shapes and kinds
     np.shape, np.ndim, np.size, np.result_type, np.can_cast, np.min_scalar_type,
-    np.shares_memory, np.may_share_memory, np.common_type, np.einsum_path,
+    np.shares_memory, np.may_share_memory, np.common_type, np.einsum_path, np.linalg.matrix_rank,
     # positions and counts
     np.argmax, np.argmin, np.nanargmax, np.nanargmin, np.argsort, np.argpartition,
     np.argwhere, np.nonzero, np.flatnonzero, np.count_nonzero, np.searchsorted, np.digitize,
