@@ -241,22 +241,32 @@ def _lost(a: Any, b: Any, t: Any) -> Any:
     return lost if all_finite(lost) else np.where(np.isfinite(lost), lost, 0)
 
 
+def _of_infinite(z: Any, t: Any, made: Any, even: float) -> Any:
+    """What is -inf stays it, with a derivative of zero; two that are +inf share evenly."""
+    plain = value_of(z)
+    if all_finite(plain):
+        return made
+    made = np.where(np.isneginf(plain), plain.dtype.type(0), made)
+    return np.where(np.isposinf(plain) & np.isnan(value_of(t)), plain.dtype.type(even), made)
+
+
 def _log_add(ufunc: np.ufunc, exp: np.ufunc, log_base: float) -> None:
     def share(z: Any, a: Any, b: Any) -> Any:
         """e^a / (e^a + e^b)."""
         t = b - a
         made = 1 / (1 + exp(t))
         lost = _lost(b, a, t)
-        return made if lost is None else made - made * (1 - made) * (log_base * lost)
+        made = made if lost is None else made - made * (1 - made) * (log_base * lost)
+        return _of_infinite(z, t, made, 0.5)
 
     def spread(z: Any, a: Any, b: Any) -> Any:
         """The product of the two shares."""
         t = a - b
         made = _bump(_size(t), exp, log_base)
         lost = _lost(a, b, t)
-        if lost is None:
-            return made
-        return made - made * (log_base * lost * np.sign(value_of(t)))
+        if lost is not None:
+            made = made - made * (log_base * lost * np.sign(value_of(t)))
+        return _of_infinite(z, t, made, 0.25 * log_base)
 
     _binary(
         ufunc,
@@ -281,11 +291,13 @@ _unary(
 
 
 def _circle(x: Any) -> Any:
-    """1 - x², by the distance from 1 where x is real: that is exact near 1."""
+    """1 - x², with one rounding less where x is real than (1 - x) (1 + x)."""
     if x.dtype.kind == "c" or isinstance(x, Variable):
         return (1 - x) * (1 + x)
-    apart = 1 - np.abs(x)
-    return 2 * apart - apart * apart
+    size = np.abs(x)
+    end = np.rint(size)  # 0 or 1; the distance from it is exact
+    apart = end - size
+    return (1 - end) + (2 * end * apart - apart * apart)
 
 
 def _arcsin_bend(z: Any, x: Any) -> Any:
@@ -293,8 +305,8 @@ def _arcsin_bend(z: Any, x: Any) -> Any:
     return x / (w * np.sqrt(w))
 
 
-_unary(np.arcsin, lambda z, x: 1 / np.sqrt(_circle(x)), _arcsin_bend)
-_unary(np.arccos, lambda z, x: -1 / np.sqrt(_circle(x)), lambda z, x: -_arcsin_bend(z, x))
+_unary(np.arcsin, lambda z, x: 1 / np.sqrt((1 - x) * (1 + x)), _arcsin_bend)
+_unary(np.arccos, lambda z, x: -1 / np.sqrt((1 - x) * (1 + x)), lambda z, x: -_arcsin_bend(z, x))
 
 
 def _arctan_bend(z: Any, x: Any) -> Any:
@@ -349,7 +361,7 @@ def _arccosh_bend(z: Any, x: Any) -> Any:
 _unary(np.arccosh, _arccosh_slope, _arccosh_bend)
 _unary(
     np.arctanh,
-    lambda z, x: 1 / _circle(x),
+    lambda z, x: 1 / ((1 - x) * (1 + x)),
     lambda z, x: 2 * x / np.square(_circle(x)),
 )
 
@@ -404,7 +416,13 @@ def _hypot_bend(z: Any, a: Any, b: Any, k: int, l: int) -> Any:
     square = one + two
     made = ratio * ((a, b)[l] / square)
     one, two, square = map(value_of, (one, two, square))
-    return made - made * (_rest(one, -two, square) / square)
+    return _or_zero(z, made - made * (_rest(one, -two, square) / square))
+
+
+def _or_zero(z: Any, made: Any) -> Any:
+    """A derivative of zero at a length of zero."""
+    plain = value_of(z)
+    return made if np.all(plain) else np.where(plain == 0, plain.dtype.type(0), made)
 
 
 def _arctan2_bend(a: Any, b: Any, crossed: bool) -> Any:
@@ -419,7 +437,7 @@ def _arctan2_bend(a: Any, b: Any, crossed: bool) -> Any:
 
 _binary(
     np.hypot,
-    (lambda z, a, b: a / z, lambda z, a, b: b / z),
+    (lambda z, a, b: _or_zero(z, a / z), lambda z, a, b: _or_zero(z, b / z)),
     {
         (0, 0): lambda z, a, b: _hypot_bend(z, a, b, 1, 1),
         (0, 1): lambda z, a, b: -_hypot_bend(z, a, b, 0, 1),
