@@ -342,8 +342,8 @@ def _check_complex(root: Variable, inputs: list[tuple[str, Variable]]) -> None:
         assert node._primitive is not None
         if node.dtype.kind != "c" or not node._primitive.holomorphic:
             raise TypeError(
-                f"ys is no holomorphic function of xs{path} (dtype {dtype}): {node._primitive.name} "
-                f"of a complex number is not differentiable; {way}"
+                f"ys is no holomorphic function of xs{path} (dtype {dtype}): "
+                f"{node._primitive.name} of a complex number is not differentiable; {way}"
             )
 
 

@@ -181,7 +181,8 @@ class Variable:
             handler = UFUNCS.get(ufunc)
         if handler is None:
             name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
-            no_rule(f"numpy.{name}")
+            home = "numpy." if getattr(np, ufunc.__name__, None) is ufunc else ""
+            no_rule(f"{home}{name}")
         return handler(*inputs, **kwargs)
 
     def __array_function__(
@@ -199,8 +200,9 @@ class Variable:
         # Typed as what NumPy's own annotations look for in what its functions accept.
         raise TypeError(
             "a Variable does not turn into a plain array by itself, since what is computed from "
-            "that array would be missing in the derivative; use NumPy functions on the Variable, "
-            "or .value for the array without its derivative"
+            "that array would be missing in the derivative; use NumPy functions on the Variable "
+            "(lazyhess.special has logsumexp, softmax and others that scipy writes in Python), or "
+            ".value for the array without its derivative"
         )
 
     def _detach(self, kind: str, way: str) -> NoReturn:
@@ -321,8 +323,7 @@ def no_rule(name: str) -> NoReturn:
     raise NotImplementedError(
         f"{name} has no derivative rule in lazyhess, and recording it as a constant would be "
         "silently wrong. Write it with functions that have one, call it on x.value if its "
-        "derivative is not wanted, or add a rule in lazyhess/_primitives (CONTRIBUTING.md says "
-        "how)"
+        "derivative is not wanted, or add a rule with lazyhess.extend"
     )
 
 

@@ -178,18 +178,13 @@ def test_assignment_is_refused(x):
 
 
 @pytest.mark.parametrize("name, call", [
-    ("numpy.linalg.inv", lambda x: np.linalg.inv(x)),
-    ("numpy.fft.fft", lambda x: np.fft.fft(x)),
-    ("numpy.sort", lambda x: np.sort(x)),
-    ("numpy.median", lambda x: np.median(x)),
-    ("numpy.interp", lambda x: np.interp(x, [0, 1], [0, 1])),
-    ("numpy.add.reduceat", lambda x: np.add.reduceat(x, [0, 1])),
     ("numpy.add.at", lambda x: np.add.at(x, [0], 1)),
-    ("numpy.sinc", lambda x: np.sinc(x)),
     ("numpy.gcd", lambda x: np.gcd(x, 2)),
+    ("numpy.roots", lambda x: np.roots(x[0])),
+    ("numpy.histogram2d", lambda x: np.histogram2d(x[0], x[0])),
 ])  # fmt: skip
 def test_a_function_without_a_rule_says_where_rules_are_added(x, name, call):
-    with pytest.raises(NotImplementedError, match=rf"^{name} .*lazyhess/_primitives"):
+    with pytest.raises(NotImplementedError, match=rf"^{name} .*lazyhess\.extend"):
         call(x)
 
 
@@ -215,7 +210,7 @@ def test_functions_without_a_derivative_give_plain_values(x):
         one = x[0] if function in (np.digitize, np.searchsorted) else x
         if getattr(function, "nin", 1) == 2 or function in (
             np.allclose, np.isclose, np.array_equal, np.array_equiv, np.shares_memory,
-            np.may_share_memory,
+            np.may_share_memory, np.isin,
         ):  # fmt: skip
             arguments = (x,)
         elif function in (np.full_like, np.argpartition):
@@ -226,7 +221,12 @@ def test_functions_without_a_derivative_give_plain_values(x):
             one = x[0, 0]
             if function is np.can_cast:
                 continue  # NumPy 2 refuses values here
-        got = function(one, *arguments)
+        if function in (np.zeros, np.ones, np.empty, np.eye, np.identity, np.tri, np.arange):
+            got = function(2, like=x)
+        elif function is np.einsum_path:
+            got = function("ij->i", x)
+        else:
+            got = function(one, *arguments)
         assert not isinstance(got, Variable)
 
 

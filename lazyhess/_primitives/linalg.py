@@ -105,7 +105,7 @@ class RecordedSolving(RecordedMap):
 
     @property
     def T(self) -> Map:
-        transposed: Any = np.swapaxes(self.a, -1, -2)  # type: ignore[call-overload]
+        transposed: Any = np.swapaxes(self.a, -1, -2)
         return RecordedSolving(transposed, self.out)
 
 
@@ -511,8 +511,8 @@ def svd(
         np.linalg.svd(np.ones(a.shape))
     if compute_uv and full_matrices and a.shape[-1] != a.shape[-2]:
         raise NotImplementedError(
-            f"svd of matrices of shape {a.shape[-2:]} with full_matrices=True has no derivative: the "
-            "columns beyond the thin factors are any basis of the rest; use full_matrices=False"
+            f"svd of matrices of shape {a.shape[-2:]} with full_matrices=True has no derivative: "
+            "the columns beyond the thin factors are any basis of the rest; use full_matrices=False"
         )
     primitive = Singular()
     u, s, vh = primitive.unpack(record(primitive, a), a.shape)
@@ -620,8 +620,8 @@ def qr(a: Any, mode: str = "reduced") -> Any:
     m, n = a.shape[-2:]
     if mode not in ("reduced", "r", "complete") or (mode == "complete" and m > n):
         raise NotImplementedError(
-            f"qr(mode={mode!r}) of matrices of shape {(m, n)} has no derivative rule; the modes with "
-            'one are "reduced" and "r", and "complete" where there are no more rows than columns'
+            f"qr(mode={mode!r}) of matrices of shape {(m, n)} has no derivative rule; the modes "
+            'with one are "reduced" and "r", and "complete" for no more rows than columns'
         )
     primitive = Orthogonal()
     square = a[..., :, :m] if n > m else a
