@@ -42,6 +42,17 @@ def largest(*arrays: Any) -> float:
     )
 
 
+def measure(want: Any, lower: Any) -> float:
+    """What differences between derivatives are relative to: the largest element of them.
+
+    But no less than 1e-4 of the derivatives of lower order and the value. A true Hessian of zero,
+    of ``inv(inv(x))`` say, comes out as rounding errors, which no two libraries share.
+    """
+    return max(
+        largest(*jax.tree_util.tree_leaves(want)), 1e-4 * largest(*jax.tree_util.tree_leaves(lower))
+    )
+
+
 def tree_difference(got: Any, want: Any) -> float:
     """The same for nested containers: of one structure, and relative to the largest of all."""
     mine, structure = jax.tree_util.tree_flatten(got)
@@ -58,9 +69,16 @@ def evaluated(H: Any) -> Any:
 
 
 def compare(function: Function, *xs: Any, tolerance: float = 1e-9) -> None:
-    """``function(np, *xs)``: value, gradient and every block of the Hessian against JAX.
+    """``function(np, *xs)``: value, gradient and every block of the Hessian against JAX."""
+    for part, found in disagreements(function, *xs).items():
+        assert found <= (max(1e-12, tolerance) if part == "value" else tolerance), (part, found)
 
-    Differences are relative to the largest element of all blocks together.
+
+def disagreements(function: Function, *xs: Any) -> dict[str, float]:
+    """The relative differences from JAX in the value, the gradient and the blocks of the Hessian.
+
+    They are relative to the largest element of all blocks together, and of all gradients, as
+    `measure` says; the value's to 1 if it is smaller.
     """
     xs = tuple(np.asarray(x) for x in xs)
     numbers = tuple(range(len(xs)))
@@ -68,17 +86,20 @@ def compare(function: Function, *xs: Any, tolerance: float = 1e-9) -> None:
     def theirs(*v: Any) -> Any:
         return function(jnp, *v)
 
-    def everything(*v: Any) -> Any:
-        return theirs(*v), jax.grad(theirs, numbers)(*v), jax.hessian(theirs, numbers)(*v)
+    def slopes(*v: Any) -> Any:
+        value, slope = jax.value_and_grad(theirs, numbers)(*v)
+        return slope, (value, slope)
 
-    value, slope, want = jax.jit(everything)(*xs)
+    # What jax.hessian does, with the value and the gradient out of the same pass.
+    want, (value, slope) = jax.jit(jax.jacfwd(slopes, numbers, has_aux=True))(*xs)
     variables = tuple(lh.variable(x) for x in xs)
     y = function(np, *variables)
-    np.testing.assert_allclose(
-        y.value, value, rtol=max(1e-12, tolerance), atol=max(1e-12, tolerance)
-    )
-    assert tree_difference(lh.gradient(y, variables), slope) <= tolerance
-    scale = largest(*jax.tree_util.tree_leaves(want))
+    found = {
+        "value": difference(y.value, value, 1 + abs(float(value))),
+    }
+    for i, got in enumerate(lh.gradient(y, variables)):
+        found[f"gradient {i}"] = difference(got, slope[i], measure(slope, value))
+    scale = measure(want, (value, slope))
     H = lh.hessian(y, variables)
     apart = lh.hessian(y, variables, cache=None, block_size=2)
     for i in numbers:
@@ -86,5 +107,57 @@ def compare(function: Function, *xs: Any, tolerance: float = 1e-9) -> None:
             assert H[i][j].dtype == xs[i].dtype
             # A part by itself first: rows and columns reach by different plans.
             part = (..., *(slice(-1, None),) * xs[j].ndim)
-            assert difference(apart[i][j][part], want[i][j][part], scale) <= tolerance, (i, j)
-            assert difference(H[i][j], want[i][j], scale) <= tolerance, (i, j)
+            found[f"part of {i}, {j}"] = difference(apart[i][j][part], want[i][j][part], scale)
+            found[f"block {i}, {j}"] = difference(H[i][j], want[i][j], scale)
+    return found
+
+
+def disagreements_of_samples(function: Function, *xs: Any) -> dict[str, float]:
+    """The same of the Hessian per sample, where JAX sees the sum over all samples."""
+    numbers = tuple(range(len(xs)))
+
+    def total(*v: Any) -> Any:
+        return jnp.sum(function(jnp, *v))
+
+    whole = jax.jit(jax.hessian(total, numbers))(*xs)
+    variables = tuple(lh.variable(x) for x in xs)
+    y = function(np, *variables)
+    H = lh.hessian(y, variables, 0)
+    scale = measure(whole, (y.value, lh.gradient(np.sum(y), variables)))
+    found = {}
+    for i in numbers:
+        for j in numbers:
+            own = np.einsum("bibj->bij", whole[i][j])
+            found[f"sample of {i}, {j}"] = difference(H[i][j][-1], own[-1], scale)
+            found[f"block {i}, {j}"] = difference(H[i][j], own, scale)
+    return found
+
+
+def disagreements_of_third_order(function: Function, *xs: Any) -> dict[str, float]:
+    """The gradient of a weighted sum of all blocks, ``u H v`` with fixed vectors u and v."""
+    numbers = tuple(range(len(xs)))
+    u, v = (tuple(np.sin(k + 2.0 + np.arange(x.size)).reshape(x.shape) for x in xs) for k in (0, 9))
+
+    def theirs(*z: Any) -> Any:
+        return function(jnp, *z)
+
+    def bilinear(*z: Any) -> Any:
+        return jax.jvp(lambda *z: jax.jvp(theirs, z, v)[1], z, u)[1]
+
+    want = jax.jit(jax.grad(bilinear, numbers))(*xs)
+    variables = tuple(lh.variable(x) for x in xs)
+    y = function(np, *variables)
+    H = lh.hessian(y, variables, create_graph=True)
+    blocks = [[block[...] for block in row] for row in H]
+    mixed = [
+        np.sum(np.multiply.outer(a, b) * block)
+        for a, row in zip(u, blocks, strict=True)
+        for b, block in zip(v, row, strict=True)
+    ]
+    lower = [block.value for row in blocks for block in row], lh.gradient(y, variables), y.value
+    scale = measure(want, lower)
+    got = lh.gradient(sum(mixed), variables)
+    return {
+        f"third order in {k}": difference(a, b, scale)
+        for k, (a, b) in enumerate(zip(got, want, strict=True))
+    }

@@ -1,15 +1,11 @@
-"""Random recorded programs, every block against jax.hessian."""
+"""Random recorded programs against JAX; `tests.jax.random_programs` draws many more."""
 
-from typing import Any
+from hypothesis import given, note, settings
 
-import jax
-import jax.numpy as jnp
-import numpy as np
-from hypothesis import given, note
-
-import lazyhess as lh
-from tests.jax.compare import compare, difference, largest
+from tests.jax.compare import compare, disagreements_of_samples, disagreements_of_third_order
 from tests.programs import PROGRAMS, Program, batches, programs
+
+FEWER = settings(PROGRAMS, max_examples=max(PROGRAMS.max_examples // 4, 1))
 
 
 @given(programs())
@@ -22,19 +18,14 @@ def test_random_programs(program: Program) -> None:
 @given(batches())
 @PROGRAMS
 def test_random_batches(program: Program) -> None:
-    """Each sample alone is what JAX sees; ours sees the batch."""
     note(repr(program))
-    numbers = tuple(range(len(program.xs)))
+    found = disagreements_of_samples(program, *program.xs)
+    assert max(found.values()) <= 1e-9, found
 
-    def total(*xs: Any) -> Any:
-        return jnp.sum(program(jnp, *xs))
 
-    whole = jax.jit(jax.hessian(total, numbers))(*program.xs)
-    xs = tuple(lh.variable(x) for x in program.xs)
-    H = lh.hessian(program(np, *xs), xs, 0)
-    scale = largest(*jax.tree_util.tree_leaves(whole))
-    for i in numbers:
-        for j in numbers:
-            own = np.einsum("bibj->bij", whole[i][j])
-            assert difference(H[i][j][-1], own[-1], scale) <= 1e-9
-            assert difference(H[i][j], own, scale) <= 1e-9
+@given(programs(most_steps=7))
+@FEWER
+def test_third_order_of_random_programs(program: Program) -> None:
+    note(repr(program))
+    found = disagreements_of_third_order(program, *program.xs)
+    assert max(found.values()) <= 1e-9, found
