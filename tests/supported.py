@@ -36,7 +36,7 @@ REASONS = {
         unravel_index ravel_multi_index real_if_close nested_iters""",
     "are old names (`row_stack` calls `vstack`, which has a rule)": "row_stack",
     "count, without weights that could have a derivative": "histogram2d histogramdd",
-    "find roots, or coefficients from roots, by eigenvalues in no defined order": "roots poly sort_complex",
+    "turn real numbers into complex ones to sort them (`sort` takes complex numbers too)": "sort_complex",
     "make a function of Python code: call that code on Variables": "frompyfunc",
     "read, write, or set up NumPy": """
         fromfile fromregex genfromtxt load loadtxt save savetxt savez savez_compressed get_include info

@@ -345,5 +345,9 @@ def _outer_of(ufunc: np.ufunc) -> Any:
     return method
 
 
-for _ufunc in (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum, np.power):
+for _ufunc in (
+    np.add, np.subtract, np.multiply, np.divide, np.floor_divide, np.remainder, np.fmod, np.power,
+    np.float_power, np.maximum, np.minimum, np.fmax, np.fmin, np.hypot, np.arctan2, np.heaviside,
+    np.copysign, np.logaddexp, np.logaddexp2,
+):  # fmt: skip
     METHODS[_ufunc, "outer"] = _outer_of(_ufunc)

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Map, Reduce, chain
-from lazyhess._primitives.base import scale, weigh
+from lazyhess._primitives.base import astype, axis_tuple, one_axis, scale, weigh
 from lazyhess._tangents import Array, Shape
-from lazyhess._variable import Primitive, value_of
+from lazyhess._variable import METHODS, Primitive, record, refuse_out, value_of
 
 
 class LogSumExp(Primitive):
@@ -100,3 +100,36 @@ class LogSumExp(Primitive):
                 yield k, l, chain(maps[l], total, less, total.T, maps[k])
                 if k == 0 or l == 0:
                     yield k, l, scale(weigh(weights, shares[max(k, l)]), shape)
+
+
+def _reduce(
+    a: Any, axis: Any = 0, dtype: Any = None, out: Any = None, keepdims: Any = False, **kwargs: Any
+) -> Any:
+    if out is not None:
+        refuse_out("logaddexp.reduce")
+    a = a if dtype is None else astype(a, dtype)
+    if (where := kwargs.pop("where", True)) is not True:
+        a = np.where(where, a, a.dtype.type(-np.inf))
+    axes = axis_tuple(axis, a.ndim)
+    kept = ((k, 1 if k in axes else n) for k, n in enumerate(a.shape))
+    made = record(LogSumExp(axes, tuple(n for k, n in kept if keepdims or k not in axes)), a)
+    initial = kwargs.pop("initial", None)
+    if kwargs:
+        raise NotImplementedError(f"logaddexp.reduce of a Variable has no option {sorted(kwargs)}")
+    return made if initial is None else np.logaddexp(initial, made)
+
+
+def _accumulate(a: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:
+    """Each takes the one before, then the two before that, and so on: log2(n) steps."""
+    if out is not None:
+        refuse_out("logaddexp.accumulate")
+    a = np.moveaxis(a if dtype is None else astype(a, dtype), one_axis(axis, a.ndim), 0)
+    step = 1
+    while step < len(a):
+        a = np.concatenate([a[:step], np.logaddexp(a[:-step], a[step:])])
+        step *= 2
+    return np.moveaxis(a, 0, axis)
+
+
+METHODS[np.logaddexp, "reduce"] = _reduce
+METHODS[np.logaddexp, "accumulate"] = _accumulate

@@ -466,6 +466,42 @@ def interp(
 
 
 # --- polynomials ----------------------------------------------------------------------------------
+@implements(np.roots)
+def roots(p: Any) -> Any:
+    """`numpy.roots`: the eigenvalues of the companion matrix, in the order that NumPy has them."""
+    if p.ndim != 1:
+        raise ValueError("Input must be a rank-1 array.")
+    there = np.flatnonzero(value_of(p))
+    if len(there) == 0:
+        return np.array([])
+    tail = len(p) - 1 - there[-1]
+    p = p[there[0] : there[-1] + 1]
+    n = len(p) - 1
+    zeros = np.zeros(tail, p.dtype)
+    if n == 0:
+        return zeros
+    below = np.eye(n - 1, n, dtype=p.dtype)
+    found = np.linalg.eigvals(np.concatenate([(-p[1:] / p[0])[None], below]))
+    return np.concatenate([found, zeros]) if tail else found
+
+
+@implements(np.poly)
+def poly(seq_of_zeros: Any) -> Any:
+    """`numpy.poly`: the product of the factors."""
+    zeros = np.atleast_1d(seq_of_zeros)
+    if zeros.ndim == 2 and zeros.shape[0] == zeros.shape[1] != 0:
+        zeros = np.linalg.eigvals(zeros)
+    elif zeros.ndim != 1:
+        raise ValueError("input must be 1d or non-empty square 2d array.")
+    made: Any = np.ones(1, zeros.dtype)
+    for zero in zeros:
+        made = np.convolve(made, np.stack([np.ones((), zeros.dtype), -zero]))
+    plain = value_of(zeros)
+    if plain.dtype.kind == "c" and np.array_equal(np.sort(plain), np.sort(plain.conj())):
+        made = np.real(made)
+    return made
+
+
 @implements(np.polyval)
 def polyval(p: Any, x: Any) -> Any:
     """`numpy.polyval`, by Horner's rule."""

@@ -117,9 +117,14 @@ case(np.linalg.vecdot, lambda a: np.linalg.vecdot(a, a), spread(-1, 1, (2, 3)))
 case(np.trace, lambda x: np.trace(x @ x), spread(-1, 1, (3, 3)))
 case(np.trace, lambda x: np.trace(x * x, 1, 0, 2), spread(-1, 1, (2, 3, 4)))
 case(np.kron, np.kron, spread(-1, 1, (2, 1)), spread(-1, 1, (3,)))
-for _ufunc in (np.add, np.subtract, np.multiply, np.divide, np.maximum, np.minimum, np.power):
-    case((_ufunc, "outer"), lambda a, b, u=_ufunc: u.outer(a, b),
-         spread(0.5, 2, (2, 1)), spread(0.6, 2.1, (3,)))  # fmt: skip
+for _ufunc in [*BINARY, np.copysign]:
+    _left, _right = BINARY.get(_ufunc, ((0.5, 2), (0.6, 2.1)))
+    case(
+        (_ufunc, "outer"),
+        lambda a, b, u=_ufunc: u.outer(a, b),
+        spread(*_left, (2, 1)),
+        spread(*_right, (3,)),
+    )
 EINSUM = [
     ("ij,jk->ik", (2, 3), (3, 2)), ("ij,jk", (2, 3), (3, 2)), ("ii->i", (3, 3)), ("ii", (3, 3)),
     ("ij->ji", (2, 3)), ("ijk->j", (2, 3, 2)), ("i,i,i->i", (3,), (3,), (3,)),

@@ -195,3 +195,32 @@ case(np.apply_along_axis, lambda x: np.apply_along_axis(
     lambda v: v[:, None] * v, 0, x), X.astype(np.float32))  # fmt: skip
 case(np.apply_over_axes, lambda x: np.apply_over_axes(np.sum, x * x, [0, -1]), X)
 case(np.apply_over_axes, lambda x: np.apply_over_axes(np.cumprod, x, 1), X)
+
+# Roots that are real and apart, and a complex pair: a sum over them, since their order is not defined.
+for _p in ([2.0, -3.0, -11.0, 6.0], [1.0, 0.3, 2.0], [1.0, -1.5]):
+    case(np.roots, lambda p: np.sum(np.real(np.exp(np.roots(p)))), np.array(_p), extended=False)
+case(np.roots, lambda p: np.sum(np.exp(np.roots(np.concatenate([[0.0], p, [0.0]])))),
+     np.array([1.0, 0.4, -2.0]), extended=False)  # fmt: skip
+case(np.roots, lambda p: np.sum(np.roots(p) ** 2), np.array([1.0, 0.4, -2.0]).astype(np.float32))
+case(np.poly, np.poly, spread(-1, 1, (3,)))
+case(np.poly, lambda x: np.poly(x * x), spread(-1, 1, (1,)).astype(np.float32))
+case(np.poly, lambda x: np.poly(x), np.array([[1.0, 2.0], [-1.5, 0.5]]), extended=False)
+for _axis in (0, -1, 1):
+    case(
+        (np.logaddexp, "accumulate"),
+        lambda x, a=_axis: np.logaddexp.accumulate(x, axis=a),
+        spread(-2, 2, (3, 5)),
+    )
+    case(
+        (np.logaddexp, "reduce"),
+        lambda x, a=_axis: np.logaddexp.reduce(x, axis=a),
+        spread(-2, 2, (3, 5)),
+    )
+case(
+    (np.logaddexp, "reduce"),
+    lambda x: np.logaddexp.reduce(x, axis=(0, 1), keepdims=True),
+    spread(-2, 2, (3, 2)),
+)
+case((np.logaddexp, "reduce"), lambda x: np.logaddexp.reduce(x, initial=0.5), spread(-2, 2, (3,)))
+case((np.logaddexp, "reduce"), np.logaddexp.reduce, spread(-2, 2, (3,)).astype(np.float32))
+case((np.logaddexp, "accumulate"), np.logaddexp.accumulate, np.zeros((0, 2)))
