@@ -81,8 +81,9 @@ def _method(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 for _name in (
-    "all any argmax argmin argpartition argsort astype clip cumsum diagonal dot max mean min "
-    "nonzero prod ravel repeat searchsorted squeeze std sum swapaxes take trace var"
+    "all any argmax argmin argpartition argsort astype clip cumprod cumsum diagonal dot "
+    "max mean min nonzero prod ravel repeat round searchsorted squeeze std sum swapaxes take trace "
+    "var"
 ).split():
     setattr(Variable, _name, _method(getattr(np, _name)))
 
@@ -109,6 +110,11 @@ def _copy(self: Variable, order: str = "C") -> Variable:
     return self
 
 
+def _compress(self: Variable, condition: Any, axis: Any = None, out: Any = None) -> Any:
+    """As `numpy.compress`."""
+    return FUNCTIONS[np.compress](condition, self, axis, out)
+
+
 def _conj(self: Variable) -> Any:
     """As `numpy.conjugate`."""
     return UFUNCS[np.conjugate](self)
@@ -119,6 +125,7 @@ for _name, _function in {
     "transpose": _transpose,
     "flatten": _flatten,
     "copy": _copy,
+    "compress": _compress,
     "conj": _conj,
     "conjugate": _conj,
     "T": property(_transpose, doc="As `numpy.ndarray.T`."),

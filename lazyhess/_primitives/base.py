@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
-from lazyhess._tangents import Array, Block, Ids, Shape, Sparse, compact
+from lazyhess._tangents import Array, Block, Ids, Shape, Sparse, compact, dense
 from lazyhess._through import curvature, linear
 from lazyhess._variable import (
     FUNCTIONS,
@@ -238,9 +238,7 @@ class Structural(Primitive):
         self.map = map_
 
     def value(self, *args: Any) -> Array:
-        block = self.map.apply(args[0][None])
-        assert isinstance(block, np.ndarray)
-        made: Array = block[0]
+        made: Array = dense(self.map.apply(args[0][None]), 1, self.map.out, args[0].dtype)[0]
         return made
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
