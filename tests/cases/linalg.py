@@ -96,7 +96,12 @@ add(LA.svd, lambda x: np.sum(LA.svd(x)[0] * LA.svd(x)[2]), regular((2, 2)).astyp
 add(LA.pinv, lambda x: LA.pinv(x, rtol=1e-3), spread(-1, 1, (2, 3)).astype(np.float32))
 add(LA.pinv, LA.pinv, np.zeros((2, 0)))
 add(LA.lstsq, lambda a, b: LA.lstsq(a, b)[0], spread(-1, 1, (4, 2)), spread(-1, 1, (4,)))
-add(LA.lstsq, lambda a, b: LA.lstsq(a, b)[1], spread(-1, 1, (4, 2)) + 2 * np.eye(4, 2), spread(-1, 1, (4, 3)))
+add(
+    LA.lstsq,
+    lambda a, b: LA.lstsq(a, b)[1],
+    spread(-1, 1, (4, 2)) + 2 * np.eye(4, 2),
+    spread(-1, 1, (4, 3)),
+)
 add(LA.lstsq, lambda a, b: LA.lstsq(a, b)[0], spread(-1, 1, (2, 3)), spread(-1, 1, (2,)))
 add(
     LA.lstsq,
