@@ -319,10 +319,10 @@ def algebra(draw: Any, names: list[str], a: str, u: Array) -> Step:
         k, keep = draw(st.integers(-n, n - 1)), draw(st.booleans())
         choices += [
             (f"np.linalg.norm({a}, axis={k}, keepdims={keep})", "away(made, 0.0)"),
-            (f"np.linalg.norm({a}, {draw(st.sampled_from(['1', '2', '3', '2.5']))}, axis={k})", f"away({a}, 0.0)"),
+            (f"np.linalg.norm({a}, {draw(st.sampled_from(['1', '2', '3', '2.5']))}, axis={k})", f"away({a}, 0.0) and away(made, 0.0)"),
             (f"np.linalg.norm({a}, {draw(st.sampled_from(['numpy.inf', '-numpy.inf']))}, axis={k})",
              f"away({a}, 0.0) and apart(abs({a}), {k})"),
-            (f"np.linalg.vector_norm({a}, ord=3, axis={k}, keepdims={keep})", f"away({a}, 0.0)"),
+            (f"np.linalg.vector_norm({a}, ord=3, axis={k}, keepdims={keep})", f"away({a}, 0.0) and away(made, 0.0)"),
             (f"np.linalg.norm(np.ravel({a}))", "away(made, 0.0)"),
             (f"np.linalg.matrix_norm({R}, ord={draw(st.sampled_from(['1', '-1', 'numpy.inf', '-numpy.inf']))})",
              f"away({R}, 0.0) and apart(abs({R}).sum(-1), -1) and apart(abs({R}).sum(-2), -1)"),
@@ -397,13 +397,15 @@ def series(draw: Any, names: list[str], a: str, u: Array) -> Step:
     mode = draw(st.sampled_from(["full", "same", "valid"]))
     flat, other = f"np.ravel({a})", f"np.ravel({b})"
     number = draw(st.integers(0, 3))
+    some = f"{a}.size * {b}.size"
+    # JAX: no polynomials of no coefficients; NaN in derivatives of a power of 0, in vander.
     choices: list[Step] = [
         (f"np.ediff1d({a})", True), (f"np.ediff1d({a}, to_begin=0.5, to_end=numpy.array([1.0, 2.0]))", True),
         (f"np.convolve({flat}, {other}, '{mode}')", True), (f"np.correlate({flat}, {other}, '{mode}')", True),
-        (f"np.cumprod({a})", True), (f"np.polyval({flat}, {b} / 3)", True), (f"np.polyadd({flat}, {other})", True),
-        (f"np.polysub({flat}, {other})", True), (f"np.polymul({flat}, {other})", True),
+        (f"np.cumprod({a})", True), (f"np.polyval({flat}, {b} / 3)", True), (f"np.polyadd({flat}, {other})", some),
+        (f"np.polysub({flat}, {other})", some), (f"np.polymul({flat}, {other})", some),
         (f"np.polyder({flat}, {number})", True), (f"np.polyint({flat}, {number})", True),
-        (f"np.vander({flat}, {number})", True), (f"np.vander({flat}, 3, increasing=True)", True),
+        (f"np.vander({flat}, {number})", away(u, 0.0)), (f"np.vander({flat}, 3, increasing=True)", away(u, 0.0)),
         (f"np.kron({a}, {b})", True), (f"np.diff({flat}, {number})", True), (f"np.gradient({flat}, 0.7)", True),
         (f"np.interp({a}, numpy.array([-1.0, 0.1, 0.7, 2.0]), np.sin({flat}[:4]))", f"away({a}, -1.0, 0.1, 0.7, 2.0)"),
         (f"np.trapezoid({flat}, dx=0.3)", True), (f"np.trapezoid({flat}, np.cos({flat}))", True),
@@ -453,7 +455,7 @@ def assembly(draw: Any, names: list[str], a: str, u: Array) -> Step:
         choices += [
             f"np.append({a}, {a}, axis={k})", f"np.rollaxis({a}, {k})", f"np.unstack({a}, axis={k})[0]",
             f"np.insert({a}, 0, 0.7, axis={k})", f"np.delete({a}, -1, axis={k})", f"np.matrix_transpose(np.atleast_2d({a}))",
-            f"np.pad({a}, 1, mode='{mode}')", f"np.split({a}, [1], axis={k})[0]",
+            f"np.pad({a}, 1, mode='{mode}')", f"np.split({a}, [{min(u.shape[k], 1)}], axis={k})[0]",
             f"np.select([numpy.arange({m}) == 0, numpy.arange({m}) == 2], [{a}.T, 0.5], {a}.T ** 2)",
             f"np.apply_over_axes(np.sum, {a}, [{k}])",
         ]  # fmt: skip

@@ -7,12 +7,8 @@ collect_ignore_glob: list[str] = []
 if find_spec("jax") is None:
     collect_ignore_glob.append("*")
 else:
-    # What is compiled runs once, so optimizing it is time lost. Kernels of single operations
-    # compile in a third of the time that fused ones take.
-    flags = (
-        "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true "
-        "--xla_cpu_use_fusion_emitters=false"
-    )
+    # What is compiled runs once, so optimizing it is time lost.
+    flags = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
     os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {flags}".strip()
     os.environ.setdefault("JAX_PLATFORMS", "cpu")
 
