@@ -76,7 +76,7 @@ def compare(function: Function, *xs: Any, tolerance: float = 1e-9) -> None:
 
 # A third of the time to compile, but it can be wrong: with it XLA 0.10.2 loses terms of the Hessian
 # of hypot. So what disagrees has to be compiled again without it.
-QUICK = {"xla_cpu_use_fusion_emitters": False}
+QUICK = {"xla_cpu_use_fusion_emitters": False, "xla_cpu_parallel_codegen_split_count": 1}
 Disagreements = dict[str, float]
 
 
