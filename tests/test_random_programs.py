@@ -41,7 +41,7 @@ def test_the_oracle_catches_a_planted_error() -> None:
 
 
 @PROGRAMS
-@given(programs(), st.sampled_from([None, 1, 2, 5]))
+@given(programs(dtype=np.longdouble), st.sampled_from([None, 1, 2, 5]))
 def test_hessian_and_gradient(program: Program, block_size: int | None) -> None:
     note(repr(program))
     xs = tuple(lh.variable(x) for x in program.xs)
@@ -82,7 +82,7 @@ def test_slices_are_slices_of_the_whole(program: Program, data: st.DataObject) -
 
 
 @PROGRAMS
-@given(batches(), st.data())
+@given(batches(dtype=np.longdouble), st.data())
 def test_batches(program: Program, data: st.DataObject) -> None:
     note(repr(program))
     B = len(program.xs[0])
