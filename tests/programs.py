@@ -68,12 +68,12 @@ def admissible(value: Any, dtype: Any) -> bool:
 
 
 def attempt(text: str, scope: dict[str, Any]) -> Any:
-    """The value of a step on plain arrays, or None where it does not apply."""
+    """The value of a step on plain arrays, or None where NumPy says that it does not apply."""
     try:
         with numpy.errstate(all="ignore"), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             value = eval(text, {"np": numpy, **vars(steps)}, scope)
-    except (ValueError, IndexError, TypeError, ArithmeticError):
+    except (ValueError, IndexError, TypeError, ArithmeticError, AttributeError):
         return None
     return value
 
