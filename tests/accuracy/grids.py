@@ -7,7 +7,7 @@ and the page find it there. Exact formulas get and give mpmath numbers.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -37,6 +37,8 @@ class Axis:
         Single values: the worst that searches found.
     count : int
         How many of each kind, about.
+    whole : bool
+        Whether the operand is an integer: all from `low` to `high`.
     """
 
     low: Point = -np.inf
@@ -44,8 +46,12 @@ class Axis:
     near: Sequence[Point] = ()
     also: Sequence[Point] = ()
     count: int = 60
+    whole: bool = False
 
     def points(self, dtype: Any) -> np.ndarray:
+        """The values, in a dtype."""
+        if self.whole:
+            return np.arange(self.low, self.high + 1, dtype=np.int32)
         dtype = np.dtype(dtype)
         info = np.finfo(dtype)
         rng = np.random.default_rng(7)
@@ -58,11 +64,11 @@ class Axis:
             rng.uniform(max(low, -10), min(high, 10), self.count) if low < 10 else np.empty(0),
             [_at(point, info) for point in self.also],
         ]
-        for point in self.near:
-            parts.append(list(_around(dtype.type(_at(point, info)), info, max(self.count // 8, 4))))
+        steps = max(self.count // 8, 4)
+        parts += [list(_around(dtype.type(_at(point, info)), info, steps)) for point in self.near]
         with np.errstate(over="ignore", under="ignore"):
             found = np.unique(np.concatenate([np.asarray(part, dtype) for part in parts]))
-        keep = np.isfinite(found) & (found >= low) & (found <= high) & (found != 0)
+            keep = np.isfinite(found) & (found >= low) & (found <= high) & (found != 0)
         return np.concatenate([found[keep], np.zeros(1, dtype)[: int(low <= 0 <= high)]])
 
 
@@ -129,7 +135,10 @@ class Grid:
     def operands(self, dtype: Any) -> tuple[np.ndarray, ...]:
         """All points, one array for each operand."""
         columns = [axis.points(dtype) for axis in self.axes]
-        points = [np.array(column, dtype) for column in zip(*product(*columns), strict=True)]
+        points = [
+            np.array(column, of.dtype)
+            for column, of in zip(zip(*product(*columns), strict=True), columns, strict=True)
+        ]
         if self.pairs is not None:
             more = self.pairs(np.dtype(dtype))
             points = [np.concatenate([a, b]) for a, b in zip(points, more, strict=True)]
@@ -160,7 +169,7 @@ def differences(function: Exact, quantity: Quantity) -> Exact:
         orders = tuple(quantity.count(k) for k in range(len(args)))
         with mp.workdps(3 * mp.dps):
             step = mp.mpf(10) ** (-mp.dps // 4)
-            args = tuple(map(mp.mpf, args))
+            args = tuple(map(mp.mpmathify, args))
 
             # Steps relative to each operand: symmetric differences, one operand after the other.
             def along(k: int, at: tuple[Any, ...]) -> Any:
@@ -307,6 +316,38 @@ GRIDS: dict[str, Grid] = {
     ),
 }
 
+# What searches through millions of random points, and all of float32 in some binades, found worst.
+FOUND: dict[str, tuple[float, ...]] = {
+    "arcsin": (0.8649353384971619, -0.9672627189371954, 0.9921124577522278, 0.8646763842697882),
+    "arccos": (0.8649353384971619, -0.9672627189371954, 0.9921124577522278, 0.8646763842697882),
+    "arctan": (7.946558056481457, 7.950532913208008, 1.0038524866104126, 1.7322497367858887),
+    "arcsinh": (-7.950934528978775, 7.998560428619385, 3.9172770977020264),
+    "arccosh": (3.110215902328491, 4.215945970168279, 1.1193608045578003, 1.0316983461380005),
+    "arctanh": (0.4980662167072296, 0.9990214705467224, -0.9841762807217822, 0.7067896723747253),
+    "tan": (14.187277450351694, 1.5264260554686473, -14.337605687040638, 4.728376865386963),
+    "tanh": (
+        4.161092281341553, -18.71761494208431, 6.239765086094508, 0.06277833878993988,
+        0.12754192259379016, -0.2728663682937622, -0.2713100179405177, 1.2287720441818237,
+    ),
+    "cbrt": (0.001209255946172634, 0.0033748376176263896, 4.405498504638672, 4.944528579711914),
+    "log1p": (1.003996729850769, 3.0256707668304443, 3.003559486360137),
+    "reciprocal": (6.403302192687988, 1.588786248156652, 1.5968042612075806),
+    "sqrt": (0.25210208307705084, 1.0061464309692383),
+    "exp": (47.4854621887207, 15.597871780395508),
+    "expm1": (4.509772300720215, -0.010951538570225239),
+    "exp2": (93.04837651243508, -9.778043746948242),
+    "sinh": (8.307600021362305, -0.7487867474555969),
+    "cosh": (8.308930397033691, -0.7487867474555969),
+    "sin": (1.8222575187683105, 2.6394336223602295),
+    "cos": (-11.120842933654785, 2.619917392730713),
+    "log": (0.7794896364212036,),
+    "log2": (0.7485566735267639, 38.836387634277344),
+    "log10": (0.7499957084655762, 0.02069968916475773),
+}  # fmt: skip
+for _name, _points in FOUND.items():
+    (_axis,) = GRIDS[_name].axes
+    GRIDS[_name] = replace(GRIDS[_name], axes=(replace(_axis, also=_points),))
+
 # --- of two operands ------------------------------------------------------------------------------
 COARSE = Axis(also=(1, -1, 2), count=5)
 
@@ -321,6 +362,11 @@ def random_pairs(
         return tuple(rng.uniform(low, high, count).astype(dtype) for low, high in ranges)
 
     return made
+
+
+def these(*points: tuple[float, float]) -> Callable[[Any], tuple[np.ndarray, ...]]:
+    """Points as they stand: the worst that searches found."""
+    return lambda dtype: tuple(np.array(column, dtype) for column in zip(*points, strict=True))
 
 
 def near_multiples(dtype: Any) -> tuple[np.ndarray, ...]:
@@ -368,8 +414,8 @@ def _log_grid(base: Callable[[], Any]) -> Grid:
     return Grid(
         lambda a, b: _log_add(base, a, b),
         (
-            Axis(-1e6, 1e6, also=(1, -1), count=4),
-            Axis(-1e6, 1e6, also=(1, -1), count=4),
+            Axis(-1e6, 1e6, also=(1, -1), count=3),
+            Axis(-1e6, 1e6, also=(1, -1), count=3),
         ),
         (lambda a, b: _share(base, a, b), lambda a, b: _share(base, b, a)),
         {
@@ -378,11 +424,19 @@ def _log_grid(base: Callable[[], Any]) -> Grid:
             (1, 1): lambda a, b: _spread(base, a, b),
         },
         pairs=joined(
-            random_pairs((-1, 1), (-1, 1)),
-            random_pairs((-40, 40), (-40, 40)),
-            random_pairs((-400, 400), (-400, 400)),
-            random_pairs((1000, 1100), (-80, 90)),
-            random_pairs((0, 0), (-800, 800)),
+            random_pairs((-1, 1), (-1, 1), count=200),
+            random_pairs((-40, 40), (-40, 40), count=200),
+            random_pairs((-400, 400), (-400, 400), count=200),
+            random_pairs((1000, 1100), (-80, 90), count=100),
+            random_pairs((0, 0), (-800, 800), count=100),
+            these(
+                (-19.286460876464844, -35.93610763549805),
+                (14.463321602043578, -22.291303166673746),
+                (-12.647980690002441, -4.273223400115967),
+                (-1.8231611448006118, 2.3705901440229384),
+                (-33.394927978515625, -9.297320365905762),
+                (39.72734069824219, 36.49984359741211),
+            ),
         ),
         # The larger operand and the logarithm cancel where their sum is near zero.
         scale={(): lambda a, b: max(abs(a), abs(b))},
@@ -405,7 +459,15 @@ POWER = Grid(
         (0, 1): lambda x, y: (1 + y * _log(x)) * mp.power(x, y - 1),
         (1, 1): lambda x, y: mp.power(x, y) * _log(x) ** 2,
     },
-    pairs=random_pairs((0.05, 20), (-20, 20)),
+    pairs=joined(
+        random_pairs((0.05, 20), (-20, 20)),
+        these(
+            (16.243422403167365, -7.447198390643153),
+            (2.826811544967566, 5.919694070269356),
+            (4.35388708114624, -7.433063983917236),
+            (8.071367683982542, -9.353061562719558),
+        ),
+    ),
     within=lambda x, y: (x != 0) & ((x > 0) | (y == np.rint(y))),
     # It crosses zero where y log(x) is -1, and the logarithm is rounded.
     scale={(0, 1): lambda x, y: (1 + abs(y * _log(x))) * abs(mp.power(x, y - 1))},
@@ -419,6 +481,19 @@ GRIDS |= {
         (COARSE, COARSE),
         (lambda x, y: y, lambda x, y: x),
         {(0, 1): lambda x, y: mp.one},
+    ),
+    "copysign": Grid(
+        lambda x, y: abs(x) * mp.sign(y),
+        (COARSE, COARSE),
+        (lambda x, y: mp.sign(x) * mp.sign(y), None),
+        {},
+        within=lambda x, y: (x != 0) & (y != 0),
+    ),
+    "ldexp": Grid(
+        lambda x, n: mp.ldexp(x, int(n)),
+        (COARSE, Axis(-30, 30, whole=True)),
+        (lambda x, n: mp.ldexp(1, int(n)), None),
+        {},
     ),
     "divide": Grid(
         lambda x, y: x / y,
@@ -457,7 +532,16 @@ GRIDS |= {
             (0, 1): lambda a, b: -a * b / mp.hypot(a, b) ** 3,
             (1, 1): lambda a, b: a * a / mp.hypot(a, b) ** 3,
         },
-        pairs=joined(close_pairs, random_pairs((-10, 10), (-10, 10))),
+        pairs=joined(
+            close_pairs,
+            random_pairs((-10, 10), (-10, 10)),
+            these(
+                (8.030913975587875, -3.1490589542792797),
+                (-9.032571792602539, 1.3102611303329468),
+                (-8.313810348510742, 2.2079901695251465),
+                (-1.0706566319728612, -8.201395102947204),
+            ),
+        ),
         within=lambda a, b: (a != 0) | (b != 0),
         carried=frozenset({(0,), (1,), (0, 0), (0, 1), (1, 1)}),
     ),
@@ -470,7 +554,15 @@ GRIDS |= {
             (0, 1): lambda a, b: (a - b) * (a + b) / (a * a + b * b) ** 2,
             (1, 1): lambda a, b: 2 * a * b / (a * a + b * b) ** 2,
         },
-        pairs=joined(close_pairs, random_pairs((-10, 10), (-10, 10))),
+        pairs=joined(
+            close_pairs,
+            random_pairs((-10, 10), (-10, 10)),
+            these(
+                (-0.24920497834682465, -4.0110344886779785),
+                (-5.591659880253066, 2.8198043686126635),
+                (1.756581262798644, -7.459582959911555),
+            ),
+        ),
         within=lambda a, b: (a != 0) | (b != 0),
     ),
 }

@@ -57,8 +57,8 @@ class Worst:
 
 
 def label(quantity: Quantity) -> str:
-    """The name of a quantity, in the operands x and y."""
-    operands = "xy"
+    """The name of a quantity, in the operands x, y, u and v."""
+    operands = "xyuv"
     if not quantity:
         return "value"
     if len(quantity) == 1:
@@ -68,12 +68,22 @@ def label(quantity: Quantity) -> str:
 
 
 def measured_names() -> list[str]:
-    """The functions that need a grid: those with a derivative that is not a constant."""
+    """The functions that need a grid: those with a derivative that is not a constant.
+
+    Of a package other than NumPy (its name stands before the function's) from its first grid on.
+    """
+    packages = {name.rpartition(".")[0] for name in GRIDS}
     return sorted(
         name
         for name, rule in Elementwise.table.items()
-        if any(map(callable, (*rule.first, *rule.second.values())))
+        if name.rpartition(".")[0] in packages
+        and any(map(callable, (*rule.first, *rule.second.values())))
     )
+
+
+def without_grid() -> list[str]:
+    """The functions that need a grid and have none."""
+    return [name for name in measured_names() if name not in GRIDS]
 
 
 def quantities(name: str) -> list[Quantity]:
@@ -144,8 +154,13 @@ def _worst(
             worst = error, n, exact
     error, n, exact = worst
     at = tuple(float(column[n]) for column in operands)
-    bound = grid.bounds.get((quantity, dtype), BOUND)
+    bound = bound_of(grid, quantity, dtype)
     return Worst(name, quantity, dtype, error, at, float(made[n]), float(exact), count, bound)
+
+
+def bound_of(grid: Grid, quantity: Quantity, dtype: str) -> float:
+    """What the error of a quantity must not exceed."""
+    return grid.bounds.get((quantity, dtype), BOUND)
 
 
 def _exact(formula: Exact, point: tuple[Any, ...]) -> Any:
