@@ -238,7 +238,7 @@ def cox_by_definition(np, beta, gamma):
     for k in range(len(TIMES)):
         if EVENTS[k]:
             eta = COVARIATES @ beta + np.tanh(STRATUM @ gamma)
-            total = total - eta[k] + np.log(np.sum(np.exp(eta[TIMES >= TIMES[k]])))
+            total = total - eta[k] + np.log(np.sum(np.exp(eta[TIMES[k] <= TIMES])))
     return total
 
 
