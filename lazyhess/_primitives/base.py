@@ -288,6 +288,13 @@ def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None, **kwargs: 
     return record(Cast(dtype), x)
 
 
+def squared(x: Any) -> Any:
+    """The square of the absolute value: smooth, for complex numbers too."""
+    if x.dtype.kind != "c":
+        return np.square(x)
+    return np.square(np.real(x)) + np.square(np.imag(x))
+
+
 def variables(*items: Any) -> bool:
     """Whether any of the items is a Variable."""
     return any(isinstance(item, Variable) for item in items)
@@ -320,6 +327,7 @@ __all__ = [
     "implements",
     "one_axis",
     "options",
+    "squared",
     "structural",
     "variables",
     "weigh",

@@ -86,7 +86,6 @@ def _wide(formula: Callable[..., Any], value: np.ufunc | None = None) -> Callabl
 # --- linear ---------------------------------------------------------------------------------------
 _unary(np.positive, 1)
 _unary(np.negative, -1)
-_unary(np.conjugate, 1)
 _unary(np.degrees, 180 / np.pi)
 _unary(np.rad2deg, 180 / np.pi)
 _unary(np.radians, np.pi / 180)

@@ -21,6 +21,7 @@ from lazyhess._primitives.base import (
     astype,
     axis_tuple,
     implements,
+    squared,
     variables,
 )
 from lazyhess._primitives.contract import contract, product
@@ -574,8 +575,7 @@ def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     x = (pinv(a, rcond) if isinstance(a, Variable) else np.linalg.pinv(a, rcond)) @ b
     residuals: Any = plain[1]
     if residuals.size:
-        gap = np.square(np.abs(b - a @ x))
-        residuals = np.sum(gap, axis=0, keepdims=b.ndim == 1)
+        residuals = np.sum(squared(b - a @ x), axis=0, keepdims=b.ndim == 1)
     s = svdvals(a) if isinstance(a, Variable) else plain[3]
     return x, residuals, plain[2], s
 
@@ -644,9 +644,7 @@ def _root(total: Any, power: float) -> Any:
 def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
     how: dict[str, Any] = {"axis": axes, "keepdims": keepdims}
     if order in (None, 2, "fro", "f"):
-        if x.dtype.kind == "c":
-            return _root(np.sum(np.square(np.real(x)) + np.square(np.imag(x)), **how), 0.5)
-        return _root(np.sum(np.square(x), **how), 0.5)
+        return _root(np.sum(squared(x), **how), 0.5)
     if isinstance(order, str):
         raise ValueError(f"Invalid norm order '{order}' for vectors")
     size = np.abs(x)

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._primitives.assemble import nested
-from lazyhess._primitives.base import astype, implements
+from lazyhess._primitives.base import astype, implements, squared
 from lazyhess._primitives.reduce import cumsum, given, max_, min_, prod, sum_
 from lazyhess._primitives.series import cumprod
 from lazyhess._tangents import Array
@@ -114,9 +114,8 @@ def nanvar(
     kept, keep = _kept(a, where), bool(given(keepdims) and keepdims)
     centre = nested(mean) if given(mean) else nanmean(a, axis, keepdims=True, where=kept)
     away = np.where(kept, a - centre, a.dtype.type(0))
-    square = np.real(away * np.conjugate(away)) if a.dtype.kind == "c" else np.square(away)
     count = np.sum(kept, axis=axis, keepdims=keep)
-    return _divided(sum_(square, axis, keepdims=keep), count - ddof)
+    return _divided(sum_(squared(away), axis, keepdims=keep), count - ddof)
 
 
 @implements(np.nanstd)

@@ -12,6 +12,7 @@ from lazyhess._primitives.base import (
     axis_tuple,
     implements,
     one_axis,
+    squared,
     structural,
 )
 from lazyhess._tangents import Array, Shape
@@ -120,8 +121,8 @@ def var(
     axes = axis_tuple(axis, a.ndim)
     count = int(np.prod([a.shape[k] for k in axes], dtype=int))
     centre = mean if given(mean) else np.mean(a, axis=axes, keepdims=True)
-    squares = np.sum(np.square(a - centre), axis=axes, keepdims=bool(given(keepdims) and keepdims))
-    return squares / a.dtype.type(max(count - ddof, 0))
+    total = np.sum(squared(a - centre), axis=axes, keepdims=bool(given(keepdims) and keepdims))
+    return total / total.dtype.type(max(count - ddof, 0))
 
 
 @implements(np.std)

@@ -74,3 +74,13 @@ add(np.divide, lambda x, y: turned(x) / (y - 0.5j), spread(0.5, 1.5, (2,)), spre
 add(np.matmul, lambda x: turned(x) @ np.conjugate(turned(x)).T, spread(0.5, 1.5, (2, 3)))
 add(np.vdot, lambda x: np.vdot(turned(x), 1j * x), spread(0.5, 1.5, (2, 3)))
 add(np.prod, lambda x: np.prod(turned(x)), spread(0.5, 1.5, (3,)))
+for _spread in (np.var, np.std):
+    case(_spread, lambda x, f=_spread: f(turned(x), axis=0), spread(0.5, 1.5, (3, 2)))
+add(
+    np.maximum,
+    lambda x, y: np.maximum(turned(x), turned(y)),
+    spread(0.5, 1.5, (3,)),
+    spread(0.6, 1.4, (3,)),
+)
+add(np.sort, lambda x: np.sort(turned(x)), spread(0.5, 1.5, (3,)))
+add(np.max, lambda x: np.max(turned(x)), spread(0.5, 1.5, (3,)))
