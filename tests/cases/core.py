@@ -34,7 +34,7 @@ BINARY = {
     np.float_power: ((0.3, 2), (-2, 3)), np.logaddexp: ((-2, 2), (-2, 2)),
     np.logaddexp2: ((-2, 2), (-2, 2)), np.hypot: ((0.3, 2), (-2, -0.3)),
     np.arctan2: ((0.3, 2), (-2, 2)), np.maximum: ((-2, 2), (-2.1, 2.1)),
-    np.minimum: ((-2, 2), (-2.1, 2.1)), np.fmax: ((-2, 2), (-2.1, 2.1)),
+    np.minimum: ((-2, 2), (-2.1, 2.1)), np.fmax: ((-2, 2), (-2.3, 2.1)),
     np.fmin: ((-2, 2), (-2.1, 2.1)), np.remainder: ((2.9, 3.4), (1.2, 1.4)),
     np.fmod: ((2.9, 3.4), (1.2, 1.4)), np.floor_divide: ((2.9, 3.4), (1.2, 1.4)),
     np.heaviside: ((0.5, 2), (0.1, 1)),
@@ -77,7 +77,7 @@ for _function in (np.sum, np.mean, np.prod, np.max, np.min, np.var, np.std):
 for _function in (np.sum, np.prod):
     case(_function, lambda x, f=_function: f(x, axis=1), spread(1, 2, (2, 0)))
     case(_function, lambda x, f=_function: f(x, initial=3.0), spread(1, 2, (3,)))
-    case(_function, lambda x, f=_function: f(x * x, where=x > 1.5), spread(1, 2, (3,)))
+    case(_function, lambda x, f=_function: f(x * x, where=x > 1.5), np.array([1.2, 1.9, 1.6]))
     case(_function, _function, spread(1, 2, ()))
 case(np.mean, lambda x: np.mean(x * x, axis=1, where=x > 1.3), spread(1, 2, (2, 4)))
 case(np.max, lambda x: np.max(x * x, axis=0, initial=1.7, where=x < 1.8), spread(1, 2, (4, 2)))
