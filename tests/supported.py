@@ -133,7 +133,7 @@ def page() -> str:
         "",
         "Some supported functions have cases without a derivative, and say so in the error: `svd` with",
         "`full_matrices=True` of matrices that are not square, `qr` with `mode=\"complete\"` of matrices with",
-        "more rows than columns, `maximum` and the like of complex numbers.",
+        "more rows than columns.",
     ]  # fmt: skip
     return "\n".join(lines)
 
