@@ -7,6 +7,7 @@ disagreement: each is printed as the program it is, and the last lines count the
 from __future__ import annotations
 
 import argparse
+import gc
 import re
 import sys
 import traceback
@@ -48,6 +49,7 @@ class Record:
         self.seen: set[str] = set()
         self.found: dict[str, list[float]] = {}
         self.functions: Counter[str] = Counter()
+        self.ways: Counter[str] = Counter()
 
     @property
     def count(self) -> int:
@@ -60,7 +62,8 @@ class Record:
         self.seen.add(text)
         self.functions.update(re.findall(r"\bnp\.[a-z_.0-9]+", program.source))
         try:
-            parts = trusted(check, program, *program.xs, tolerance=TOLERANCE)
+            parts, way = trusted(check, program, *program.xs, tolerance=TOLERANCE)
+            self.ways[way] += 1
         except Exception:
             parts = {"raised": float("inf")}
             traceback.print_exc(file=sys.stdout)
@@ -80,6 +83,7 @@ class Record:
             )
             lines += [f"{kind}: {len(gaps)} programs, largest relative difference {max(gaps):.2g}",
                       f"    within {within}"]  # fmt: skip
+        lines.append("JAX: " + ", ".join(f"{way} {n}" for way, n in self.ways.items()))
         return "\n".join(lines)
 
 
@@ -106,6 +110,7 @@ def main() -> int:
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
     options = parser.parse_args()
+    gc.set_threshold(200_000)  # tracing makes many objects, and few cycles
     record, start, chunk = Record(options.count), perf_counter(), 0
     while record.count < options.count:
         size = min(CHUNK, options.count - record.count + 10)

@@ -17,7 +17,7 @@ FEWER = settings(PROGRAMS, max_examples=max(PROGRAMS.max_examples // 4, 1))
 @PROGRAMS
 def test_random_programs(program: Program) -> None:
     note(repr(program))
-    found = trusted(disagreements, program, *program.xs)
+    found, _ = trusted(disagreements, program, *program.xs)
     assert max(found.values()) <= 1e-9, found
 
 
@@ -25,7 +25,7 @@ def test_random_programs(program: Program) -> None:
 @PROGRAMS
 def test_random_batches(program: Program) -> None:
     note(repr(program))
-    found = trusted(disagreements_of_samples, program, *program.xs)
+    found, _ = trusted(disagreements_of_samples, program, *program.xs)
     assert max(found.values()) <= 1e-9, found
 
 
@@ -33,5 +33,5 @@ def test_random_batches(program: Program) -> None:
 @FEWER
 def test_third_order_of_random_programs(program: Program) -> None:
     note(repr(program))
-    found = trusted(disagreements_of_third_order, program, *program.xs)
+    found, _ = trusted(disagreements_of_third_order, program, *program.xs)
     assert max(found.values()) <= 1e-9, found
