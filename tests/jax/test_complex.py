@@ -252,6 +252,16 @@ def factors(np, x, y):
     )  # fmt: skip
 
 
+def phases(np, x, y):
+    """What has phases, as LAPACK gives them: R and the Cholesky factor have a real diagonal."""
+    z = x + 1j * y
+    q, r = np.linalg.qr(z)
+    L = np.linalg.cholesky(z @ np.conj(z).T)
+    return sum(
+        np.sum((a.real + 2 * a.imag) ** 3 * np.arange(9).reshape(3, 3)) for a in (q, r, L)
+    )  # fmt: skip
+
+
 def impedance(np, resistance, inductance, capacitance):
     """A ladder of a filter: gains in decibels over frequencies, as an optimizer of circuits has them."""
     omega = np.array([0.3, 0.9, 2.0, 4.0])
@@ -272,7 +282,8 @@ REAL = {
         (modulus, N(size=3), N(size=3)), (products, N(size=3), N(size=3)), (circuit, N(size=(2, 2, 2)), np.array(0.3)),
         (propagated, N(size=2), np.array([0.0, 1.5, 4.0])), (whittle, np.array([0.4, -0.3]), np.array(0.1)),
         (holography, N(size=(3, 4)), 1 + N(size=(3, 4)) / 5), (hermitian, N(size=(3, 3)), N(size=(3, 3))),
-        (factors, N(size=(3, 3)), N(size=(3, 3))), (impedance, N(size=3) / 2, N(size=3) / 2, N(size=3) / 2),
+        (factors, N(size=(3, 3)), N(size=(3, 3))), (phases, N(size=(3, 3)), N(size=(3, 3))),
+        (impedance, N(size=3) / 2, N(size=3) / 2, N(size=3) / 2),
     ]
 }  # fmt: skip
 

@@ -290,6 +290,41 @@ def test_eigenvectors(x):
     compare(f, x)
 
 
+def eigenpair(a, w, v):
+    """An eigenvalue and its vector near w and v, of length 1 and with its largest element real.
+
+    Two steps of Newton from the very solution: they give the derivatives up to the third.
+    """
+    top, n = np.argmax(np.abs(v)), len(v)
+
+    def equations(z):
+        v, w = z[:n] + 1j * z[n : 2 * n], z[2 * n] + 1j * z[2 * n + 1]
+        gap = a @ v - w * v
+        rest = jnp.stack([jnp.sum(jnp.abs(v) ** 2) - 1, jnp.imag(v[top])])
+        return jnp.concatenate([jnp.real(gap), jnp.imag(gap), rest])
+
+    z = np.concatenate([v.real, v.imag, [w.real, w.imag]])
+    for _ in range(2):
+        z = z - jnp.linalg.solve(jax.jacfwd(equations)(z), equations(z))
+    return z[2 * n] + 1j * z[2 * n + 1], z[:n] + 1j * z[n : 2 * n]
+
+
+@pytest.mark.parametrize("x", [ROTATION, TRIANGLE], ids=["complex", "real"])
+def test_single_eigenvalues_and_vectors_as_they_are(x):
+    start = np.linalg.eig(x)
+
+    def f(np, a):
+        if np is jnp:
+            pairs = [eigenpair(a, w, v) for w, v in zip(start[0], start[1].T, strict=True)]
+            w, v = np.stack([w for w, _ in pairs]), np.stack([v for _, v in pairs], axis=1)
+        else:
+            w, v = np.linalg.eig(a)
+        parts = [np.real(w), np.imag(w), np.ravel(np.real(v)), np.ravel(np.imag(v))]
+        return bend(np, np.concatenate(parts))
+
+    compare(f, x)
+
+
 @pytest.mark.parametrize("x", [ROTATION, TRIANGLE], ids=["complex", "real"])
 def test_gradients_of_single_eigenvalues(x):
     def f(np, a):
