@@ -196,7 +196,7 @@ def polygamma(n: Any, x: Any) -> Any:
         )
     n, x = np.asarray(n), _floating(x)
     if not isinstance(x, Variable):
-        return sp.polygamma(n, x)
+        return sp.polygamma(n, x).astype(x.dtype)
     if np.all(n == 0):
         return sp.psi(np.broadcast_to(x, np.broadcast_shapes(n.shape, x.shape)))
     made = (-1.0) ** (n + 1) * sp.gamma(n + 1.0) * sp.zeta(n + 1.0, x)
@@ -235,9 +235,9 @@ def multigammaln(a: Any, d: int) -> Any:
     """
     sp = _scipy()
     a = _floating(a)
+    plain = sp.multigammaln(value_of(a), d)  # checks both
     if not isinstance(a, Variable):
-        return sp.multigammaln(a, d)
-    sp.multigammaln(a.value, d)  # checks both
+        return np.asarray(plain, a.dtype)[()]
     terms = sp.gammaln(a[..., None] - 0.5 * np.arange(int(d)).astype(a.dtype))
     return np.sum(terms, axis=-1) + 0.25 * int(d) * (int(d) - 1) * float(np.log(np.pi))
 

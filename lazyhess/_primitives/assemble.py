@@ -269,6 +269,8 @@ def trim_zeros(filt: Any, trim: Any = "fb", axis: Any = None) -> Any:
     """`numpy.trim_zeros`."""
     filt = nested(filt)
     there = value_of(filt) != 0
+    if not there.ndim:
+        return filt
     if axis is None and there.ndim == 1:  # the form that older NumPy has
         shape = np.trim_zeros(there, trim).shape
     else:
@@ -359,4 +361,6 @@ def geomspace(
         )
     sign = np.expand_dims(np.broadcast_arrays(*signs)[0], axis)
     made = np.linspace(np.log(abs(start)), np.log(abs(stop)), num, endpoint, axis=axis)
+    # NumPy works in double precision here, and gives what it has.
+    made = astype(made, np.result_type(made.dtype, np.float64))
     return _typed(sign * np.exp(made), dtype)

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Map, Reduce, chain
-from lazyhess._primitives.base import astype, axis_tuple, one_axis, scale, weigh
+from lazyhess._primitives.base import astype, one_axis, scale, weigh
+from lazyhess._primitives.reduce import reduced_axes
 from lazyhess._tangents import Array, Shape
 from lazyhess._variable import METHODS, Primitive, record, refuse_out, value_of
 
@@ -110,7 +111,7 @@ def _reduce(
     a = a if dtype is None else astype(a, dtype)
     if (where := kwargs.pop("where", True)) is not True:
         a = np.where(where, a, a.dtype.type(-np.inf))
-    axes = axis_tuple(axis, a.ndim)
+    axes = reduced_axes(axis, a.ndim)
     kept = ((k, 1 if k in axes else n) for k, n in enumerate(a.shape))
     made = record(LogSumExp(axes, tuple(n for k, n in kept if keepdims or k not in axes)), a)
     initial = kwargs.pop("initial", None)

@@ -26,6 +26,11 @@ def given(value: Any) -> bool:
     return value is not _NONE and value is not None
 
 
+def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
+    """The axes of a reduction; NumPy's allow 0-d arrays an axis."""
+    return () if ndim == 0 and axis in (0, -1) else axis_tuple(axis, ndim)
+
+
 def _reduced(shape: Shape, axes: tuple[int, ...], keepdims: Any) -> Shape:
     if given(keepdims) and keepdims:
         return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
@@ -57,7 +62,7 @@ def sum_(
 ) -> Any:
     """`numpy.sum`."""
     a = _prepared("sum", a, dtype, out, where, 0.0)
-    axes = axis_tuple(axis, a.ndim)
+    axes = reduced_axes(axis, a.ndim)
     made = structural("sum", a, Reduce(a.shape, axes, _reduced(a.shape, axes, keepdims)))
     return made + initial if given(initial) else made
 
@@ -98,7 +103,7 @@ def mean(
         count = np.sum(where, axis=axis, keepdims=keepdims if given(keepdims) else False)
         return sum_(a, axis, dtype, out, keepdims, where=where) / count.astype(a.dtype)
     a = _prepared("mean", a, dtype, out, where, None)
-    axes = axis_tuple(axis, a.ndim)
+    axes = reduced_axes(axis, a.ndim)
     return record(Mean(axes, _reduced(a.shape, axes, keepdims)), a)
 
 
@@ -118,7 +123,7 @@ def var(
     """`numpy.var`, as the mean square of the deviations."""
     a = _prepared("var", a, dtype, out, where, None)
     ddof = correction if given(correction) else ddof
-    axes = axis_tuple(axis, a.ndim)
+    axes = reduced_axes(axis, a.ndim)
     count = int(np.prod([a.shape[k] for k in axes], dtype=int))
     centre = mean if given(mean) else np.mean(a, axis=axes, keepdims=True)
     total = np.sum(squared(a - centre), axis=axes, keepdims=bool(given(keepdims) and keepdims))
@@ -143,7 +148,7 @@ def prod(
 ) -> Any:
     """`numpy.prod`, as a tree of products of pairs: exact where factors are zero."""
     a = _prepared("prod", a, dtype, out, where, 1.0)
-    axes = axis_tuple(axis, a.ndim)
+    axes = reduced_axes(axis, a.ndim)
     shape = _reduced(a.shape, axes, keepdims)
     kept = tuple(k for k in range(a.ndim) if k not in axes)
     count = int(np.prod([a.shape[k] for k in axes], dtype=int))
@@ -197,7 +202,7 @@ def _extremum(name: str, pair: np.ufunc) -> Any:
                 raise ValueError(f"{name} with where= needs initial=, as NumPy's own does")
             a = np.where(where, a, initial)
         a = _prepared(name, a, None, out, _NONE, None)
-        axes = axis_tuple(axis, a.ndim)
+        axes = reduced_axes(axis, a.ndim)
         shape = _reduced(a.shape, axes, keepdims)
         if given(initial) and a.size == 0:
             return np.sum(a, axis=axes).reshape(shape) + initial

@@ -356,6 +356,8 @@ def unstack(x: Any, /, *, axis: int = 0) -> Any:
 @implements(np.pad)
 def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
     """`numpy.pad`: with a constant, and the modes that repeat elements of the array."""
+    if not array.ndim:
+        return array
     positions = np.arange(array.size).reshape(array.shape)
     if mode == "constant":
         where = np.pad(np.zeros(array.shape, np.bool_), pad_width, constant_values=True)

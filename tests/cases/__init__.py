@@ -6,6 +6,7 @@ each family of functions; importing it adds its cases to the list.
 """
 
 from tests.cases import assemble, core, fourier, linalg, nan, order, series, special
+from tests.cases import edges  # isort: skip - of the functions that have cases
 from tests.cases.base import CASES, Case
 
 __all__ = [
@@ -13,6 +14,7 @@ __all__ = [
     "Case",
     "assemble",
     "core",
+    "edges",
     "fourier",
     "linalg",
     "nan",
