@@ -5,9 +5,10 @@ in extended precision. Inputs avoid kinks and poles; those have tests of their o
 each family of functions; importing it adds its cases to the list.
 """
 
-from tests.cases import assemble, core, fourier, linalg, nan, order, series, special
-from tests.cases import edges  # isort: skip - of the functions that have cases
+from tests.cases import assemble, core, edges, fourier, linalg, nan, order, series, special
 from tests.cases.base import CASES, Case
+
+edges.add()
 
 __all__ = [
     "CASES",

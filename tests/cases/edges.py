@@ -86,5 +86,7 @@ def missing() -> Iterator[tuple[Case, Inputs]]:
                     break
 
 
-for _case, _inputs in list(missing()):
-    case(_case.key, _case.function, *_inputs, extended=_case.extended)
+def add() -> None:
+    """Add cases for what is missing, once all functions have theirs."""
+    for one, inputs in list(missing()):
+        case(one.key, one.function, *inputs, extended=one.extended)
