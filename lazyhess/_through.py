@@ -158,7 +158,9 @@ def curvature(
 ) -> Iterator[tuple[int, int, Map]]:
     """The curvature of a primitive, from its Jacobians, see `Primitive.curvature`."""
     weight = _stand_in(adjoint)
-    leaves = {k: _stand_in(args[k]) for k in active}
+    # Operands that are no x of this Hessian may be recorded too.
+    inner = [k for k, x in enumerate(args) if k in active or isinstance(x, Variable)]
+    leaves = {k: _stand_in(args[k]) for k in inner}
     operands = tuple(leaves.get(k, value_of(x)) for k, x in enumerate(args))
     node = made(primitive, operands, _plain(out))
     for k in active:
@@ -168,12 +170,11 @@ def curvature(
         if not isinstance(pulled, Variable):
             continue  # a constant
         root = cast(pulled, leaves[k].dtype)[0]  # type: ignore[index]
-        held = {leaves[l]._serial: args[l] for l in active}
+        held = {leaves[l]._serial: args[l] for l in inner}
         held |= {weight._serial: adjoint, node._serial: out}
-        for l, map_ in zip(
-            active, _through(root, list(leaves.values()), held, again=True), strict=True
-        ):
-            if map_ is not None:
+        found = _through(root, list(leaves.values()), held, again=True)
+        for l, map_ in zip(inner, found, strict=True):
+            if l in active and map_ is not None:
                 yield k, l, map_
 
 

@@ -155,6 +155,24 @@ def test_parameters_that_are_no_x_are_in_the_graph():
     )
 
 
+def test_parameters_of_rules_whose_curvature_is_worked_out():
+    x, p = lh.variable(X), lh.variable(0.7)
+
+    def entry(x, p):
+        y = (
+            np.sum(np.linalg.solve(np.eye(4) + p * A, x) ** 3)
+            + np.linalg.slogdet(np.diag(x) + p * A)[1]
+        )
+        return lh.hessian(y, x, create_graph=True)[0, 1]
+
+    got = lh.gradient(entry(x, p), (x, p))
+    want = oracles.gradient(
+        lambda x, p: entry(lh.variable(x), lh.variable(p)).value, (X, 0.7), 1e-5, np.float64
+    )
+    for a, b in zip(got, want, strict=True):
+        assert oracles.close(a, b, 1e-7)
+
+
 def test_products_are_recorded_in_the_vector_too():
     x, v = lh.variable(X), lh.variable(rng.normal(size=4))
     y = model(np, x, A)
