@@ -34,7 +34,7 @@ REASONS = {
     "answer questions of dtypes and shapes, not of values": """
         broadcast_shapes promote_types isdtype issubdtype isscalar iterable isfortran mintypecode typename
         unravel_index ravel_multi_index real_if_close nested_iters""",
-    "are old names (`row_stack` calls `vstack`, which has a rule)": "row_stack",
+    "are old names of functions that have a rule, and call those": "row_stack trapz in1d",
     "count, without weights that could have a derivative": "histogram2d histogramdd",
     "turn real numbers into complex ones to sort them (`sort` takes complex numbers too)": "sort_complex",
     "make a function of Python code: call that code on Variables": "frompyfunc",

@@ -15,7 +15,11 @@ def test_every_public_function_has_a_rule_or_a_reason():
     assert not lost
     assert sum(len(names) for names in kinds["rule"].values()) >= 230
     named = [name.rpartition(".")[2] for names in reasons.values() for name in names]
-    assert set(named) == {name for names in supported.REASONS.values() for name in names.split()}
+    listed = {name for names in supported.REASONS.values() for name in names.split()}
+    missing = listed - set(named)  # of older NumPy, or of newer
+    assert not any(
+        hasattr(space, name) for name in missing for space in supported.NAMESPACES.values()
+    )
 
 
 def test_the_page_is_that_of_the_registry():
