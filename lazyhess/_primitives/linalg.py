@@ -560,7 +560,16 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NON
         rcond = np.finfo(a.dtype).eps * max(a.shape[-2:])
     if a.size == 0:
         return np.swapaxes(a, -1, -2)
-    return record(PseudoInverse(value_of(rcond), hermitian), a)
+    rcond = value_of(rcond)
+    found = np.linalg.svd(value_of(a), compute_uv=False)
+    largest = np.max(found, axis=-1, keepdims=True)
+    cut = found <= np.asarray(rcond)[..., None] * largest
+    if not np.any(cut & (found > 1e3 * np.finfo(a.dtype).eps * largest)):
+        return record(PseudoInverse(rcond, hermitian), a)
+    # What is cut is not zero, and turns against what is kept: the rank says too little.
+    u, s, vh = svd(a, full_matrices=False)
+    inverse = np.where(cut, s.dtype.type(0), 1 / np.where(cut, s.dtype.type(1), s))
+    return adjoint(vh) * inverse[..., None, :] @ adjoint(u)
 
 
 @implements(np.linalg.lstsq)

@@ -95,6 +95,7 @@ add(LA.qr, lambda x: np.square(LA.qr(x, "complete").R), spread(-1, 1, (2, 3)))
 add(LA.svd, lambda x: np.sum(LA.svd(x)[0] * LA.svd(x)[2]), regular((2, 2)).astype(np.float32))
 add(LA.pinv, lambda x: LA.pinv(x, rtol=1e-3), spread(-1, 1, (2, 3)).astype(np.float32))
 add(LA.pinv, LA.pinv, np.zeros((2, 0)))
+add(LA.pinv, lambda x: LA.pinv(x, 0.5), np.diag([1.0, 2.0, 0.3]) + spread(-0.1, 0.1, (3, 3)))
 add(LA.lstsq, lambda a, b: LA.lstsq(a, b)[0], spread(-1, 1, (4, 2)), spread(-1, 1, (4,)))
 add(
     LA.lstsq,

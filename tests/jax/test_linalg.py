@@ -239,7 +239,6 @@ def test_condition_numbers(order):
     compare(lambda np, a: bend(np, np.linalg.cond(a, order)), SQUARE["stacked"], tolerance=1e-8)
 
 
-@pytest.mark.xfail(strict=True, reason="pinv: cut singular values are taken for zero, and are not")
 def test_pseudo_inverse_that_cuts_singular_values():
     """Singular values below the bound are dropped, and how their vectors turn is not."""
     x = SQUARE["three"]
