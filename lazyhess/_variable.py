@@ -415,7 +415,8 @@ def constant(x: Any) -> Any:
     array = np.asarray(x)
     if array.dtype.kind not in "biufc":
         raise TypeError(f"an operand must be numeric, got {type(x).__name__} (dtype {array.dtype})")
-    if array.flags.writeable or not array.flags.owndata:
+    # In this order: asked whether a broadcast is writeable, NumPy warns.
+    if not array.flags.owndata or array.flags.writeable:
         array = array.copy()
         array.flags.writeable = False
     return array

@@ -188,6 +188,11 @@ def test_a_function_without_a_rule_says_where_rules_are_added(x, name, call):
         call(x)
 
 
+@pytest.mark.filterwarnings("error")
+def test_constants_that_numpy_broadcast_are_taken_without_a_warning(x):
+    assert (np.broadcast_arrays(np.ones((2, 1)), np.ones(3))[0] * x).shape == (2, 3)
+
+
 def test_unknown_options_are_refused(x):
     for call in (
         lambda: np.exp(x, where=x > 1), lambda: np.maximum(x, 1, where=x > 1),
