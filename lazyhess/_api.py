@@ -63,7 +63,8 @@ def hessian(
         Which arguments of the callable are differentiated; `xs` are then all its arguments.
     create_graph : bool
         Whether entries, rows and products are Variables, for third order and beyond. A callable
-        that is given Variables then keeps their derivatives. Without it no graph is kept.
+        that is given Variables then keeps their derivatives. What the cache keeps, keeps the graph
+        that it was made by, beyond the bytes that are counted. Without it no graph is kept.
     strict : bool
         Whether an x that ys does not depend on is an error; else its blocks are zero.
     cache : int, str, cachetools.Cache or None
