@@ -7,15 +7,15 @@ for Cholesky I. Murray, *Differentiation of the Cholesky decomposition*, 2016, s
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from math import prod
 from operator import index
 from typing import Any
 
 import numpy as np
 
-from lazyhess._maps import NOTHING, Map, Weighted, chain
+from lazyhess._maps import NOTHING, Map, Permute, Weighted, chain
 from lazyhess._primitives.base import (
-    Curved,
     Differential,
     RecordedMap,
     astype,
@@ -27,7 +27,7 @@ from lazyhess._primitives.base import (
 from lazyhess._primitives.contract import contract, product
 from lazyhess._primitives.reduce import given
 from lazyhess._tangents import Array, Ids, Shape, Sparse
-from lazyhess._variable import FUNCTIONS, UFUNCS, Variable, record, refuse_out, value_of
+from lazyhess._variable import FUNCTIONS, UFUNCS, Primitive, Variable, record, refuse_out, value_of
 
 _NONE: Any = np._NoValue
 
@@ -38,7 +38,7 @@ def _array(x: Any) -> Any:
 
 def adjoint(a: Any) -> Any:
     """The conjugate transpose of stacked matrices."""
-    a = np.swapaxes(a, -1, -2)
+    a = _T(a)
     return np.conjugate(a) if a.dtype.kind == "c" else a
 
 
@@ -61,6 +61,19 @@ def times(side: str, a: Any, shape: Shape) -> Map:
     if side == "left":
         return contract((*lead, 0, 1), (*lead, 2, 0), (*lead, 2, 1), a, shape)
     return contract((*lead, 0, 1), (*lead, 1, 2), (*lead, 0, 2), a, shape)
+
+
+def turned(shape: Shape) -> Map:
+    """The map of stacked matrices of `shape` to their transposes."""
+    lead = range(len(shape) - 2)
+    return Permute(shape, (*lead, len(shape) - 1, len(shape) - 2))
+
+
+def _T(a: Any) -> Any:
+    return np.swapaxes(a, -1, -2)
+
+
+Curvature = Iterable[tuple[int, int, Map]]
 
 
 # --- inverse and solutions ---
@@ -91,7 +104,7 @@ class Solving(Weighted):
 
     @property
     def T(self) -> Map:
-        return Solving(np.swapaxes(self.weights, -1, -2), self.out)
+        return Solving(_T(self.weights), self.out)
 
 
 class RecordedSolving(RecordedMap):
@@ -106,8 +119,7 @@ class RecordedSolving(RecordedMap):
 
     @property
     def T(self) -> Map:
-        transposed: Any = np.swapaxes(self.a, -1, -2)
-        return RecordedSolving(transposed, self.out)
+        return RecordedSolving(_T(self.a), self.out)
 
 
 def solving(a: Any, shape: Shape) -> Map:
@@ -115,8 +127,11 @@ def solving(a: Any, shape: Shape) -> Map:
     return (RecordedSolving if isinstance(a, Variable) else Solving)(a, shape)
 
 
-class Solve(Curved):
-    """``X = A⁻¹ B`` for stacks of one leading shape: dX = A⁻¹ (dB - dA X)."""
+class Solve(Primitive):
+    """``X = A⁻¹ B`` for stacks of one leading shape: dX = A⁻¹ (dB - dA X).
+
+    With L = A⁻ᵀ X̄ the adjoints are B̄ = L and Ā = -L Xᵀ; the curvature is the change of these.
+    """
 
     name = "solve"
 
@@ -128,6 +143,23 @@ class Solve(Curved):
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         inverse = solving(args[0], out.shape)
         return inverse if k else chain(times("right", -out, args[0].shape), inverse)
+
+    def curvature(
+        self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
+    ) -> Curvature:
+        a, shape = args[0], args[0].shape
+        back = np.linalg.solve(_T(a), adjoint)
+        if 0 not in active:
+            return
+        outer = back @ _T(out)
+        turn = turned(shape)
+        yield 0, 0, chain(turn, times("right", outer, shape), solving(_T(a), shape))
+        yield 0, 0, chain(times("right", _T(outer), shape), solving(a, shape), turn)
+        if 1 in active:
+            yield 1, 0, chain(turn, times("right", -back, shape), solving(_T(a), out.shape))
+            lead = tuple(range(3, 1 + len(shape)))
+            spread = contract((*lead, 1, 2), (*lead, 0, 2), (*lead, 0, 1), -back, out.shape)
+            yield 0, 1, chain(solving(a, out.shape), spread)
 
 
 @implements(np.linalg.solve)
@@ -147,8 +179,8 @@ def solve(a: Any, b: Any) -> Any:
     return made[..., 0] if vector else made
 
 
-class Inverse(Curved):
-    """``X = A⁻¹``: dX = -X dA X."""
+class Inverse(Primitive):
+    """``X = A⁻¹``: dX = -X dA X, Ā = -Xᵀ X̄ Xᵀ, dĀ = -Xᵀ dAᵀ Ā - Ā dAᵀ Xᵀ."""
 
     name = "inv"
 
@@ -158,6 +190,14 @@ class Inverse(Curved):
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return chain(times("left", -out, out.shape), times("right", out, out.shape))
+
+    def curvature(
+        self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
+    ) -> Curvature:
+        x, shape = _T(out), out.shape
+        back = x @ adjoint @ x  # -Ā
+        yield 0, 0, chain(turned(shape), times("left", x, shape), times("right", back, shape))
+        yield 0, 0, chain(turned(shape), times("left", back, shape), times("right", x, shape))
 
 
 @implements(np.linalg.inv)
@@ -194,8 +234,8 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
 
 
 # --- determinants ---
-class Determinant(Curved):
-    """d det A = det A · tr(A⁻¹ dA)."""
+class Determinant(Primitive):
+    """d det A = tr(C dA) with C = det A · A⁻¹; dC = C tr(A⁻¹ dA) - C dA A⁻¹."""
 
     name = "det"
 
@@ -204,11 +244,23 @@ class Determinant(Curved):
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         (a,) = args
-        return _inner(out[..., None, None] * np.swapaxes(np.linalg.inv(a), -1, -2), a.shape)
+        return _inner(out[..., None, None] * _T(np.linalg.inv(a)), a.shape)
+
+    def curvature(
+        self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
+    ) -> Curvature:
+        shape, inverse = args[0].shape, _T(np.linalg.inv(args[0]))
+        cofactors = (adjoint * out)[..., None, None] * inverse
+        yield 0, 0, chain(_inner(inverse, shape), _inner(cofactors, shape).T)
+        yield (
+            0,
+            0,
+            chain(turned(shape), times("left", -cofactors, shape), times("right", inverse, shape)),
+        )
 
 
-class LogDeterminant(Curved):
-    """d log|det A| = tr(A⁻¹ dA)."""
+class LogDeterminant(Primitive):
+    """d log|det A| = tr(A⁻¹ dA), dA⁻¹ = -A⁻¹ dA A⁻¹."""
 
     name = "slogdet"
 
@@ -217,7 +269,18 @@ class LogDeterminant(Curved):
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         (a,) = args
-        return _inner(np.swapaxes(np.linalg.inv(a), -1, -2), a.shape)
+        return _inner(_T(np.linalg.inv(a)), a.shape)
+
+    def curvature(
+        self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
+    ) -> Curvature:
+        shape, inverse = args[0].shape, _T(np.linalg.inv(args[0]))
+        weighted = -adjoint[..., None, None] * inverse
+        yield (
+            0,
+            0,
+            chain(turned(shape), times("left", weighted, shape), times("right", inverse, shape)),
+        )
 
 
 def _inner(weights: Any, shape: Shape) -> Map:
@@ -559,7 +622,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NON
     if rcond is None:
         rcond = np.finfo(a.dtype).eps * max(a.shape[-2:])
     if a.size == 0:
-        return np.swapaxes(a, -1, -2)
+        return _T(a)
     rcond = value_of(rcond)
     found = np.linalg.svd(value_of(a), compute_uv=False)
     largest = np.max(found, axis=-1, keepdims=True)
