@@ -9,7 +9,6 @@ import pytest
 
 import lazyhess as lh
 from tests import oracles
-from tests.cases import CASES
 
 rng = np.random.default_rng(23)
 
@@ -222,37 +221,3 @@ def test_memory_does_not_grow_over_a_loop(create_graph):
         tracemalloc.stop()
         gc.enable()
     assert held[1] - held[0] < 20_000
-
-
-def differentiable(case):
-    return sum(x.size for x in case.inputs) <= 12 and all(x.dtype == float for x in case.inputs)
-
-
-THIRD = [case for case in CASES if differentiable(case)]
-
-
-@pytest.mark.parametrize("case", THIRD, ids=[case.name for case in THIRD])
-def test_third_order_of_every_rule(case):
-    xs = [lh.variable(x) for x in case.inputs]
-    w = np.random.default_rng(3)
-    with np.errstate(all="ignore"):
-        out = case.function(*xs)
-        weights = w.uniform(0.5, 1.5, out.shape)
-        H = lh.hessian(np.sum(weights * out), tuple(xs), create_graph=True)
-        total = 0.0
-        mix = [[w.uniform(0.5, 1.5, block.shape) for block in row] for row in H]
-        for i, row in enumerate(H):
-            for j, block in enumerate(row):
-                total = total + np.sum(mix[i][j] * block[...])
-        got = lh.gradient(total, xs)
-
-        def scalar(*xs):
-            plain = tuple(np.asarray(x, float) for x in xs)
-            blocks = lh.hessian(lambda *xs: np.sum(weights * case.function(*xs)), plain)
-            return sum(
-                np.sum(mix[i][j] * np.asarray(b)) for i, row in enumerate(blocks) for j, b in enumerate(row)
-            )  # fmt: skip
-
-        want = oracles.gradient(scalar, case.inputs, 1e-5)
-    for a, b in zip(got, want, strict=True):
-        assert oracles.close(a, b, 1e-6)
