@@ -15,7 +15,7 @@ import numpy as np
 from lazyhess import _dispatch  # noqa: F401 - gives Variable its operators and methods
 from lazyhess._api import gradient, hessian
 from lazyhess._hessian import Hessian
-from lazyhess._sweep import Linearization
+from lazyhess._sweep import Linearization, Step
 from lazyhess._tangents import Array, Pattern, Sparse, dense
 from lazyhess._through import curvature
 from lazyhess._trees import leaves
@@ -317,8 +317,13 @@ class Rule:
         """The weighted sum of the elements."""
         return np.sum(self.weights * np.real(self.function(*xs)))
 
-    def _linearization(self) -> Linearization:
-        return Linearization(self.out, self.xs, np.asarray(self.weights, self.out.dtype))
+    def _steps(self) -> list[Step]:
+        """The recorded steps as linear maps, curvatures worked out."""
+        lin = Linearization(self.out, self.xs, np.asarray(self.weights, self.out.dtype))
+        with np.errstate(all="ignore"):
+            for step in lin.steps:
+                _ = step.curvature  # worked out when first asked for
+        return lin.steps
 
     def value(self) -> None:
         """The value, its shape and its dtype are those of the plain function."""
@@ -346,8 +351,7 @@ class Rule:
     def maps(self) -> None:
         """Transposes are adjoint, and sparse blocks give what dense ones give."""
         rng = np.random.default_rng(4)
-        lin = self._linearization()
-        for step in lin.steps:
+        for step in self._steps():
             for map_ in [j for _, j, _ in step.jacobian] + [c for _, _, c in step.curvature]:
                 count = 3
                 t, u = (rng.normal(size=(count, *shape)) for shape in (map_.inp, map_.out))
@@ -380,7 +384,7 @@ class Rule:
 
     def symmetry(self) -> None:
         """Every curvature is symmetric."""
-        for step in self._linearization().steps:
+        for step in self._steps():
             a, b = self._forms(step.curvature, np.random.default_rng(5))
             assert abs(a - b) <= 10 * self.exact * max(1.0, abs(a)), (
                 f"a curvature is not symmetric: {a} one way, {b} the other"
