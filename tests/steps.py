@@ -408,7 +408,7 @@ def series(draw: Any, names: list[str], a: str, u: Array) -> Step:
         (f"np.vander({flat}, {number})", away(u, 0.0)), (f"np.vander({flat}, 3, increasing=True)", away(u, 0.0)),
         (f"np.kron({a}, {b})", True), (f"np.diff({flat}, {number})", True), (f"np.gradient({flat}, 0.7)", True),
         (f"np.interp({a}, numpy.array([-1.0, 0.1, 0.7, 2.0]), np.sin({flat}[:4]))", f"away({a}, -1.0, 0.1, 0.7, 2.0)"),
-        (f"np.trapezoid({flat}, dx=0.3)", True), (f"np.trapezoid({flat}, np.cos({flat}))", True),
+        (f"np.trapezoid({flat}, dx=0.3)", u.size > 0), (f"np.trapezoid({flat}, np.cos({flat}))", u.size > 0),
         (f"np.unwrap({flat} * 2, period=1.7)", f"steady({flat} * 2, 1.7)"),
         (f"np.cross({flat}[:3], {other}[-3:])", True), (f"np.cumulative_prod({flat}, include_initial=True)", True),
         (f"np.cov({flat}, {flat} ** 2)", u.size > 1), (f"np.cov({flat}, ddof=0)", u.size > 1),
@@ -420,7 +420,7 @@ def series(draw: Any, names: list[str], a: str, u: Array) -> Step:
         choices += [
             (f"np.diff({a}, axis={k})", True), (f"np.diff({a}, 2, axis={k}, prepend=0.5)", True),
             (f"np.gradient({a}, axis={k})", True), (f"np.gradient({a}, numpy.arange({u.shape[k]}.0) ** 1.5, axis={k})", True),
-            (f"np.cumprod({a}, axis={k})", True), (f"np.trapezoid({a}, dx=0.5, axis={k})", True),
+            (f"np.cumprod({a}, axis={k})", True), (f"np.trapezoid({a}, dx=0.5, axis={k})", u.size > 0),
             (f"np.average({a}, axis={k}, weights=numpy.arange(1.0, {u.shape[k] + 1}))", u.size > 0),
             (f"np.cumulative_sum({a}, axis={k}, include_initial=True)", True),
             (f"np.add.reduce({a}, axis={k})", True), (f"np.multiply.reduce({a}, axis={k})", True),

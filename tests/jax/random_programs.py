@@ -20,6 +20,7 @@ from hypothesis import HealthCheck, Phase, given, seed, settings
 
 from tests.jax import conftest  # noqa: F401 - double precision, quick compilation
 from tests.jax.compare import (
+    RefusedError,
     disagreements,
     disagreements_of_samples,
     disagreements_of_third_order,
@@ -50,10 +51,11 @@ class Record:
         self.found: dict[str, list[float]] = {}
         self.functions: Counter[str] = Counter()
         self.ways: Counter[str] = Counter()
+        self.refused: Counter[str] = Counter()
 
     @property
     def count(self) -> int:
-        return len(self.seen)
+        return sum(map(len, self.found.values()))
 
     def compare(self, kind: str, check: Callable[..., dict[str, float]], program: Program) -> None:
         text = repr(program)
@@ -64,6 +66,9 @@ class Record:
         try:
             parts, way = trusted(check, program, *program.xs, tolerance=TOLERANCE)
             self.ways[way] += 1
+        except RefusedError as error:
+            self.refused[str(error)] += 1
+            return
         except Exception:
             parts = {"raised": float("inf")}
             traceback.print_exc(file=sys.stdout)
@@ -84,6 +89,8 @@ class Record:
             lines += [f"{kind}: {len(gaps)} programs, largest relative difference {max(gaps):.2g}",
                       f"    within {within}"]  # fmt: skip
         lines.append("JAX: " + ", ".join(f"{way} {n}" for way, n in self.ways.items()))
+        lines.append(f"refused by JAX and not counted: {sum(self.refused.values())}")
+        lines += [f"    {n} {error}" for error, n in self.refused.items()]
         return "\n".join(lines)
 
 
