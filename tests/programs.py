@@ -50,7 +50,10 @@ class Program:
         return lambda *xs: self(np, *xs)
 
     def __repr__(self) -> str:
-        inputs = [f"x{k} = numpy.{x!r}" for k, x in enumerate(self.xs)]
+        inputs = [
+            f"x{k} = numpy.array({x.tolist()}, float).reshape({x.shape})"
+            for k, x in enumerate(self.xs)
+        ]
         return "\n" + self.source + "\n".join(inputs) + "\n"
 
 
