@@ -507,6 +507,8 @@ def polyval(p: Any, x: Any) -> Any:
     """`numpy.polyval`, by Horner's rule."""
     p, x = nested(p), nested(x)
     made: Any = np.zeros(x.shape, x.dtype)
+    if not len(p):  # zero, and recorded all the same
+        made = np.where(np.zeros(x.shape, np.bool_), x, made) + np.sum(p)
     for n in range(len(p)):
         made = (made * x if n else made) + p[n]
     return made
