@@ -44,7 +44,6 @@ EDGES: list[tuple[Callable[[np.ndarray], bool], tuple[Callable[[np.ndarray], np.
 CONSTANT = (
     np.histogram,
     np.histogram_bin_edges,
-    np.polyval,
     np.polymul,
     np.roots,
     np.cov,
