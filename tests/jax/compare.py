@@ -123,7 +123,7 @@ def trusted(
 
         def evaluate(*args: Any, way: Evaluate = way) -> Any:
             try:
-                return way(*args)
+                return jax.block_until_ready(way(*args))  # else it raises later
             except Exception as error:
                 raise RefusedError(f"{type(error).__name__}: {str(error)[:100]}") from error
 
