@@ -355,7 +355,7 @@ def unstack(x: Any, /, *, axis: int = 0) -> Any:
 
 @implements(np.pad)
 def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
-    """`numpy.pad`: with a constant, and the modes that repeat elements of the array."""
+    """`numpy.pad`, with all modes but odd reflections and functions of your own."""
     if not array.ndim:
         return array
     positions = np.arange(array.size).reshape(array.shape)
@@ -375,7 +375,53 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
         return take_flat("pad", array, np.pad(positions, pad_width, mode, **kwargs))
     if mode == "empty":
         return pad(array, pad_width)
+    if mode == "linear_ramp" or mode in _STATISTICS:
+        np.pad(array._value, pad_width, mode, **kwargs)  # NumPy checks the arguments
+        options = {name: _pairs(value, array.ndim) for name, value in kwargs.items()}
+        for axis, width in enumerate(_pairs(pad_width, array.ndim)):
+            chosen = {name: pairs[axis] for name, pairs in options.items()}
+            parts = [_beyond(array, axis, side, int(width[side]), mode, chosen) for side in (0, 1)]
+            array = np.concatenate([parts[0], array, parts[1]], axis)
+        return array
     raise NotImplementedError(
-        f"pad(mode={mode!r}) has no derivative rule; the modes with one are constant, edge, "
-        "reflect, symmetric and wrap"
+        f"pad(mode={mode!r}) has no derivative rule with {kwargs}; the modes with one are "
+        "constant, edge, linear_ramp, maximum, mean, median, minimum, wrap, and even reflect and "
+        "symmetric"
     )
+
+
+_STATISTICS: dict[str, Any] = {
+    "maximum": np.max,
+    "minimum": np.min,
+    "mean": np.mean,
+    "median": np.median,
+}
+
+
+def _pairs(given: Any, ndim: int) -> Any:
+    """What `numpy.pad` takes for all axes, before and after, as a pair for each axis."""
+    if isinstance(given, dict):
+        pairs = np.zeros((ndim, 2), int)
+        for axis, pair in given.items():
+            pairs[axis] = pair
+        return pairs
+    if given is None:
+        return [(None, None)] * ndim
+    return np.broadcast_to(np.asarray(given), (ndim, 2))
+
+
+def _beyond(a: Any, axis: int, side: int, width: int, mode: str, options: dict[str, Any]) -> Any:
+    """What is put before (side 0) or after an array along an axis."""
+    lead = (slice(None),) * axis
+    if mode == "linear_ramp":
+        edge = a[(*lead, slice(1) if side == 0 else slice(-1, None))]
+        end = a.dtype.type(options.get("end_values", (0, 0))[side])
+        share = np.arange(width, dtype=a.dtype) / max(width, 1)
+        share = (share if side == 0 else share[::-1]).reshape((-1,) + (1,) * (a.ndim - axis - 1))
+        return end + (edge - end) * share
+    length = options.get("stat_length", (None, None))[side]
+    region = a
+    if length is not None:
+        region = a[(*lead, slice(length) if side == 0 else slice(-length, None))]
+    made = _STATISTICS[mode](region, axis=axis, keepdims=True)
+    return np.broadcast_to(made, (*a.shape[:axis], width, *a.shape[axis + 1 :]))

@@ -178,6 +178,11 @@ STRUCTURE: list[tuple[Any, Callable[..., Any]]] = [
     (np.pad, lambda x: np.pad(x, ((1, 0), (0, 2)))), (np.pad, lambda x: np.pad(x, 1, constant_values=3.0)),
     (np.pad, lambda x: np.pad(x, 2, mode="edge")), (np.pad, lambda x: np.pad(x, 1, mode="reflect")),
     (np.pad, lambda x: np.pad(x, 1, mode="wrap")), (np.pad, lambda x: np.pad(x, 1, mode="symmetric")),
+    (np.pad, lambda x: np.pad(x, ((2, 1), (0, 3)), "linear_ramp", end_values=((0.5, 1), (2, -1)))),
+    (np.pad, lambda x: np.pad(x, 2, "linear_ramp")), (np.pad, lambda x: np.pad(x, 1, "maximum")),
+    (np.pad, lambda x: np.pad(x, (1, 2), "mean", stat_length=((1, 2), (2, 3)))),
+    (np.pad, lambda x: np.pad(x, ((0, 1), (2, 0)), "minimum", stat_length=2)),
+    (np.pad, lambda x: np.pad(x, 1, "median")), (np.pad, lambda x: np.pad(x, (1, 0), "mean")),
 ]  # fmt: skip
 for _key, _function in STRUCTURE:
     # Squared, so that there is a curvature for the tangents of the structure to go through.
