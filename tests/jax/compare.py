@@ -76,9 +76,6 @@ def compare(function: Function, *xs: Any, tolerance: float = 1e-9) -> None:
         assert gap <= (max(1e-12, tolerance) if part == "value" else tolerance), (part, gap)
 
 
-Disagreements = dict[str, float]
-
-
 Evaluate = Callable[..., Any]
 Disagreements = dict[str, float]
 
@@ -118,7 +115,13 @@ class RefusedError(Exception):
 def trusted(
     check: Callable[..., Disagreements], function: Function, *xs: Any, tolerance: float = 1e-9
 ) -> tuple[Disagreements, str]:
-    """What one of the following finds, and in which way JAX was asked."""
+    """What one of the following finds, and in which way JAX was asked.
+
+    It counts as refused only where JAX raised in every way: a disagreement in one of them stays one
+    until another way agrees.
+    """
+    found: Disagreements | None = None
+    last, refusal = "", RefusedError()
     for way in WAYS:
 
         def evaluate(*args: Any, way: Evaluate = way) -> Any:
@@ -128,14 +131,15 @@ def trusted(
                 raise RefusedError(f"{type(error).__name__}: {str(error)[:100]}") from error
 
         try:
-            found = check(function, *xs, evaluate=evaluate)
-        except RefusedError:
-            if way is WAYS[-1]:
-                raise
+            found, last = check(function, *xs, evaluate=evaluate), way.__name__
+        except RefusedError as error:
+            refusal = error
             continue
         if max(found.values()) <= tolerance:
             break
-    return found, way.__name__
+    if found is None:
+        raise refusal
+    return found, last
 
 
 def disagreements(function: Function, *xs: Any, evaluate: Evaluate = compiled) -> Disagreements:
