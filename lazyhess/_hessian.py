@@ -323,9 +323,9 @@ class Hessian:
         for start in range(0, len(vectors) * units, step):
             which = np.arange(start, min(start + step, len(vectors) * units))
             k, unit = np.divmod(which, max(units, 1))
-            place = np.zeros((len(which), *(1 for _ in lead), units, 1), self.dtype)
-            place[np.arange(len(which)), ..., unit, 0] = 1
-            tangents = flat[k][..., None, :] * place
+            place = np.zeros((len(which), *(1 for _ in lead), units, 1), np.bool_)
+            place[np.arange(len(which)), ..., unit, 0] = True
+            tangents = np.where(place, flat[k][..., None, :], self.dtype.type(0))
             tangents = tangents.reshape(
                 (len(which), *lead, *shape[:own], *shape[own + 1 :], shape[own])
             )

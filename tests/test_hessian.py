@@ -190,3 +190,16 @@ def test_transposed_shares_what_is_known():
     assert H.cache_info().products == 1
     np.testing.assert_array_equal(H.T.T, dense)
     np.testing.assert_array_equal(np.asarray(H.T), dense.T)
+
+
+def test_an_infinite_vector_meets_no_other_element():
+    """Products by one axis of several: the other positions of the tangents are zero, not 0 * inf."""
+    x = lh.variable(np.arange(6.0).reshape(2, 3))
+    H = lh.hessian(np.sum(x**3), x)
+    v = np.array([1.0, np.inf, 2.0])
+    got = H @ v
+    assert got.shape == (2, 3, 2)
+    for r in range(2):
+        for c in range(3):
+            want = [6 * x.value[r, c] * v[c] if q == r else 0.0 for q in range(2)]
+            np.testing.assert_array_equal(np.nan_to_num(got[r, c], nan=-1), np.nan_to_num(want, nan=-1))
