@@ -189,6 +189,20 @@ def test_nan_of_a_branch_not_taken_stays_out():
     np.testing.assert_allclose(got, [6.0, 2 / 2.0], rtol=1e-13)
 
 
+def test_infinite_factors_of_a_product_not_taken_stay_out():
+    """Also where the product mixes elements: what has no weight meets no infinity."""
+    x, w = lh.variable(np.array([0.0, 2.0])), lh.variable(np.array([[1.0, 2.0], [0.5, 3.0]]))
+    with np.errstate(all="ignore"):
+        taken = np.where(np.isfinite((w @ np.log(x)).value), w @ np.log(x), w @ np.sin(x))
+        H = lh.hessian(np.sum(taken**2), (x, w), create_graph=True)
+        plain = lh.hessian(np.sum(taken**2), (x, w))
+        for i in range(2):
+            for j in range(2):
+                np.testing.assert_allclose(H[i][j][...].value, plain[i][j][...])
+        for slope in lh.gradient(np.sum(H[1][1][...]) + np.sum(H[0][1][...]), (x, w)):
+            assert np.isfinite(slope).all()
+
+
 def test_it_pickles():
     x = lh.variable(X)
     H = lh.hessian(model(np, x, A), x, create_graph=True)

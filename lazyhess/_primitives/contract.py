@@ -15,7 +15,7 @@ import numpy as np
 from lazyhess._maps import Contract, Map
 from lazyhess._primitives.base import RecordedMap, astype, axis_tuple, implements, options
 from lazyhess._tangents import Array, Shape
-from lazyhess._variable import METHODS, Primitive, Variable, record, refuse_out, shape_of
+from lazyhess._variable import METHODS, Primitive, Variable, record, refuse_out, shape_of, value_of
 
 Labels = tuple[int, ...]
 
@@ -30,10 +30,19 @@ class RecordedContract(RecordedMap):
         self.labels, self.with_, self.onto, self.weights = labels, with_, onto, weights
 
     def dense(self, block: Any) -> Any:
+        if self.finite:
+            return self._contracted(block, self.weights)
+        # An element of zero is not there; an infinity must not meet it, and elsewhere counts.
+        bad = ~np.isfinite(self.weights.value)
+        there = (value_of(block) != 0).astype(float)
+        hit = np.asarray(self._contracted(there, bad.astype(float))) != 0
+        finite = np.where(bad, self.weights.dtype.type(0), self.weights)
+        clean, whole = (self._contracted(block, weights) for weights in (finite, self.weights))
+        return np.where(hit, whole, clean) if hit.any() else clean
+
+    def _contracted(self, block: Any, weights: Any) -> Any:
         seed = max(self.labels + self.with_, default=0) + 1
-        return product(
-            [block, self.weights], [(seed, *self.labels), self.with_], (seed, *self.onto)
-        )
+        return product([block, weights], [(seed, *self.labels), self.with_], (seed, *self.onto))
 
     @property
     def T(self) -> Map:
