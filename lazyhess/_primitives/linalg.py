@@ -147,10 +147,10 @@ class Solve(Primitive):
     def curvature(
         self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
     ) -> Curvature:
-        a, shape = args[0], args[0].shape
-        back = np.linalg.solve(_T(a), adjoint)
         if 0 not in active:
             return
+        a, shape = args[0], args[0].shape
+        back = np.linalg.solve(_T(a), adjoint)
         outer = back @ _T(out)
         turn = turned(shape)
         yield 0, 0, chain(turn, times("right", outer, shape), solving(_T(a), shape))
