@@ -8,35 +8,10 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Gather, Scatter
-from lazyhess._primitives.base import astype, implements, one_axis, structural
-from lazyhess._primitives.structure import take_flat
+from lazyhess._primitives.base import astype, implements, nested, one_axis, structural
+from lazyhess._primitives.structure import moved, positions_of, take_flat
 from lazyhess._tangents import Array
 from lazyhess._variable import Variable, refuse_out, shape_of, value_of
-
-
-def nested(x: Any) -> Any:
-    """An array-like as an array, or as a Variable where one is in it, however deep."""
-    if isinstance(x, Variable):
-        return x
-    if isinstance(x, (list, tuple)) and _holds_variable(x):
-        return np.stack([nested(item) for item in x])
-    return np.asarray(x)
-
-
-def _holds_variable(x: Any) -> bool:
-    if isinstance(x, (list, tuple)):
-        return any(_holds_variable(item) for item in x)
-    return isinstance(x, Variable)
-
-
-def positions_of(a: Any) -> Array:
-    """The flat position of every element of `a`: what NumPy does to them, it does to `a`."""
-    return np.arange(a.size).reshape(a.shape)
-
-
-def moved(name: str, function: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
-    """Record a function that only picks elements of `a`, whatever their values."""
-    return take_flat(name, a, np.asarray(function(positions_of(a), *args, **kwargs)))
 
 
 def pooled(name: str, parts: list[Any], function: Callable[[list[Array]], Any]) -> Any:

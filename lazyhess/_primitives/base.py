@@ -288,6 +288,21 @@ def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None, **kwargs: 
     return record(Cast(dtype), x)
 
 
+def nested(x: Any) -> Any:
+    """An array-like as an array, or as a Variable where one is in it, however deep."""
+    if isinstance(x, Variable):
+        return x
+    if isinstance(x, (list, tuple)) and _holds_variable(x):
+        return np.stack([nested(item) for item in x])
+    return np.asarray(x)
+
+
+def _holds_variable(x: Any) -> bool:
+    if isinstance(x, (list, tuple)):
+        return any(_holds_variable(item) for item in x)
+    return isinstance(x, Variable)
+
+
 def squared(x: Any) -> Any:
     """The square of the absolute value: smooth, for complex numbers too."""
     if x.dtype.kind != "c":
@@ -325,6 +340,7 @@ __all__ = [
     "astype",
     "axis_tuple",
     "implements",
+    "nested",
     "one_axis",
     "options",
     "squared",

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Contract, Map
-from lazyhess._primitives.base import RecordedMap, astype, axis_tuple, implements, options
+from lazyhess._primitives.base import RecordedMap, astype, axis_tuple, implements, nested, options
 from lazyhess._tangents import Array, Shape
 from lazyhess._variable import METHODS, Primitive, Variable, record, refuse_out, shape_of, value_of
 
@@ -81,10 +81,6 @@ class Contraction(Primitive):
             yield 1, 0, contract(self.left, self.onto, self.right, adjoint, a.shape)
 
 
-def _array(x: Any) -> Any:
-    return x if isinstance(x, Variable) else np.asarray(x)
-
-
 def product(operands: Sequence[Any], labels: Sequence[Labels], onto: Labels) -> Any:
     """The general einsum: repeated, missing and broadcast labels, any number of operands."""
     extent: dict[int, int] = {}
@@ -131,7 +127,7 @@ def _pair(a: Any, left: Labels, b: Any, right: Labels, onto: Labels) -> Any:
 
 def _clean(a: Any, names: Labels, extent: dict[int, int]) -> tuple[Any, Labels]:
     """An operand whose labels are distinct and which has no broadcast axis."""
-    a = _array(a)
+    a = nested(a)
     keep = [axis for axis, label in enumerate(names) if a.shape[axis] == extent[label]]
     if len(keep) != len(names):
         a = np.reshape(a, tuple(a.shape[axis] for axis in keep))
@@ -191,7 +187,7 @@ def _parse(operands: tuple[Any, ...]) -> tuple[list[Any], list[Labels], Labels]:
         whole = list(operands)
         answer = list(whole.pop()) if len(whole) % 2 else None
         arrays, terms = whole[::2], [list(term) for term in whole[1::2]]
-    arrays = [_array(a) for a in arrays]
+    arrays = [nested(a) for a in arrays]
     if len(arrays) != len(terms):
         raise ValueError(f"einsum has {len(terms)} subscript terms for {len(arrays)} operands")
     labels: list[Labels] = []
@@ -241,7 +237,7 @@ def _stacked(a: Any, b: Any, left: Labels, right: Labels, onto: Labels) -> Any:
 @implements(np.matmul)
 def matmul(x1: Any, x2: Any, /, **kwargs: Any) -> Any:
     """`numpy.matmul`."""
-    a, b = (_array(x) for x in options("matmul", (x1, x2), kwargs))
+    a, b = (nested(x) for x in options("matmul", (x1, x2), kwargs))
     if not a.ndim or not b.ndim:
         raise ValueError(
             "matmul: an operand has no dimensions (it needs at least one), got shapes "
@@ -259,7 +255,7 @@ def matmul(x1: Any, x2: Any, /, **kwargs: Any) -> Any:
 @implements(np.vecdot, np.linalg.vecdot)
 def vecdot(x1: Any, x2: Any, /, *, axis: int = -1, **kwargs: Any) -> Any:
     """`numpy.vecdot`."""
-    a, b = (_array(x) for x in options("vecdot", (x1, x2), kwargs))
+    a, b = (nested(x) for x in options("vecdot", (x1, x2), kwargs))
     return np.sum(np.conjugate(a) * b, axis=axis)
 
 
@@ -268,7 +264,7 @@ def dot(a: Any, b: Any, out: Any = None) -> Any:
     """`numpy.dot`."""
     if out is not None:
         refuse_out("dot")
-    a, b = _array(a), _array(b)
+    a, b = nested(a), nested(b)
     if not a.ndim or not b.ndim:
         return a * b
     axis = b.ndim - 2 if b.ndim > 1 else 0
@@ -289,7 +285,7 @@ def vdot(a: Any, b: Any, /) -> Any:
 @implements(np.inner)
 def inner(a: Any, b: Any, /) -> Any:
     """`numpy.inner`."""
-    a, b = _array(a), _array(b)
+    a, b = nested(a), nested(b)
     if not a.ndim or not b.ndim:
         return a * b
     return tensordot(a, b, ((a.ndim - 1,), (b.ndim - 1,)))
@@ -300,13 +296,13 @@ def outer(a: Any, b: Any, out: Any = None) -> Any:
     """`numpy.outer`."""
     if out is not None:
         refuse_out("outer")
-    return tensordot(np.ravel(_array(a)), np.ravel(_array(b)), 0)
+    return tensordot(np.ravel(nested(a)), np.ravel(nested(b)), 0)
 
 
 @implements(np.tensordot, np.linalg.tensordot)
 def tensordot(a: Any, b: Any, /, axes: Any = 2) -> Any:
     """`numpy.tensordot`."""
-    a, b = _array(a), _array(b)
+    a, b = nested(a), nested(b)
     if np.ndim(axes) == 0:
         first = tuple(range(a.ndim - int(axes), a.ndim))
         second = tuple(range(int(axes)))
@@ -336,7 +332,7 @@ def trace(
 @implements(np.kron)
 def kron(a: Any, b: Any) -> Any:
     """`numpy.kron`."""
-    a, b = _array(a), _array(b)
+    a, b = nested(a), nested(b)
     ndim = max(a.ndim, b.ndim)
     a = np.reshape(a, (1,) * (ndim - a.ndim) + a.shape)
     b = np.reshape(b, (1,) * (ndim - b.ndim) + b.shape)
@@ -348,7 +344,7 @@ def kron(a: Any, b: Any) -> Any:
 
 def _outer_of(ufunc: np.ufunc) -> Any:
     def method(a: Any, b: Any, **kwargs: Any) -> Any:
-        a, b = _array(a), _array(b)
+        a, b = nested(a), nested(b)
         return ufunc(np.reshape(a, a.shape + (1,) * b.ndim), b, **kwargs)
 
     return method

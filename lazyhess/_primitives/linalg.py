@@ -21,6 +21,7 @@ from lazyhess._primitives.base import (
     astype,
     axis_tuple,
     implements,
+    nested,
     squared,
     variables,
 )
@@ -30,10 +31,6 @@ from lazyhess._tangents import Array, Ids, Shape, Sparse
 from lazyhess._variable import FUNCTIONS, UFUNCS, Primitive, Variable, record, refuse_out, value_of
 
 _NONE: Any = np._NoValue
-
-
-def _array(x: Any) -> Any:
-    return x if isinstance(x, Variable) else np.asarray(x)
 
 
 def adjoint(a: Any) -> Any:
@@ -49,7 +46,7 @@ def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:
 
 def _square(name: str, a: Any) -> Any:
     """A stack of square matrices of a floating dtype, or NumPy's own error."""
-    a = _array(a)
+    a = nested(a)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
         getattr(np.linalg, name)(np.empty(a.shape))
     return a
@@ -165,7 +162,7 @@ class Solve(Primitive):
 @implements(np.linalg.solve)
 def solve(a: Any, b: Any) -> Any:
     """`numpy.linalg.solve`."""
-    a, b = _square("solve", a), _array(b)
+    a, b = _square("solve", a), nested(b)
     if not variables(a, b):
         return np.linalg.solve(a, b)
     if b.ndim == 0 or a.shape[-1] != b.shape[0 if b.ndim == 1 else -2]:
@@ -209,7 +206,7 @@ def inv(a: Any) -> Any:
 @implements(np.linalg.tensorsolve)
 def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
     """`numpy.linalg.tensorsolve`."""
-    a, b = _array(a), _array(b)
+    a, b = nested(a), nested(b)
     if axes is not None:
         order = [k for k in range(a.ndim) if k not in axis_tuple(axes, a.ndim)]
         a = np.transpose(a, (*order, *axis_tuple(axes, a.ndim)))
@@ -570,7 +567,7 @@ def svd(
     a: Any, full_matrices: bool = True, compute_uv: bool = True, hermitian: bool = False
 ) -> Any:
     """`numpy.linalg.svd`."""
-    a = _array(a)
+    a = nested(a)
     if a.ndim < 2:
         np.linalg.svd(np.ones(a.shape))
     if compute_uv and full_matrices and a.shape[-1] != a.shape[-2]:
@@ -638,7 +635,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NON
 @implements(np.linalg.lstsq)
 def lstsq(a: Any, b: Any, rcond: Any = None) -> Any:
     """`numpy.linalg.lstsq`."""
-    a, b = _array(a), _array(b)
+    a, b = nested(a), nested(b)
     plain = np.linalg.lstsq(value_of(a), value_of(b), rcond)
     if rcond is None:
         rcond = np.finfo(np.result_type(a, b) if not variables(a, b) else plain[0].dtype).eps * max(
@@ -816,7 +813,7 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
     """`numpy.linalg.multi_dot`, in an order chosen by sizes."""
     if out is not None:
         refuse_out("multi_dot")
-    parts = [_array(a) for a in arrays]
+    parts = [nested(a) for a in arrays]
     if len(parts) < 2:
         raise ValueError("Expecting at least two arrays.")
     ends = (parts[0].ndim == 1, parts[-1].ndim == 1)

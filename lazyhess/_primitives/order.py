@@ -12,17 +12,17 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Gather, Scatter
-from lazyhess._primitives.assemble import nested, positions_of
 from lazyhess._primitives.base import (
     astype,
     axis_tuple,
     implements,
+    nested,
     one_axis,
     structural,
     variables,
 )
 from lazyhess._primitives.reduce import given, max_, min_
-from lazyhess._primitives.structure import take_along_axis, take_flat
+from lazyhess._primitives.structure import positions_of, take_along_axis, take_flat
 from lazyhess._tangents import Array
 from lazyhess._variable import METHODS, Variable, refuse_out, shape_of, value_of
 

@@ -12,8 +12,15 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Gather, Map, Scatter
-from lazyhess._primitives.assemble import nested
-from lazyhess._primitives.base import Elementwise, astype, implements, one_axis, options, structural
+from lazyhess._primitives.base import (
+    Elementwise,
+    astype,
+    implements,
+    nested,
+    one_axis,
+    options,
+    structural,
+)
 from lazyhess._primitives.reduce import cumsum, given
 from lazyhess._primitives.structure import flip
 from lazyhess._tangents import Array

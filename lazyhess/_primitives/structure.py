@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from lazyhess._maps import Gather, Map, Mask, Permute, Reshape, Scatter, broadcast
-from lazyhess._primitives.base import astype, axis_tuple, implements, one_axis, structural
+from lazyhess._primitives.base import astype, axis_tuple, implements, nested, one_axis, structural
 from lazyhess._tangents import Array
 from lazyhess._variable import Primitive, Variable, record, refuse_out, shape_of, value_of
 
@@ -159,8 +160,7 @@ def rot90(m: Any, k: int = 1, axes: Any = (0, 1)) -> Any:
 @implements(np.roll)
 def roll(a: Any, shift: Any, axis: Any = None) -> Any:
     """`numpy.roll`."""
-    positions = np.roll(np.arange(a.size).reshape(a.shape), shift, axis)
-    return take_flat("roll", a, positions)
+    return moved("roll", np.roll, a, shift, axis)
 
 
 def take_flat(name: str, a: Any, positions: Array) -> Any:
@@ -170,6 +170,16 @@ def take_flat(name: str, a: Any, positions: Array) -> Any:
     return structural(
         name, a, Gather(a.shape, np.unravel_index(positions, a.shape), positions.shape)
     )
+
+
+def positions_of(a: Any) -> Array:
+    """The flat position of every element of `a`: what NumPy does to them, it does to `a`."""
+    return np.arange(a.size).reshape(a.shape)
+
+
+def moved(name: str, function: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
+    """Record a function that only picks elements of `a`, whatever their values."""
+    return take_flat(name, a, np.asarray(function(positions_of(a), *args, **kwargs)))
 
 
 @implements(np.take)
@@ -188,27 +198,25 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "r
 @implements(np.take_along_axis)
 def take_along_axis(arr: Any, indices: Any, axis: Any = -1) -> Any:
     """`numpy.take_along_axis`."""
-    positions = np.arange(arr.size).reshape(arr.shape)
-    return take_flat("take_along_axis", arr, np.take_along_axis(positions, indices, axis))
+    return moved("take_along_axis", np.take_along_axis, arr, indices, axis)
 
 
 @implements(np.repeat)
 def repeat(a: Any, repeats: Any, axis: Any = None) -> Any:
     """`numpy.repeat`."""
-    return take_flat("repeat", a, np.repeat(np.arange(a.size).reshape(a.shape), repeats, axis))
+    return moved("repeat", np.repeat, a, repeats, axis)
 
 
 @implements(np.tile)
 def tile(A: Any, reps: Any) -> Any:
     """`numpy.tile`."""
-    return take_flat("tile", A, np.tile(np.arange(A.size).reshape(A.shape), reps))
+    return moved("tile", np.tile, A, reps)
 
 
 @implements(np.diagonal)
 def diagonal(a: Any, offset: int = 0, axis1: int = 0, axis2: int = 1) -> Any:
     """`numpy.diagonal`."""
-    positions = np.arange(a.size).reshape(a.shape)
-    return take_flat("diagonal", a, np.diagonal(positions, offset, axis1, axis2))
+    return moved("diagonal", np.diagonal, a, offset, axis1, axis2)
 
 
 @implements(np.diag)
@@ -268,7 +276,7 @@ def concatenate(
     """`numpy.concatenate`."""
     if out is not None:
         refuse_out("concatenate")
-    parts = [a if isinstance(a, Variable) else np.asarray(a) for a in arrays]
+    parts = [nested(a) for a in arrays]
     if axis is None:
         parts, axis = [np.ravel(a) for a in parts], 0
     if any(a.ndim == 0 for a in parts):
@@ -277,16 +285,12 @@ def concatenate(
     return made if dtype is None else astype(made, dtype)
 
 
-def _array(a: Any) -> Any:
-    return a if isinstance(a, Variable) else np.asarray(a)
-
-
 @implements(np.stack)
 def stack(
     arrays: Any, axis: int = 0, out: Any = None, *, dtype: Any = None, casting: Any = None
 ) -> Any:
     """`numpy.stack`."""
-    parts = [_array(a) for a in arrays]
+    parts = [nested(a) for a in arrays]
     if len({a.shape for a in parts}) > 1:
         raise ValueError("all input arrays must have the same shape")
     return concatenate([np.expand_dims(a, axis) for a in parts], axis, out, dtype=dtype)
@@ -295,39 +299,39 @@ def stack(
 @implements(np.vstack)
 def vstack(tup: Any, *, dtype: Any = None, casting: Any = None) -> Any:
     """`numpy.vstack`."""
-    return concatenate([np.atleast_2d(_array(a)) for a in tup], 0, dtype=dtype)
+    return concatenate([np.atleast_2d(nested(a)) for a in tup], 0, dtype=dtype)
 
 
 @implements(np.hstack)
 def hstack(tup: Any, *, dtype: Any = None, casting: Any = None) -> Any:
     """`numpy.hstack`."""
-    parts = [np.atleast_1d(_array(a)) for a in tup]
+    parts = [np.atleast_1d(nested(a)) for a in tup]
     return concatenate(parts, 0 if parts[0].ndim == 1 else 1, dtype=dtype)
 
 
 @implements(np.dstack)
 def dstack(tup: Any) -> Any:
     """`numpy.dstack`."""
-    return concatenate([np.atleast_3d(_array(a)) for a in tup], 2)
+    return concatenate([np.atleast_3d(nested(a)) for a in tup], 2)
 
 
 @implements(np.column_stack)
 def column_stack(tup: Any) -> Any:
     """`numpy.column_stack`."""
-    parts = [_array(a) for a in tup]
+    parts = [nested(a) for a in tup]
     return concatenate([a if a.ndim > 1 else np.reshape(a, (a.size, 1)) for a in parts], 1)
 
 
 @implements(np.append)
 def append(arr: Any, values: Any, axis: Any = None) -> Any:
     """`numpy.append`."""
-    return concatenate([_array(arr), _array(values)], axis)
+    return concatenate([nested(arr), nested(values)], axis)
 
 
 def _split(function: Any) -> Any:
     def split(ary: Any, *args: Any, **kwargs: Any) -> Any:
         # NumPy cuts an array of positions; each part is a slice of the original.
-        parts = function(np.arange(ary.size).reshape(ary.shape), *args, **kwargs)
+        parts = function(positions_of(ary), *args, **kwargs)
         return [_part(ary, part) for part in parts]
 
     implements(function)(split)
@@ -358,10 +362,9 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
     """`numpy.pad`, with all modes but odd reflections and functions of your own."""
     if not array.ndim:
         return array
-    positions = np.arange(array.size).reshape(array.shape)
     if mode == "constant":
         where = np.pad(np.zeros(array.shape, np.bool_), pad_width, constant_values=True)
-        inner = np.pad(positions, pad_width, constant_values=-1)
+        inner = np.pad(positions_of(array), pad_width, constant_values=-1)
         index = np.nonzero(inner >= 0) if array.size else (np.zeros(0, int),) * array.ndim
         placed = structural("pad", ravel(array), Scatter(Gather(inner.shape, index, (array.size,))))
         values = kwargs.pop("constant_values", 0)
@@ -372,7 +375,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
         frame = np.pad(np.zeros(array.shape, array.dtype), pad_width, constant_values=values)
         return placed + frame
     if mode in ("edge", "reflect", "symmetric", "wrap") and kwargs.get("reflect_type") != "odd":
-        return take_flat("pad", array, np.pad(positions, pad_width, mode, **kwargs))
+        return moved("pad", np.pad, array, pad_width, mode, **kwargs)
     if mode == "empty":
         return pad(array, pad_width)
     if mode == "linear_ramp" or mode in _STATISTICS:
