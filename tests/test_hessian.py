@@ -202,4 +202,6 @@ def test_an_infinite_vector_meets_no_other_element():
     for r in range(2):
         for c in range(3):
             want = [6 * x.value[r, c] * v[c] if q == r else 0.0 for q in range(2)]
-            np.testing.assert_array_equal(np.nan_to_num(got[r, c], nan=-1), np.nan_to_num(want, nan=-1))
+            np.testing.assert_array_equal(
+                np.nan_to_num(got[r, c], nan=-1), np.nan_to_num(want, nan=-1)
+            )
