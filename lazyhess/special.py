@@ -22,6 +22,7 @@ import numpy as np
 
 from lazyhess._primitives.base import axis_tuple
 from lazyhess._primitives.logsumexp import LogSumExp
+from lazyhess._primitives.reduce import reduced
 from lazyhess._variable import Variable, record, value_of
 
 __all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax"]
@@ -81,8 +82,7 @@ def logsumexp(
     axes = axis_tuple(axis, a.ndim)
     if any(x.dtype.kind == "c" for x in operands):
         return _complex(a, axes, b, keepdims, return_sign)
-    kept = ((k, 1 if k in axes else n) for k, n in enumerate(a.shape))
-    primitive = LogSumExp(axes, tuple(n for k, n in kept if keepdims or k not in axes))
+    primitive = LogSumExp(axes, reduced(a.shape, axes, keepdims))
     if b is None and not return_sign:
         sign = None  # is never negative
     else:

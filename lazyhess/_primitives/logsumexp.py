@@ -9,7 +9,7 @@ import numpy as np
 
 from lazyhess._maps import Map, Reduce, chain
 from lazyhess._primitives.base import astype, one_axis, scale, weigh
-from lazyhess._primitives.reduce import reduced_axes
+from lazyhess._primitives.reduce import masked, reduced, reduced_axes
 from lazyhess._tangents import Array, Shape
 from lazyhess._variable import METHODS, Primitive, record, refuse_out, value_of
 
@@ -109,11 +109,10 @@ def _reduce(
     if out is not None:
         refuse_out("logaddexp.reduce")
     a = a if dtype is None else astype(a, dtype)
-    if (where := kwargs.pop("where", True)) is not True:
+    if masked(where := kwargs.pop("where", True)):
         a = np.where(where, a, a.dtype.type(-np.inf))
     axes = reduced_axes(axis, a.ndim)
-    kept = ((k, 1 if k in axes else n) for k, n in enumerate(a.shape))
-    made = record(LogSumExp(axes, tuple(n for k, n in kept if keepdims or k not in axes)), a)
+    made = record(LogSumExp(axes, reduced(a.shape, axes, keepdims)), a)
     initial = kwargs.pop("initial", None)
     if kwargs:
         raise NotImplementedError(f"logaddexp.reduce of a Variable has no option {sorted(kwargs)}")

@@ -7,12 +7,22 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._primitives.assemble import nested
-from lazyhess._primitives.base import astype, implements, squared
-from lazyhess._primitives.reduce import cumsum, given, max_, min_, prod, sum_
+from lazyhess._primitives.base import astype, implements, nested
+from lazyhess._primitives.reduce import (
+    counted,
+    cumsum,
+    given,
+    masked,
+    max_,
+    mean,
+    min_,
+    prod,
+    sum_,
+    var,
+)
 from lazyhess._primitives.series import cumprod
 from lazyhess._tangents import Array
-from lazyhess._variable import METHODS, refuse_out, value_of
+from lazyhess._variable import METHODS, value_of
 
 _NONE: Any = np._NoValue
 
@@ -64,14 +74,7 @@ METHODS[np.fmin, "reduce"] = lambda a, axis=0, dtype=None, *args, **kwargs: nanm
 def _kept(a: Any, where: Any) -> Array:
     """Which elements count."""
     kept: Array = ~np.isnan(a)
-    return kept & np.asarray(value_of(where), np.bool_) if given(where) else kept
-
-
-def _divided(total: Any, count: Array) -> Any:
-    """A total by a count, NaN where that is not positive."""
-    there = count > 0
-    made = total / np.where(there, count, 1).astype(value_of(total).real.dtype)
-    return made if there.all() else np.where(there, made, made.dtype.type(np.nan))
+    return kept & np.asarray(value_of(where), np.bool_) if masked(where) else kept
 
 
 @implements(np.nanmean)
@@ -85,12 +88,7 @@ def nanmean(
     where: Any = _NONE,
 ) -> Any:
     """`numpy.nanmean`."""
-    if out is not None:
-        refuse_out("nanmean")
-    a = a if dtype is None else astype(a, dtype)
-    kept, keep = _kept(a, where), bool(given(keepdims) and keepdims)
-    count = np.sum(kept, axis=axis, keepdims=keep)
-    return _divided(sum_(_filled(a, 0.0), axis, keepdims=keep, where=kept), count)
+    return mean(a, axis, dtype, out, keepdims, where=_kept(a, where))
 
 
 @implements(np.nanvar)
@@ -106,16 +104,11 @@ def nanvar(
     mean: Any = _NONE,
     correction: Any = _NONE,
 ) -> Any:
-    """`numpy.nanvar`, as the mean square of the deviations."""
-    if out is not None:
-        refuse_out("nanvar")
-    a = a if dtype is None else astype(a, dtype)
-    ddof = correction if given(correction) else ddof
-    kept, keep = _kept(a, where), bool(given(keepdims) and keepdims)
-    centre = nested(mean) if given(mean) else nanmean(a, axis, keepdims=True, where=kept)
-    away = np.where(kept, a - centre, a.dtype.type(0))
-    count = np.sum(kept, axis=axis, keepdims=keep)
-    return _divided(sum_(squared(away), axis, keepdims=keep), count - ddof)
+    """`numpy.nanvar`: NaN where it has no degree of freedom left."""
+    kept = _kept(a, where)
+    made = var(a, axis, dtype, out, ddof, keepdims, where=kept, mean=mean, correction=correction)
+    left = counted(a, axis, keepdims, kept) > (correction if given(correction) else ddof)
+    return made if left.all() else np.where(left, made, made.dtype.type(np.nan))
 
 
 @implements(np.nanstd)

@@ -11,6 +11,7 @@ from lazyhess._primitives.base import (
     astype,
     axis_tuple,
     implements,
+    nested,
     one_axis,
     squared,
     structural,
@@ -31,23 +32,36 @@ def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return () if ndim == 0 and axis in (0, -1) else axis_tuple(axis, ndim)
 
 
-def _reduced(shape: Shape, axes: tuple[int, ...], keepdims: Any) -> Shape:
+def reduced(shape: Shape, axes: tuple[int, ...], keepdims: Any) -> Shape:
+    """The shape that is left of a reduction over `axes`."""
     if given(keepdims) and keepdims:
         return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
     return tuple(n for axis, n in enumerate(shape) if axis not in axes)
 
 
-def _prepared(name: str, a: Any, dtype: Any, out: Any, where: Any, fill: float | None) -> Any:
+def masked(where: Any) -> bool:
+    """Whether `where=` may leave elements out."""
+    return given(where) and where is not True
+
+
+def counted(a: Any, axis: Any, keepdims: Any, where: Any) -> Array:
+    """How many elements a reduction takes into each of its results."""
+    kept = np.asarray(value_of(where), np.bool_) if masked(where) else np.True_
+    count = np.sum(
+        np.broadcast_to(kept, a.shape), axis, keepdims=bool(given(keepdims) and keepdims)
+    )
+    return np.asarray(count)
+
+
+def _prepared(
+    name: str, a: Any, dtype: Any, out: Any, where: Any = _NONE, fill: float = 0.0
+) -> Any:
     """The operand of a reduction: cast, and with `fill` where it is masked out."""
     if out is not None and out is not _NONE:
         refuse_out(name)
     if given(dtype):
         a = astype(a, dtype)
-    if given(where) and where is not True:
-        if fill is None:
-            raise NotImplementedError(f"{name}(where=...) has no rule; index with the mask first")
-        a = np.where(where, a, fill)
-    return a
+    return np.where(where, a, a.dtype.type(fill)) if masked(where) else a
 
 
 @implements(np.sum)
@@ -61,9 +75,9 @@ def sum_(
     where: Any = _NONE,
 ) -> Any:
     """`numpy.sum`."""
-    a = _prepared("sum", a, dtype, out, where, 0.0)
+    a = _prepared("sum", a, dtype, out, where)
     axes = reduced_axes(axis, a.ndim)
-    made = structural("sum", a, Reduce(a.shape, axes, _reduced(a.shape, axes, keepdims)))
+    made = structural("sum", a, Reduce(a.shape, axes, reduced(a.shape, axes, keepdims)))
     return made + initial if given(initial) else made
 
 
@@ -98,13 +112,12 @@ def mean(
     where: Any = _NONE,
 ) -> Any:
     """`numpy.mean`."""
-    if given(where) and where is not True:
-        where = np.broadcast_to(np.asarray(value_of(where), np.bool_), a.shape)
-        count = np.sum(where, axis=axis, keepdims=keepdims if given(keepdims) else False)
-        return sum_(a, axis, dtype, out, keepdims, where=where) / count.astype(a.dtype)
-    a = _prepared("mean", a, dtype, out, where, None)
+    if masked(where):
+        total = sum_(a, axis, dtype, out, keepdims, where=where)
+        return total / counted(a, axis, keepdims, where).astype(total.real.dtype)
+    a = _prepared("mean", a, dtype, out)
     axes = reduced_axes(axis, a.ndim)
-    return record(Mean(axes, _reduced(a.shape, axes, keepdims)), a)
+    return record(Mean(axes, reduced(a.shape, axes, keepdims)), a)
 
 
 @implements(np.var)
@@ -121,13 +134,13 @@ def var(
     correction: Any = _NONE,
 ) -> Any:
     """`numpy.var`, as the mean square of the deviations."""
-    a = _prepared("var", a, dtype, out, where, None)
-    ddof = correction if given(correction) else ddof
-    axes = reduced_axes(axis, a.ndim)
-    count = int(np.prod([a.shape[k] for k in axes], dtype=int))
-    centre = mean if given(mean) else np.mean(a, axis=axes, keepdims=True)
-    total = np.sum(squared(a - centre), axis=axes, keepdims=bool(given(keepdims) and keepdims))
-    return total / total.dtype.type(max(count - ddof, 0))
+    a = _prepared("var", a, dtype, out)
+    away = a - (nested(mean) if given(mean) else np.mean(a, axis, keepdims=True, where=where))
+    if masked(where):
+        away = np.where(where, away, away.dtype.type(0))
+    total = sum_(squared(away), axis, keepdims=keepdims)
+    count = counted(a, axis, keepdims, where) - (correction if given(correction) else ddof)
+    return total / np.maximum(count, 0).astype(total.dtype)
 
 
 @implements(np.std)
@@ -149,7 +162,7 @@ def prod(
     """`numpy.prod`, as a tree of products of pairs: exact where factors are zero."""
     a = _prepared("prod", a, dtype, out, where, 1.0)
     axes = reduced_axes(axis, a.ndim)
-    shape = _reduced(a.shape, axes, keepdims)
+    shape = reduced(a.shape, axes, keepdims)
     kept = tuple(k for k in range(a.ndim) if k not in axes)
     count = int(np.prod([a.shape[k] for k in axes], dtype=int))
     a = np.reshape(np.transpose(a, (*axes, *kept)), (count, *(a.shape[k] for k in kept)))
@@ -197,13 +210,13 @@ def _extremum(name: str, pair: np.ufunc) -> Any:
         initial: Any = _NONE,
         where: Any = _NONE,
     ) -> Any:
-        if given(where) and where is not True:
+        if masked(where):
             if not given(initial):
                 raise ValueError(f"{name} with where= needs initial=, as NumPy's own does")
             a = np.where(where, a, initial)
-        a = _prepared(name, a, None, out, _NONE, None)
+        a = _prepared(name, a, None, out)
         axes = reduced_axes(axis, a.ndim)
-        shape = _reduced(a.shape, axes, keepdims)
+        shape = reduced(a.shape, axes, keepdims)
         if given(initial) and a.size == 0:
             return np.sum(a, axis=axes).reshape(shape) + initial
         made = record(Extremum(name, axes, shape), a)
@@ -221,7 +234,7 @@ min_ = implements(np.min)(_extremum("min", np.minimum))
 @implements(np.cumsum)
 def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
     """`numpy.cumsum`."""
-    a = _prepared("cumsum", a, dtype, out, _NONE, None)
+    a = _prepared("cumsum", a, dtype, out)
     if axis is None:
         a, axis = np.ravel(a), 0
     return structural("cumsum", a, Accumulate(a.shape, one_axis(axis, a.ndim)))

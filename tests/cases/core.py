@@ -82,6 +82,8 @@ for _function in (np.sum, np.prod):
 case(np.mean, lambda x: np.mean(x * x, axis=1, where=x > 1.3), spread(1, 2, (2, 4)))
 case(np.max, lambda x: np.max(x * x, axis=0, initial=1.7, where=x < 1.8), spread(1, 2, (4, 2)))
 case(np.var, lambda x: np.var(x, axis=1, ddof=1), spread(-2, 2, (2, 4)))
+case(np.var, lambda x: np.var(x * x, axis=1, where=x > 1.3, keepdims=True), spread(1, 2, (2, 4)))
+case(np.std, lambda x: np.std(x * x, 1, ddof=1, where=[1, 1, 0, 1]), spread(1, 2, (2, 4)))
 case(np.std, lambda x: x.std(axis=0, ddof=1), spread(-2, 2, (4, 2)))
 case(np.prod, np.prod, np.array([2.0, 0.0, 3.0]))
 case(np.prod, np.prod, np.array([2.0, 0.0, 0.0, 3.0]))
