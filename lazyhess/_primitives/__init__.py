@@ -2,6 +2,7 @@
 
 from lazyhess._primitives import (
     assemble,
+    choices,
     complexes,
     constants,
     contract,
@@ -21,6 +22,7 @@ from lazyhess._primitives import (
 
 __all__ = [
     "assemble",
+    "choices",
     "complexes",
     "constants",
     "contract",
