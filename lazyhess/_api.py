@@ -279,7 +279,7 @@ def _fresh(x: Any) -> Variable:
 
 def _copied(x: Any) -> Variable:
     """A new Variable that still depends on x, so that what comes out can be differentiated by x."""
-    return np.positive(x) if isinstance(x, Variable) else variable(x)  # type: ignore[return-value]
+    return +x if isinstance(x, Variable) else variable(x)
 
 
 def _input(path: str, x: Any) -> Variable:
@@ -363,7 +363,7 @@ def _batch_axes(batch_axis: int | Sequence[int], problem: _Problem) -> list[int]
     inputs = problem.inputs
     given: list[Any]
     if is_node(batch_axis):
-        given = list(batch_axis)  # type: ignore[arg-type]
+        given = list(batch_axis)
         if len(given) != len(inputs):
             raise ValueError(f"batch_axis gives {len(given)} positions for {len(inputs)} xs")
     else:

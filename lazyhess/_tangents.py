@@ -402,9 +402,10 @@ def cast(block: Block, dtype: np.dtype[Any]) -> Block:
         return Sparse(block.pattern, _cast(block.val, dtype))
     if isinstance(block, np.ndarray):
         return _cast(block, dtype)
-    made: Any = np.real(block) if dtype.kind != "c" else block  # type: ignore[call-overload]
-    recorded: Block = made if made.dtype == dtype else made.astype(dtype)
-    return recorded
+    recorded: Any = block
+    made = recorded if dtype.kind == "c" else np.real(recorded)
+    held: Block = made if made.dtype == dtype else made.astype(dtype)
+    return held
 
 
 def _cast(array: Array, dtype: np.dtype[Any]) -> Array:

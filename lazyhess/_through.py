@@ -169,10 +169,10 @@ def curvature(
         pulled: Any = None if jacobian is None else jacobian.T.apply(weight[None])
         if not isinstance(pulled, Variable):
             continue  # a constant
-        root = cast(pulled, leaves[k].dtype)[0]  # type: ignore[index]
+        recorded: Any = cast(pulled, leaves[k].dtype)
         held = {leaves[l]._serial: args[l] for l in inner}
         held |= {weight._serial: adjoint, node._serial: out}
-        found = _through(root, list(leaves.values()), held, again=True)
+        found = _through(recorded[0], list(leaves.values()), held, again=True)
         for l, map_ in zip(inner, found, strict=True):
             if l in active and map_ is not None:
                 yield k, l, map_

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeGuard
 
 
-def is_node(tree: Any) -> bool:
+def is_node(tree: Any) -> TypeGuard[tuple[Any, ...] | list[Any] | dict[Any, Any]]:
     """Whether `tree` is a container, not a leaf."""
     return isinstance(tree, (tuple, list, dict))
 

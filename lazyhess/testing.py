@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess import _dispatch  # noqa: F401 - gives Variable its operators and methods
 from lazyhess._api import gradient, hessian
 from lazyhess._hessian import Hessian
 from lazyhess._sweep import Linearization, Step
@@ -374,13 +373,14 @@ class Rule:
         """A curvature as a bilinear form at random tangents, both ways round."""
         shapes = {k: c.out for k, _, c in pairs} | {l: c.inp for _, l, c in pairs}
         t, u = ({s: rng.normal(size=(1, *shapes[s])) for s in sorted(shapes)} for _ in range(2))
-        return tuple(
+        one, other = (
             sum(
                 float(np.sum((a[k] * dense(c.apply(b[l]), 1, c.out, float)).real))
                 for k, l, c in pairs
             )
             for a, b in ((t, u), (u, t))
-        )  # type: ignore[return-value]
+        )
+        return one, other
 
     def symmetry(self) -> None:
         """Every curvature is symmetric."""

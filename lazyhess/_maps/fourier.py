@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from typing import Literal, TypeAlias
+
 import numpy as np
 
 from lazyhess._maps.base import NOTHING, Map
 from lazyhess._tangents import Array, Ids, Shape, Sparse
+
+_Norm: TypeAlias = Literal["backward", "ortho", "forward"] | None
 
 
 class Fourier(Map):
@@ -14,7 +18,7 @@ class Fourier(Map):
     Its matrix is symmetric: the map is its own transpose. `norm` is as in `numpy.fft`.
     """
 
-    def __init__(self, shape: Shape, axis: int, norm: str | None, *, inverse: bool) -> None:
+    def __init__(self, shape: Shape, axis: int, norm: _Norm, *, inverse: bool) -> None:
         self.inp = self.out = shape
         self.axis = axis
         self.norm = norm
@@ -22,7 +26,7 @@ class Fourier(Map):
 
     def dense(self, block: Array) -> Array:
         transform = np.fft.ifft if self.inverse else np.fft.fft
-        made: Array = transform(block, axis=self.axis + 1, norm=self.norm)  # type: ignore[arg-type]
+        made: Array = transform(block, axis=self.axis + 1, norm=self.norm)
         return made
 
     def sparse(self, block: Sparse) -> Array:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, TypeVar
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
@@ -117,7 +117,8 @@ class Elementwise(Primitive):
         By default the function's own. Pickles find the primitive by it.
     """
 
-    table: dict[str, Elementwise] = {}  # noqa: RUF012 - one table for all, by name, for pickling
+    # One table for all, by name, for pickling.
+    table: ClassVar[dict[str, Elementwise]] = {}
 
     def __init__(
         self,

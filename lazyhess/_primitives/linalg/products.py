@@ -47,12 +47,12 @@ def multi_dot(arrays: Any, *, out: Any = None) -> Any:
             raise np.linalg.LinAlgError(
                 f"{a.ndim}-dimensional array given. Array must be two-dimensional"
             )
-    labels = [(k, k + 1) for k in range(len(parts))]
-    onto = (0, len(parts))
+    labels: list[tuple[int, ...]] = [(k, k + 1) for k in range(len(parts))]
+    onto: tuple[int, ...] = (0, len(parts))
     if ends[0]:
-        labels[0], onto = labels[0][1:], onto[1:]  # type: ignore[assignment]
+        labels[0], onto = labels[0][1:], onto[1:]
     if ends[1]:
-        labels[-1], onto = labels[-1][:1], onto[:-1]  # type: ignore[assignment]
+        labels[-1], onto = labels[-1][:1], onto[:-1]
     return product(parts, labels, onto)
 
 
