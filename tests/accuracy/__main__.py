@@ -12,6 +12,7 @@ import platform
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -112,8 +113,8 @@ def table(found: dict[tuple[str, str], list[Worst]], package: str) -> str:
 
 
 def simd() -> str:
-    found = np.show_config(mode="dicts")["SIMD Extensions"]  # type: ignore[index]
-    return ", ".join(found.get("found", [])) or "baseline"
+    config: Any = np.show_config(mode="dicts")
+    return ", ".join(config["SIMD Extensions"].get("found", [])) or "baseline"
 
 
 def everything() -> dict[tuple[str, str], list[Worst]]:

@@ -207,14 +207,31 @@ def unary(
 
 # --- the functions of NumPy -----------------------------------------------------------------------
 LN2, LN10 = (lambda: mp.log(2)), (lambda: mp.log(10))
-LARGEST: Point = lambda info: np.log(float(info.max))  # noqa: E731
-SMALLEST: Point = lambda info: np.log(float(info.smallest_subnormal))  # noqa: E731
-TINY: Point = lambda info: np.log(float(info.tiny))  # noqa: E731
-ROOT: Point = lambda info: float(info.max) ** 0.5  # noqa: E731
-ROOT_TINY: Point = lambda info: float(info.tiny) ** 0.5  # noqa: E731
+
+
+def largest(info: Any) -> float:
+    return np.log(float(info.max))
+
+
+def smallest(info: Any) -> float:
+    return np.log(float(info.smallest_subnormal))
+
+
+def tiny(info: Any) -> float:
+    return np.log(float(info.tiny))
+
+
+def root(info: Any) -> float:
+    return float(info.max) ** 0.5
+
+
+def root_tiny(info: Any) -> float:
+    return float(info.tiny) ** 0.5
+
+
 HALVES = tuple(k * np.pi / 2 for k in (1, 2, 3, 4, 11, 1000, 12345678))
-POSITIVE = Axis(0, near=(1, ROOT, ROOT_TINY), count=80)
-ANY = Axis(near=(1, -1, ROOT, ROOT_TINY), count=60)
+POSITIVE = Axis(0, near=(1, root, root_tiny), count=80)
+ANY = Axis(near=(1, -1, root, root_tiny), count=60)
 
 
 def sech(x: Any) -> Any:
@@ -239,7 +256,7 @@ GRIDS: dict[str, Grid] = {
     ),
     "absolute": unary(abs, mp.sign, lambda x: mp.zero, ANY),
     "fabs": unary(abs, mp.sign, lambda x: mp.zero, ANY),
-    "exp": unary(mp.exp, mp.exp, mp.exp, Axis(near=(1, LARGEST, TINY, SMALLEST), count=80)),
+    "exp": unary(mp.exp, mp.exp, mp.exp, Axis(near=(1, largest, tiny, smallest), count=80)),
     "exp2": unary(
         lambda x: mp.mpf(2) ** x,
         lambda x: LN2() * mp.mpf(2) ** x,
@@ -247,7 +264,7 @@ GRIDS: dict[str, Grid] = {
         Axis(near=(1, lambda info: info.maxexp, lambda info: info.minexp), count=80),
         carried=frozenset({(0,), (0, 0)}),
     ),
-    "expm1": unary(mp.expm1, mp.exp, mp.exp, Axis(near=(1, -1, LARGEST, TINY), count=80)),
+    "expm1": unary(mp.expm1, mp.exp, mp.exp, Axis(near=(1, -1, largest, tiny), count=80)),
     "log": unary(mp.log, lambda x: 1 / x, lambda x: -1 / x**2, POSITIVE),
     "log2": unary(
         lambda x: mp.log(x) / LN2(),
@@ -265,7 +282,7 @@ GRIDS: dict[str, Grid] = {
         mp.log1p,
         lambda x: 1 / (1 + x),
         lambda x: -1 / (1 + x) ** 2,
-        Axis(-1, near=(-1, 1, -0.5, ROOT), count=80),
+        Axis(-1, near=(-1, 1, -0.5, root), count=80),
     ),
     "sin": unary(mp.sin, mp.cos, lambda x: -mp.sin(x), Axis(near=HALVES, count=80)),
     "cos": unary(mp.cos, lambda x: -mp.sin(x), lambda x: -mp.cos(x), Axis(near=HALVES, count=80)),
@@ -288,13 +305,13 @@ GRIDS: dict[str, Grid] = {
         Axis(-1, 1, near=(-1, 1, 0.5), count=80),
     ),
     "arctan": unary(mp.atan, lambda x: 1 / (1 + x * x), lambda x: -2 * x / (1 + x * x) ** 2, ANY),
-    "sinh": unary(mp.sinh, mp.cosh, mp.sinh, Axis(near=(1, LARGEST), count=80)),
-    "cosh": unary(mp.cosh, mp.sinh, mp.cosh, Axis(near=(1, LARGEST), count=80)),
+    "sinh": unary(mp.sinh, mp.cosh, mp.sinh, Axis(near=(1, largest), count=80)),
+    "cosh": unary(mp.cosh, mp.sinh, mp.cosh, Axis(near=(1, largest), count=80)),
     "tanh": unary(
         mp.tanh,
         lambda x: sech(x) ** 2,
         lambda x: -2 * mp.tanh(x) * sech(x) ** 2,
-        Axis(near=(0.5, 1, 19, LARGEST, lambda info: np.log(float(info.max)) / 2), count=80),
+        Axis(near=(0.5, 1, 19, largest, lambda info: np.log(float(info.max)) / 2), count=80),
     ),
     "arcsinh": unary(
         mp.asinh,
@@ -306,7 +323,7 @@ GRIDS: dict[str, Grid] = {
         mp.acosh,
         lambda x: 1 / (mp.sqrt(x - 1) * mp.sqrt(x + 1)),
         lambda x: -x / ((x - 1) * (x + 1)) ** mp.mpf(1.5),
-        Axis(1, near=(1, 2, ROOT), count=120),
+        Axis(1, near=(1, 2, root), count=120),
     ),
     "arctanh": unary(
         mp.atanh,
@@ -497,7 +514,7 @@ GRIDS |= {
     ),
     "divide": Grid(
         lambda x, y: x / y,
-        (COARSE, Axis(near=(1, ROOT_TINY), count=5)),
+        (COARSE, Axis(near=(1, root_tiny), count=5)),
         (lambda x, y: 1 / y, lambda x, y: -x / y**2),
         {(0, 1): lambda x, y: -1 / y**2, (1, 1): lambda x, y: 2 * x / y**3},
         pairs=random_pairs((-10, 10), (-10, 10)),

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.accuracy.grids import GRIDS, Axis, Exact, Grid, Quantity, mp, unary
+from tests.accuracy.grids import GRIDS, LN10, Axis, Exact, Grid, Quantity, mp, unary
 
 try:
     import lazyhess._primitives.special as rules
@@ -109,7 +109,6 @@ def lambert(x: Any) -> Any:
     return mp.lambertw(mp.exp(x)).real
 
 
-LN10 = lambda: mp.log(10)  # noqa: E731
 ALL: dict[str, Grid] = {
     "erf": unary(mp.erf, bell, lambda x: -2 * x * bell(x), axis(-30, 30, 1)),
     "erfc": unary(mp.erfc, lambda x: -bell(x), lambda x: 2 * x * bell(x), axis(-30, 30, 1)),

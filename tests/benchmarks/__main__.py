@@ -116,8 +116,8 @@ def three_rows(options: Any) -> None:
     x = lh.variable(work.xs[0])
     y = work.function(np, x)
     theirs = jitted_rows(work) if jax else None
-    ask = lambda: lh.hessian(y, x)[1]  # noqa: E731
-    against_jax(work, 5 * options.repeat, ask, theirs, "3 rows, recorded and linearized")
+    title = "3 rows, recorded and linearized"
+    against_jax(work, 5 * options.repeat, lambda: lh.hessian(y, x)[1], theirs, title)
 
 
 def loop(options: Any) -> None:
@@ -131,14 +131,20 @@ def loop(options: Any) -> None:
 
 def rosenbrock(options: Any) -> None:
     work = w.rosenbrock()
-    ask = lambda: lh.hessian(lambda x: work.function(np, x), work.xs[0]).tocoo()  # noqa: E731
+
+    def ask() -> Any:
+        return lh.hessian(lambda x: work.function(np, x), work.xs[0]).tocoo()
+
     ask()
     times = [clock(ask) for _ in range(3 * options.repeat)]
     report(f"{work.name}: nonzeros, recording included", 1e3 * median(times), "ms", 20)
     if jax and asdex:
         start = time.perf_counter()
         peer = jax.jit(asdex.hessian(lambda x: work.function(jnp, x), work.xs[0]))
-        theirs = lambda: jax.block_until_ready(peer(work.xs[0]))  # noqa: E731
+
+        def theirs() -> Any:
+            return jax.block_until_ready(peer(work.xs[0]))
+
         theirs()
         first = time.perf_counter() - start
         times = [clock(theirs) for _ in range(3 * options.repeat)]

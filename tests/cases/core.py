@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._variable import getitem
 from tests.cases.base import case, spread
 
 SHAPES = [(3, 2), (), (1,), (0, 2)]
@@ -221,8 +222,6 @@ INDEXES: list[Any] = [
     np.array([[True, False, True], [False, False, True]]), (slice(None), np.array([True, False, True])),
     np.int64(1), [], True, (slice(-1, None), -2),
 ]  # fmt: skip
-from lazyhess._variable import getitem  # noqa: E402
-
 for _index in INDEXES:
     case(getitem, lambda x, i=_index: np.square(x[i]), X)
 case(getitem, lambda x: x[0, :, [1, 0]] ** 2, spread(-1, 1, (2, 3, 2)))
