@@ -16,29 +16,23 @@ def add(key: Any, function: Any, *inputs: Any) -> None:
     case(key, lambda *xs: np.square(np.real(function(*xs))) + np.imag(function(*xs)), *inputs)
 
 
+KWARGS: tuple[dict[str, Any], ...] = (
+    {},
+    {"axis": 0},
+    {"n": 3},
+    {"n": 8, "norm": "ortho"},
+    {"norm": "forward"},
+    {"n": 1},
+)
 X, Y = spread(-1, 1, (2, 5)), spread(-1, 1, (4, 3))
 for _one in (F.fft, F.ifft, F.rfft, F.ihfft):
-    for _kwargs in (
-        {},
-        {"axis": 0},
-        {"n": 3},
-        {"n": 8, "norm": "ortho"},
-        {"norm": "forward"},
-        {"n": 1},
-    ):
+    for _kwargs in KWARGS:
         add(_one, lambda x, f=_one, k=_kwargs: f(x, **k), X)
     add(_one, _one, X[0].astype(np.float32))
     add(_one, _one, np.zeros((0, 3)))
     add(_one, lambda x, f=_one: f(x[None]), spread(1, 2, ()))
 for _one in (F.fft, F.ifft, F.irfft, F.hfft):
-    for _kwargs in (
-        {},
-        {"axis": 0},
-        {"n": 3},
-        {"n": 8, "norm": "ortho"},
-        {"norm": "forward"},
-        {"n": 1},
-    ):
+    for _kwargs in KWARGS:
         add(_one, lambda x, y, f=_one, k=_kwargs: f(x + 1j * y, **k), Y, Y[::-1])
     add(_one, lambda x, f=_one: f(x), spread(-1, 1, (3,)).astype(np.float32))
 for _several in (F.fft2, F.ifft2, F.rfft2, F.irfft2, F.fftn, F.ifftn, F.rfftn, F.irfftn):
