@@ -47,10 +47,15 @@ REASONS = {
 
 def public(module: Any) -> Iterator[tuple[str, Callable[..., Any]]]:
     """The functions of a namespace, by name."""
-    for name in sorted(getattr(module, "__all__", None) or dir(module)):
+    for name in sorted(set(getattr(module, "__all__", None) or dir(module))):
         item = getattr(module, name, None)
         if callable(item) and not isinstance(item, (type, types.ModuleType)) and name[0] != "_":
             yield name, item
+
+
+def joined(names: list[str], own: str) -> str:
+    """The names of one function, its own first."""
+    return " = ".join(f"`{name}`" for name in sorted(names, key=lambda name: (name != own, name)))
 
 
 def sorted_out() -> tuple[dict[str, dict[str, list[str]]], dict[str, list[str]], list[str]]:
@@ -71,9 +76,7 @@ def sorted_out() -> tuple[dict[str, dict[str, list[str]]], dict[str, list[str]],
                 lost.append(f"{space}.{name}")
         for item, names in aliases.items():
             kind = "plain" if item in plain else "in place" if item in IN_PLACE else "rule"
-            own = item.__name__
-            names.sort(key=lambda name, own=own: (name != own, name))
-            kinds[kind].setdefault(space, []).append(" = ".join(f"`{name}`" for name in names))
+            kinds[kind].setdefault(space, []).append(joined(names, item.__name__))
     kinds["rule"]["ufunc methods"] = sorted(f"`{u.__name__}.{m}`" for u, m in METHODS)
     return kinds, reasons, lost
 
@@ -85,7 +88,11 @@ def special() -> list[str]:
     from lazyhess._primitives.late import scipy_special
 
     scipy_special()
-    return [f"`{name}`" for name, item in public(scipy.special) if item in UFUNCS]
+    aliases: dict[Any, list[str]] = {}
+    for name, item in public(scipy.special):
+        if item in UFUNCS:
+            aliases.setdefault(item, []).append(name)
+    return [joined(names, item.__name__) for item, names in aliases.items()]
 
 
 def page() -> str:
@@ -94,13 +101,18 @@ def page() -> str:
     rules = kinds["rule"]
     rules["scipy.special (with `lazyhess[scipy]`)"] = special()
     rules["lazyhess.special"] = [f"`{name}`" for name in lazyhess.special.__all__]
-    count = sum(len(names) for names in rules.values())
+    counts = {space: len(names) for space, names in rules.items()}
+    numpys = sum(counts[space] for space in NAMESPACES)
+    methods, scipys, own = list(counts.values())[len(NAMESPACES) :]
+    plain = [name for names in kinds["plain"].values() for name in names]
     lines: list[str] = [
         "# Supported functions",
         "",
         "Made by `python -m tests.supported` from the registry of rules; CI holds it to the code.",
         "",
-        f"**{count} functions** have a rule, {sum(map(len, kinds['plain'].values()))} more give plain answers.",
+        f"**{sum(counts.values())} functions** have a rule: {numpys} of NumPy, {methods} methods of its ufuncs,",
+        f"{scipys} ufuncs of `scipy.special` and {own} functions of `lazyhess.special`. {len(plain)} more of NumPy give",
+        "plain answers.",
         "Each rule is tested for value, Jacobian, transposes, curvature, symmetry and third order against",
         "differences, on 0-d and empty arrays and in float32 where the function takes them",
         "(`tests/test_rules.py`). Names joined by `=` are one function. Operators and methods of arrays",
@@ -110,7 +122,6 @@ def page() -> str:
     ]
     for space, names in rules.items():
         lines += [f"## {space}", "", f"{len(names)}: {', '.join(names)}.", ""]
-    plain = [name for names in kinds["plain"].values() for name in names]
     lines += [
         "## Plain answers",
         "",
