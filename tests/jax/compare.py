@@ -146,7 +146,7 @@ def disagreements(function: Function, *xs: Any, evaluate: Evaluate = compiled) -
     """The relative differences from JAX in the value, the gradient and the blocks of the Hessian.
 
     They are relative to the largest element of all blocks together, and of all gradients, as
-    `measure` says; the value's to 1 if it is smaller.
+    `measure` says; the value's to 1 + its magnitude.
     """
     xs = tuple(np.asarray(x) for x in xs)
     numbers = tuple(range(len(xs)))
