@@ -1,1 +1,1 @@
-"""Timings, side by side with jitted JAX in one run: ``python -m tests.benchmarks``."""
+"""Timings, side by side with peers in processes of their own: ``python -m tests.benchmarks``."""
