@@ -354,6 +354,8 @@ def _plus(out: Array, array: Array) -> Array:
 def _scatter(out: Array, block: Sparse) -> Array:
     """Add a sparse block to an array this module has just made."""
     out = np.ascontiguousarray(out, dtype=np.result_type(out, block.val))
+    if not out.flags.writeable:  # a broadcast along axes of length 1 is contiguous, too
+        out = out.copy()
     flat = out.reshape(-1)
     keys = block.pattern.keys()
     if block.pattern.distinct:

@@ -194,6 +194,15 @@ def test_sums_of_blocks_of_all_kinds():
                 np.testing.assert_array_equal(before, after)
 
 
+def test_the_sum_of_one_seed_of_broadcasts_takes_a_sparse_block():
+    """A broadcast along axes of length 1 is contiguous, and still not to be written to."""
+    thin = np.broadcast_to(np.arange(5000.0), (1, 5000))
+    made = total([thin, thin, identity(np.array([7]), (5000,), float)])
+    want = 2 * np.arange(5000.0)
+    want[7] += 1
+    np.testing.assert_array_equal(made, want[None])
+
+
 def test_repeats_are_merged_before_they_grow():
     block, turn = sparse((1000, 10), 3, 20), Permute((1000, 10), (1, 0))
     grown = block
