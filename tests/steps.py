@@ -488,7 +488,7 @@ SAMPLEWISE = [
     "np.var({a}, axis=1, keepdims=True)", "np.linalg.svdvals({S})", "np.matvec({S}, {a})",
 ]  # fmt: skip
 KINKS: dict[str, str] = {  # what to ask of the operand where the text has such a word
-    "where": "away({a}, 0.3)", "norm(": "away({a}, 0.0)", "vander": "away({a}, 0.0)", "sort": "apart({a}, 1)",
+    "where": "away({a}, 0.3)", "norm(": "numpy.size({a}) and away({a}, 0.0)", "vander": "away({a}, 0.0)", "sort": "apart({a}, 1)",
     "median": "apart({a}, 1)", "quantile": "apart({a}, 1)", "eig": "simple(numpy.linalg.eigvalsh({S}))",
     "svd": "simple(numpy.linalg.eigvalsh({S}))",
 }  # fmt: skip
