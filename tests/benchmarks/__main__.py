@@ -18,6 +18,9 @@ from typing import Any
 from tests.benchmarks import race, report, table
 from tests.benchmarks.peers import PEERS
 
+# Relative to the largest element of the answer.
+SAME = 1e-8
+
 
 def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
@@ -37,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
     )
     what.add_argument(
         "--check", action="store_true",
-        help="time nothing; compare each peer's answer with ours (relative 1e-8)",
+        help=f"time nothing; compare each peer's answer with ours (relative {SAME:g})",
     )  # fmt: skip
     how = made.add_argument_group("how")
     how.add_argument("--repeat", type=int, default=7, help="rounds of a race (%(default)s)")
@@ -108,14 +111,14 @@ def check(found: list[table.Race], peers: list[str] | None, options: race.Option
         if len(sides) == 1:
             continue
         race.check(one.work, sides, options)
-        for side in sides[1:]:
-            same = side.difference is not None and side.difference <= 1e-8
-            wrong += side.difference is not None and not same
+        for side in sides:
+            words = side.failed
             if side.difference is not None:
+                same = side.difference <= SAME
+                wrong += not same
                 words = f"{side.difference:.1e}" if same else f"{side.difference:.1e} WRONG"
-            else:
-                words = side.failed or sides[0].failed or ""
-            print(f"{one.title:40s} {side.peer:16s} {words}", flush=True)
+            if words:
+                print(f"{one.title:40s} {side.peer:16s} {words}", flush=True)
     print(f"{wrong} wrong")
     return int(wrong > 0)
 

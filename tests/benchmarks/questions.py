@@ -52,7 +52,7 @@ class Question:
         if len(shape) == 1:
             return (slice(int(at[0]), int(at[-1]) + 1),)
         if prod(shape[1:]) == self.count:
-            return (int(at[0]) // self.count,)
+            return (int(at[0]) // self.count, *(slice(None),) * (len(shape) - 1))
         return numpy.unravel_index(at, shape)
 
     def seeds(self, work: Workload) -> Array:

@@ -84,7 +84,7 @@ class Worker:
         line = self.process.stdout.readline()
         if not line:
             code = self.process.wait()
-            raise FailedError("killed (memory?)" if code == -9 else f"ended with {code}")
+            raise FailedError("killed (memory?)" if code == -9 else f"crashed ({code})")
         answer: dict[str, Any] = json.loads(line)
         if "failed" in answer:
             raise FailedError(answer["failed"])
@@ -228,11 +228,14 @@ def check(work: str, sides: list[Side], options: Options) -> None:
 
 
 def difference(got: list[Any], wanted: list[Any]) -> float:
-    """The largest, relative to the largest element of all; infinite where shapes differ."""
+    """The largest, relative to the largest element of all; infinite where shapes or places differ."""
     if [a.shape for a in got] != [a.shape for a in wanted]:
         return float("inf")
-    scale = max((float(abs(a).max()) for a in wanted if a.size), default=1.0)
-    gap = max(
-        (float(abs(a - b).max()) for a, b in zip(got, wanted, strict=True) if a.size), default=0.0
-    )
+    scale = gap = 0.0
+    for a, b in zip(got, wanted, strict=True):
+        if a.dtype.kind == "i":  # where the nonzero elements are
+            gap = gap if (a == b).all() else float("inf")
+        elif a.size:
+            scale = max(scale, float(abs(b).max()))
+            gap = max(gap, float(abs(a - b).max()))
     return gap / (scale or 1.0)

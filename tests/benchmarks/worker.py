@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy
 
-from tests.benchmarks.peers import PEERS, Call
+from tests.benchmarks.peers import PEERS, Answer, Call
 from tests.benchmarks.questions import Question
 from tests.benchmarks.workloads import make
 
@@ -66,6 +66,13 @@ def limit_memory(size: int) -> None:
         resource.setrlimit(resource.RLIMIT_AS, (size, size))
 
 
+def ordered(answer: Answer) -> Answer:
+    """Nonzero elements by row and then column, without those that only a pattern has."""
+    rows, columns, values = (part[answer[2] != 0] for part in answer)
+    order = numpy.lexsort((columns, rows))
+    return [rows[order].astype(int), columns[order].astype(int), values[order]]
+
+
 def words(error: BaseException) -> str:
     text = next((line for line in str(error).splitlines() if line.strip()), "")
     return f"{type(error).__name__}: {text.strip()}"[:120]
@@ -101,7 +108,7 @@ def main(peer: str, workload: str, question: str, memory: int) -> None:
         command, *rest = line.split()
         try:
             if command == "check":
-                numpy.savez(rest[0], *call())
+                numpy.savez(rest[0], *(ordered(call()) if "sparse" in question else call()))
                 tell(seconds=0.0)
                 continue
             seconds = clock(call) if command == "first" else steady(call, seconds)
