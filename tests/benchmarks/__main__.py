@@ -13,10 +13,12 @@ import json
 import os
 import platform
 import sys
+from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import race, report, table
+from tests.benchmarks import imports, race, report, scaling, table
 from tests.benchmarks.peers import PEERS
+from tests.benchmarks.questions import Question
 
 # Relative to the largest element of the answer.
 SAME = 1e-8
@@ -35,6 +37,15 @@ def parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     what = made.add_argument_group("what to run")
     what.add_argument("--list", action="store_true", help="print the titles of the races, and end")
+    what.add_argument(
+        "--scaling", action="store_true",
+        help="no races, but time and memory against size; a NAME then picks of "
+        + ", ".join(curve.name for curve in scaling.CURVES),
+    )  # fmt: skip
+    what.add_argument(
+        "--read", action="append", default=[], metavar="FILE",
+        help="run nothing; print and plot what --json wrote before; may be repeated",
+    )  # fmt: skip
     what.add_argument(
         "--peers", metavar="PEER,...", help=f"only these, of {', '.join(table.known_peers())}"
     )
@@ -65,7 +76,12 @@ def parser() -> argparse.ArgumentParser:
         help="run this peer in another environment; may be repeated",
     )  # fmt: skip
     out = made.add_argument_group("what to write")
-    out.add_argument("--json", metavar="FILE", help="the rows, and the machine")
+    out.add_argument("--json", metavar="FILE", help="all that was measured, and the machine")
+    out.add_argument(
+        "--plot", metavar="FILE",
+        help="races as ratios, curves with their slopes (needs matplotlib); with both, those of "
+        "--scaling go to FILE with -scaling in its name",
+    )  # fmt: skip
     return made
 
 
@@ -104,11 +120,11 @@ def check(found: list[table.Race], peers: list[str] | None, options: race.Option
     """Whether everybody computes the same."""
     wrong = 0
     for one in found:
-        kind = table.Question.parse(one.question).kind
+        kind = Question.parse(one.question).kind
         sides = [
-            side for side in one.make_sides(peers) if table.Question.parse(side.question).kind == kind
+            side for side in one.make_sides(peers) if Question.parse(side.question).kind == kind
         ]  # fmt: skip
-        if len(sides) == 1:
+        if len(sides) == 1 or one.work == table.IMPORT:
             continue
         race.check(one.work, sides, options)
         for side in sides:
@@ -128,7 +144,7 @@ def main() -> int:
     given = command.parse_args()
     options = options_of(given, command.error)
     found = table.find(given.names)
-    if not found:
+    if not found and not given.scaling:
         command.error(f"no race has {' or '.join(given.names)} in its title; see --list")
     peers = given.peers.split(",") if given.peers else None
     if unknown := set(peers or ()) - set(PEERS):
@@ -138,19 +154,64 @@ def main() -> int:
         return 0
     if given.check:
         return check(found, peers, options)
-    rows = []
-    print(report.HEAD)
-    for one in found:
-        sides = one.make_sides(peers)
-        race.run(one.work, sides, options)
-        rows.append(report.row(one, sides))
-        print("\n".join(report.lines(rows[-1])), flush=True)
-    text, goals = report.summary(rows)
-    print("", *text, sep="\n")
+    found_all: dict[str, Any] = {"machine": machine(), "rows": [], "goals": [], "scaling": []}
+    if given.read:
+        for file in given.read:
+            read(file, found_all)
+    elif given.scaling:
+        curves = scaling.find(given.names)
+        found_all["scaling"] = [scaling.run(c, peers, options, tell) for c in curves]
+    else:
+        tell(report.HEAD)
+        for one in found:
+            found_all["rows"].append(measured(one, peers, options))
+            tell("\n".join(report.lines(found_all["rows"][-1])))
+    if found_all["rows"]:
+        text, found_all["goals"] = report.summary(found_all["rows"])
+        print("", *text, sep="\n")
     if given.json:
-        with open(given.json, "w", encoding="utf-8") as file:
-            json.dump({"machine": machine(), "rows": rows, "goals": goals}, file, indent=1)
+        with open(given.json, "w", encoding="utf-8") as out:
+            json.dump(found_all, out, indent=1)
+    if given.plot:
+        plot(found_all, Path(given.plot))
     return 0
+
+
+def tell(text: str) -> None:
+    print(text, flush=True)
+
+
+def measured(one: table.Race, peers: list[str] | None, options: race.Options) -> report.Row:
+    sides = one.make_sides(peers)
+    if one.work == table.IMPORT:
+        imports.run(sides[0], options)
+    else:
+        race.run(one.work, sides, options)
+    return report.row(one, sides)
+
+
+def read(file: str, into: dict[str, Any]) -> None:
+    """Add what an earlier run wrote, and print it."""
+    with open(file, encoding="utf-8") as text:
+        found = json.load(text)
+    into["machine"] = found["machine"]
+    into["rows"] += found["rows"]
+    into["scaling"] += found["scaling"]
+    tell(report.HEAD)
+    for row in found["rows"]:
+        tell("\n".join(report.lines(row)))
+    for made in found["scaling"]:
+        tell("\n".join([made["title"], *scaling.words(made)]))
+
+
+def plot(found: dict[str, Any], file: Path) -> None:
+    from tests.benchmarks import figures  # imports matplotlib
+
+    if found["rows"]:
+        figures.ratios(found["rows"], str(file))
+    if found["scaling"]:
+        other = file.with_stem(f"{file.stem}-scaling") if found["rows"] else file
+        figures.curves(found["scaling"], str(other))
 
 
 if __name__ == "__main__":

@@ -44,7 +44,7 @@ class Question:
     def positions(self, work: Workload) -> Array:
         """Of the rows asked for, in the flattened first x: neighbours in the middle of it."""
         middle = work.xs[0].size // 2 // self.count * self.count
-        return middle + numpy.arange(self.count)
+        return numpy.arange(middle, middle + self.count)
 
     def index(self, work: Workload) -> tuple[Any, ...]:
         """The same as a user writes it: a slice of a vector, one row of a matrix, index arrays."""
@@ -53,7 +53,7 @@ class Question:
             return (slice(int(at[0]), int(at[-1]) + 1),)
         if prod(shape[1:]) == self.count:
             return (int(at[0]) // self.count, *(slice(None),) * (len(shape) - 1))
-        return numpy.unravel_index(at, shape)
+        return tuple(numpy.unravel_index(at, shape))
 
     def seeds(self, work: Workload) -> Array:
         """Unit vectors in the first x for these rows."""
@@ -64,4 +64,4 @@ class Question:
 
     def vector(self, work: Workload) -> Array:
         """What the Hessian by the first x is multiplied with."""
-        return numpy.random.default_rng(7).normal(size=work.xs[0].shape)
+        return numpy.asarray(numpy.random.default_rng(7).normal(size=work.xs[0].shape))

@@ -9,7 +9,7 @@ from typing import Any
 
 from tests.benchmarks.questions import Question
 from tests.benchmarks.race import Side, ratio
-from tests.benchmarks.table import BEST, Goal, Race
+from tests.benchmarks.table import BEST, IMPORT, Goal, Race
 from tests.benchmarks.workloads import make
 
 Row = dict[str, Any]
@@ -30,10 +30,11 @@ def best(sides: list[Side]) -> Side | None:
 
 
 def row(race: Race, sides: list[Side]) -> Row:
-    work = make(race.work)
+    work = make(race.work) if race.work != IMPORT else None
     ours, other = sides[0], best(sides)
     made: Row = {
-        "work": race.work, "name": work.name, "question": race.question, "n": work.size,
+        "work": race.work, "name": work.name if work else "import lazyhess",
+        "question": race.question, "n": work.size if work else 0,
         "dense": race.dense, "sides": [], "best": None, "goals": [],
     }  # fmt: skip
     for side in sides:
@@ -44,11 +45,22 @@ def row(race: Race, sides: list[Side]) -> Row:
         made["sides"].append(record)
     if other is not None:
         made["best"] = sides.index(other)
+    made["over_gradient"] = over_gradient(sides)
     for goal in race.goals:
         value = _measured(goal, race, sides, other)
         met = None if value is None else value <= goal.limit
         made["goals"].append({"goal": str(goal), "limit": goal.limit, "value": value, "met": met})
     return made
+
+
+def over_gradient(sides: list[Side]) -> dict[str, float]:
+    """What a product takes in gradients, of everybody who was asked both."""
+    times = {(side.peer, Question.parse(side.question).kind): side for side in sides if side.done}
+    return {
+        peer: ratio(side, times[peer, "gradient"])
+        for (peer, kind), side in times.items()
+        if kind == "product" and (peer, "gradient") in times
+    }
 
 
 def _over(a: float | None, b: float | None) -> float | None:
@@ -129,6 +141,9 @@ def lines(row: Row) -> Iterable[str]:
         if side["products"] is not None:
             text += f"  {side['products']} products"
         yield text
+    if row["over_gradient"]:
+        each = ", ".join(f"{peer} {number(value)}" for peer, value in row["over_gradient"].items())
+        yield f"    a product in gradients: {each}"
     for goal in row["goals"]:
         verdict = {None: "not measured", True: "met", False: "MISSED"}[goal["met"]]
         value = goal["value"]

@@ -78,7 +78,7 @@ def words(error: BaseException) -> str:
     return f"{type(error).__name__}: {text.strip()}"[:120]
 
 
-def main(peer: str, workload: str, question: str, memory: int) -> None:
+def main(peer: str, workload: str, question: str, memory: str = "0") -> None:
     # Frameworks print where they like; the answers go where nothing else does.
     answers = os.fdopen(os.dup(1), "w", encoding="utf-8")
     os.dup2(2, 1)
@@ -86,8 +86,8 @@ def main(peer: str, workload: str, question: str, memory: int) -> None:
     def tell(**answer: Any) -> None:
         print(json.dumps(answer), file=answers, flush=True)
 
-    if memory:
-        limit_memory(memory)
+    if int(memory):
+        limit_memory(int(memory))
     try:
         module = importlib.import_module(PEERS[peer].module)
         call: Call = module.prepare(make(workload), Question.parse(question))
@@ -124,4 +124,4 @@ def main(peer: str, workload: str, question: str, memory: int) -> None:
 
 
 if __name__ == "__main__":
-    main(*sys.argv[1:4], int(sys.argv[4]) if len(sys.argv) > 4 else 0)
+    main(*sys.argv[1:])
