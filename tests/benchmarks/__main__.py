@@ -1,7 +1,7 @@
 """Time lazyhess and its peers, side by side, on this machine.
 
-Every workload is asked of ours and of each peer that can answer. Each has a process of its own; calls
-take turns, ratios are medians of the ratios of neighbours, and the best peer is marked with a star.
+Every workload is asked of ours and of each peer that can answer. Each has a process of its own;
+calls take turns, ratios are medians of the ratios of neighbours, the best peer is marked with a star.
 "ours/it" below 1 means that ours is faster, "memory" is the peak over what there was before the
 first call. The first call of ours is the median of five fresh processes.
 """
@@ -16,7 +16,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from tests.benchmarks import imports, race, report, scaling, table
+from tests.benchmarks import imports, markdown, race, report, scaling, table
 from tests.benchmarks.peers import PEERS
 from tests.benchmarks.questions import Question
 
@@ -82,6 +82,7 @@ def parser() -> argparse.ArgumentParser:
         help="races as ratios, curves with their slopes (needs matplotlib); with both, those of "
         "--scaling go to FILE with -scaling in its name",
     )  # fmt: skip
+    out.add_argument("--markdown", metavar="FILE", help="a page of documentation, with the plots")
     return made
 
 
@@ -108,12 +109,19 @@ def free_memory() -> int:
 
 
 def machine() -> dict[str, Any]:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
-        "cpu": platform.processor() or platform.machine(),
-        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
-        "system": platform.system(),
+        "cpu": processor(), "cores": cores, "system": platform.system(),
         "python": platform.python_version(),
     }  # fmt: skip
+
+
+def processor() -> str:
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8") as info:
+            return next(line.split(": ")[1].strip() for line in info if "model name" in line)
+    except (OSError, StopIteration, IndexError):
+        return platform.processor() or platform.machine()
 
 
 def check(found: list[table.Race], peers: list[str] | None, options: race.Options) -> int:
@@ -172,8 +180,9 @@ def main() -> int:
     if given.json:
         with open(given.json, "w", encoding="utf-8") as out:
             json.dump(found_all, out, indent=1)
-    if given.plot:
-        plot(found_all, Path(given.plot))
+    plots = plot(found_all, Path(given.plot)) if given.plot else []
+    if given.markdown:
+        Path(given.markdown).write_text(markdown.page(found_all, plots), encoding="utf-8")
     return 0
 
 
@@ -204,14 +213,19 @@ def read(file: str, into: dict[str, Any]) -> None:
         tell("\n".join([made["title"], *scaling.words(made)]))
 
 
-def plot(found: dict[str, Any], file: Path) -> None:
+def plot(found: dict[str, Any], file: Path) -> list[str]:
+    """The names of the files it wrote."""
     from tests.benchmarks import figures  # imports matplotlib
 
+    made = []
     if found["rows"]:
         figures.ratios(found["rows"], str(file))
+        made.append(file.name)
     if found["scaling"]:
         other = file.with_stem(f"{file.stem}-scaling") if found["rows"] else file
         figures.curves(found["scaling"], str(other))
+        made.append(other.name)
+    return made
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@ import matplotlib as mpl
 
 mpl.use("Agg")
 import matplotlib.pyplot as plt
+from matplotlib.ticker import NullFormatter
 
 from tests.benchmarks.questions import Question
 
@@ -44,9 +45,7 @@ def ratios(rows: list[dict[str, Any]], file: str) -> None:
     axes.set_yticks(range(len(shown)), [row["name"] for row in reversed(shown)], fontsize=8)
     axes.set_xlabel("time of a call in its steady state, in those of lazyhess (right: slower)")
     axes.grid(axis="x", alpha=0.3)
-    axes.legend(
-        loc="upper center", bbox_to_anchor=(0.4, -0.02 - 1.4 / len(shown) / 2), ncols=7, fontsize=8
-    )
+    figure.legend(loc="outside lower center", ncols=7, fontsize=8)
     figure.savefig(file, dpi=150)
     plt.close(figure)
 
@@ -74,6 +73,9 @@ def curves(scaling: list[dict[str, Any]], file: str) -> None:
                 axes.plot(*zip(*points, strict=True), marker=mark, color=colour, label=label)
             axes.set_xscale("log")
             axes.set_yscale("log")
+            axes.set_xticks(made["sizes"], [f"{n:g}" for n in made["sizes"]])
+            axes.xaxis.set_minor_formatter(NullFormatter())
+            axes.yaxis.set_minor_formatter(NullFormatter())
             axes.grid(alpha=0.3)
             axes.legend(fontsize=8)
         grid[0, column].set_title(made["title"], fontsize=10)

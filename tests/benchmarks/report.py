@@ -87,7 +87,7 @@ def _measured(goal: Goal, race: Race, sides: list[Side], other: Side | None) -> 
         return None
     if goal.of == "share":
         work = make(race.work)
-        share = Question.parse(race.question).count / work.xs[0].size
+        share = Question.parse(race.question).count / work.size
         assert ours.steady is not None
         whole = ours.steady / ratio(ours, other)
         return (ours.steady - OVERHEAD) / (share * whole)
@@ -128,9 +128,9 @@ def lines(row: Row) -> Iterable[str]:
             if side["question"] == row["question"]
             else f"{side['peer']}: {side['question']}"
         )
-        if side["failed"] and side["steady"] is None:
+        if side["steady"] is None:
             first = f" (first {seconds(side['first'])})" if side["first"] else ""
-            yield f"    {name:30s}{side['failed']}{first}"
+            yield f"    {name:30s}{side['failed'] or 'not asked'}{first}"
             continue
         mark = "*" if place == row["best"] else " "
         text = (
@@ -179,14 +179,15 @@ def summary(rows: list[Row]) -> tuple[Iterable[str], list[Row]]:
         for goal in goals
         if goal["value"] is not None
     ]
+    named = [(f"{made['work']} {made['question']}", made["goals"]) for made in rows]
+    named.append(("full dense Hessians", goals))
+    verdicts = [goal["met"] for _, some in named for goal in some]
     missed = [
-        f"  {made['work']} {made['question']}: {goal['goal']} ({goal['value']:.3g})"
-        for made in rows
-        for goal in made["goals"]
+        f"  {name}: {goal['goal']} ({goal['value']:.3g})"
+        for name, some in named
+        for goal in some
         if goal["met"] is False
     ]
-    counted = [goal for made in rows for goal in made["goals"]] + goals
-    found.append(f"{sum(goal['met'] is True for goal in counted)} goals met, "
-                 f"{sum(goal['met'] is False for goal in counted)} missed"
-                 + (":" if missed else ""))  # fmt: skip
+    end = ":" if missed else ""
+    found.append(f"{verdicts.count(True)} goals met, {len(missed)} missed{end}")
     return [*found, *missed], goals
