@@ -20,6 +20,9 @@ from tests.benchmarks import imports, markdown, race, report, scaling, table
 from tests.benchmarks.peers import PEERS
 from tests.benchmarks.questions import Question
 
+# A load above which other processes take a core for a good part of the time.
+BUSY = 0.3
+
 # Relative to the largest element of the answer.
 SAME = 1e-8
 
@@ -29,7 +32,8 @@ def parser() -> argparse.ArgumentParser:
         prog="python -m tests.benchmarks",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        epilog="example: python -m tests.benchmarks lj/ mlp --peers jax --repeat 3",
+        epilog="The peers: pip install -e '.[bench]'; those that are missing are left out.\n"
+        "Example: python -m tests.benchmarks lj/ mlp --peers jax --repeat 3",
     )
     made.add_argument(
         "names", nargs="*", metavar="NAME",
@@ -112,8 +116,13 @@ def machine() -> dict[str, Any]:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     return {
         "cpu": processor(), "cores": cores, "system": platform.system(),
-        "python": platform.python_version(),
+        "python": platform.python_version(), "load": busy(),
     }  # fmt: skip
+
+
+def busy() -> float | None:
+    """Processes that ran on average during the last minute, before this one's."""
+    return os.getloadavg()[0] if hasattr(os, "getloadavg") else None
 
 
 def processor() -> str:
@@ -163,6 +172,11 @@ def main() -> int:
     if given.check:
         return check(found, peers, options)
     found_all: dict[str, Any] = {"machine": machine(), "rows": [], "goals": [], "scaling": []}
+    # Two threads of a BLAS on a core and a half wait for each other, four times as long.
+    if (load := found_all["machine"]["load"]) and load > BUSY and not given.read:
+        tell(
+            f"other processes are running (load {load:.1f}): times of matrix products will be long"
+        )
     if given.read:
         for file in given.read:
             read(file, found_all)
