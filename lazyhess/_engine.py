@@ -26,6 +26,7 @@ from lazyhess._tangents import (
     divide,
     embed,
     identity,
+    shape_of,
     strides,
 )
 from lazyhess._variable import Variable, leaf
@@ -38,6 +39,8 @@ Rows: TypeAlias = Any
 BUDGET = 1 << 23
 # Seeds of the first pass where the size of the blocks can only be told by trying.
 PROBE = 16
+# Passes of a whole symmetric matrix: with p of them, (1 + 1 / p) / 2 of its elements are computed.
+CUTS = 8
 
 
 class Engine(Protocol):
@@ -60,7 +63,11 @@ class Engine(Protocol):
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
-        """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
+        """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass.
+
+        Where `rows` are all there are, in order, those of (i, i) may be dense arrays without their
+        first columns, as many as the rows of earlier passes tell by symmetry.
+        """
 
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
@@ -183,16 +190,43 @@ class NumpyEngine:
         bar = _bar(self.products(i, rows)) if self.progress else None
         for output, part in self._outputs_of(rows, size):
             plan = self.linearization(output).plan(i, columns)
-            passes = self._passes(plan, i, part - output * size if self.each else part)
+            whole = i in columns and len(rows) == size and not self.lead and not self.create_graph
+            square, rest = self._square(i) if whole else None, columns
+            if square is not None:
+                rest = tuple(j for j in columns if j != i)
+                plan = self.linearization(output).plan(i, rest)
+            passes = self._passes(plan, i, part - output * size if self.each else part, whole)
             for ids, count, blocks in passes:
                 if bar is not None:
                     bar.update(count)
-                yield (
-                    ids + output * size if self.each else ids,
-                    {j: self.own(self._collect(i, j, ids, count, blocks[j])) for j in columns},
-                )
+                made = {j: self.own(self._collect(i, j, ids, count, blocks[j])) for j in rest}
+                if square is not None:
+                    made[i] = square[ids]
+                yield ids + output * size if self.each else ids, made
         if bar is not None:
             bar.close()
+
+    def _square(self, i: int) -> Array | None:
+        """The whole block (i, i), where symmetric rank-k updates give most of it."""
+        lin = self.linearization()
+        plan = lin.plan(i, (i,))
+        squares = plan.squares()
+        if not squares:
+            return None
+        rest = lin.plan(i, (i,), frozenset(square.scale for square in squares))
+        if 4 * (rest.work + sum(square.work for square in squares)) > 3 * plan.work:
+            return None
+        parts: list[Any] = [square.matrix() for square in squares]
+        if any(part is None for part in parts):
+            return None
+        made: Array = sum(parts[1:], parts[0])
+        for ids, count, blocks in self._passes(rest, i, np.arange(len(made)), whole=False):
+            rows = self._collect(i, i, ids, count, blocks[i])
+            if isinstance(rows, CSR):
+                made[ids[rows.rows()], rows.cols] += rows.vals
+            else:
+                made[ids] += rows
+        return made
 
     def _outputs_of(self, rows: Ids, size: int) -> Iterator[tuple[int, Ids]]:
         if not self.each:
@@ -203,8 +237,13 @@ class NumpyEngine:
         for part in np.split(rows, cuts) if len(rows) else ():
             yield int(part[0]) // size, part
 
-    def _passes(self, plan: Plan, i: int, rows: Ids) -> Iterator[tuple[Ids, int, dict[int, Block]]]:
-        """Rows cut into passes: their ids, the number of seeds, and the blocks that come out."""
+    def _passes(
+        self, plan: Plan, i: int, rows: Ids, whole: bool
+    ) -> Iterator[tuple[Ids, int, dict[int, Block]]]:
+        """Rows cut into passes: their ids, the number of seeds, and the blocks that come out.
+
+        With `whole` the rows are all there are, and those of (i, i) may be cut, see `Engine.rows`.
+        """
         x, size = self.xs[i], max(prod(self.shapes[i]), 1)
         if self.batch is None:
             starts = np.arange(len(rows))
@@ -220,6 +259,8 @@ class NumpyEngine:
         # What the blocks hold at the most: a seed reaches its own samples only.
         bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
         block = self.block_size or (seeds if bound <= BUDGET else PROBE)
+        inner = prod(x.shape[1:])
+        start = 0
         while done < seeds:
             count = min(block, seeds - done)
             ids = order[starts[done] : starts[done + count]]
@@ -231,11 +272,16 @@ class NumpyEngine:
                 which = np.arange(count).repeat(ends[1:] - ends[:-1])
                 tangents.pattern.seed, tangents.pattern.count = which, count
                 tangents.pattern.start = tangents.pattern.start if len(ids) == count else None
-            blocks, held = plan.push(tangents)
+            blocks, held = plan.push(tangents, start)
             yield ids, count, blocks
             done += count
+            # Columns of rows that are done are known, where the answer is dense.
+            if whole and plan.ends and isinstance(blocks.get(i), np.ndarray):
+                start = done // inner
             if self.block_size is None:
                 block = max(1, int(BUDGET * count / max(held, 1)))
+                if start:
+                    block = min(block, max(seeds // CUTS, PROBE))
 
     @property
     def _samples(self) -> Shape:
@@ -260,7 +306,7 @@ class NumpyEngine:
 
     def _collect(self, i: int, j: int, ids: Ids, count: int, block: Block) -> Rows:
         """What came out for x_j as rows: for each id its row of the block (i, j)."""
-        size = prod(self.shapes[j])
+        size = prod(self.shapes[j] if self.batch is not None else shape_of(block, self.shapes[j]))
         shape, dtype = (len(ids), size), self.dtypes[j]
         if block is None:
             return CSR.of(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0, dtype), shape)

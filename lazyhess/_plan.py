@@ -54,6 +54,7 @@ class Shelf:
         count = self.core.engine.products(self.flight.i, done)
         with self.core._turn:
             self.core.products += count
+        made = {k: self._completed(k, rows) for k, rows in made.items()}
         arrays = {k: rows for k, rows in made.items() if isinstance(rows, np.ndarray)}
         if len(done) == len(self.flight.ids) or len(arrays) != len(made):
             self._keep(done, made)
@@ -77,6 +78,24 @@ class Shelf:
             start += count
             if count == room:
                 self.flush()
+
+    def _completed(self, k: int, rows: Rows) -> Rows:
+        """Rows that came without their first columns: by symmetry, earlier rows have them."""
+        missing = self.widths[k] - rows.shape[1]
+        if not missing:
+            return rows
+        full = np.empty((len(rows), self.widths[k]), rows.dtype)
+        full[:, missing:] = rows
+        above = [made[k] for _, made in self.flight.parts]
+        if self.held:
+            above.append(self.buffers[k][: self.held])
+        done = sum(map(len, above))
+        columns, at = slice(done, done + len(rows)), 0
+        for earlier in above:
+            stop = min(at + len(earlier), missing)
+            full[:, at:stop] = earlier[: stop - at, columns].T
+            at = stop
+        return full
 
     def flush(self) -> None:
         """Hand on what has been put together."""

@@ -12,13 +12,28 @@ blocks (A. Griewank and A. Walther, *Evaluating Derivatives*, 2nd ed., SIAM 2008
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import prod
 from typing import Any, TypeAlias
 
 import numpy as np
 
-from lazyhess._maps import NOTHING, Map, Mask, chain
-from lazyhess._tangents import Array, Block, Ids, Shape, cast, dense, nbytes, total
+from lazyhess._maps import NOTHING, Chain, Contract, Gather, Map, Mask, Scale, chain
+from lazyhess._tangents import (
+    Array,
+    Block,
+    Ids,
+    Shape,
+    cast,
+    dense,
+    identity,
+    nbytes,
+    shape_of,
+    total,
+)
 from lazyhess._variable import Primitive, Variable, ancestors, leaf
+
+# Bytes of the Jacobian that a symmetric rank-k update may form.
+_FORMED = 1 << 27
 
 # An operand's slot, the Jacobian with respect to it, and its transpose.
 Edge: TypeAlias = tuple[int, Map, Map]
@@ -189,12 +204,17 @@ class Linearization:
             return made
         return leaf(np.array(made)) if self.recorded else np.array(made)
 
-    def plan(self, source: int, targets: tuple[int, ...]) -> Plan:
-        """The steps of both sweeps from one x to some, without dead or zero work."""
-        key = source, targets
+    def plan(
+        self, source: int, targets: tuple[int, ...], without: frozenset[Map] = frozenset()
+    ) -> Plan:
+        """The steps of both sweeps from one x to some, without dead or zero work.
+
+        Curvatures in `without` are left out.
+        """
+        key = source, targets, without
         found = self._plans.get(key)
         if found is None:
-            found = self._plans[key] = Plan(self, source, targets)
+            found = self._plans[key] = Plan(self, source, targets, without)
         return found
 
     def reach(self, labels: Sequence[Ids]) -> Ids | None:
@@ -224,12 +244,60 @@ def _within(slots: set[int | None], jacobian: list[Edge]) -> list[Edge]:
     return jacobian
 
 
+def _work(map_: Map) -> int:
+    """The multiplications of a map for one seed, as far as they are products of matrices."""
+    if isinstance(map_, Chain):
+        return sum(map(_work, map_.maps))
+    return map_.places * map_.rows * map_.width if isinstance(map_, Contract) else 0
+
+
+class Square:
+    """A part ``B.T @ diag(d) @ B`` of a symmetric matrix: a curvature between a map and itself."""
+
+    def __init__(self, shape: Shape, maps: list[Map], scale: Scale, work: int) -> None:
+        self.shape, self.maps, self.scale = shape, maps, scale
+        self.work = work  # multiplications for one row
+
+    def matrix(self) -> Array | None:
+        """The matrix, or ``None`` where B is sparse, and its sweeps are cheaper."""
+        weights = np.broadcast_to(self.scale.weights, self.scale.out).reshape(-1)
+        size = prod(self.shape)
+        block: Block = identity(np.arange(size), self.shape, weights.dtype)
+        with np.errstate(all="ignore"):
+            for step in self.maps:
+                block = step.apply(block)
+        if not isinstance(block, np.ndarray) or block.dtype != weights.dtype:
+            return None
+        rows = block.reshape(size, -1)
+        below = weights < 0
+        if not below.any():
+            return self._of(rows, weights)
+        if below.all():
+            return -self._of(rows, -weights)
+        above = ~below
+        return self._of(rows[:, above], weights[above]) - self._of(rows[:, below], -weights[below])
+
+    @staticmethod
+    def _of(rows: Array, weights: Array) -> Array:
+        # Of an array times its own transpose BLAS computes one half.
+        half = rows * np.sqrt(weights)
+        made: Array = half @ half.T
+        return made
+
+
 class Plan:
     """What a product from ``xs[source]`` to some targets has to do, in order."""
 
-    def __init__(self, lin: Linearization, source: int, targets: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        lin: Linearization,
+        source: int,
+        targets: tuple[int, ...],
+        without: frozenset[Map] = frozenset(),
+    ) -> None:
         # No reference to `lin`: it keeps its plans, and a cycle would outlive both.
         self.source = lin.slots[source]
+        self.shape = lin.shapes[source]
         self.targets = {k: (lin.slots[k], lin.dtypes[k]) for k in targets}
         # Slots that the seeds reach, and slots from which the targets are reached.
         reached = {self.source}
@@ -240,6 +308,8 @@ class Plan:
                     reached.add(step.out)
                 if operand in down:
                     down.add(step.out)
+        # Adjoints that have tangents: a curvature gave them some, here or further up.
+        moved: set[int] = set()
         # Tangents that a curvature wants, or that lead to one it wants.
         forward, backward = [], []
         needed: set[int] = set()
@@ -251,10 +321,16 @@ class Plan:
                     curved = step.curvature
                     if curved:
                         curved = [c for c in curved if c[0] in down and c[1] in reached]
+                        if without:
+                            curved = [c for c in curved if c[2] not in without]
                         for _, l, _ in curved:
                             needed.add(l)
                             used.add(l)
-                    backward.append((step, _within(down, step.jacobian), curved))
+                    if curved or out in moved:
+                        backs = _within(down, step.jacobian) if out in moved else []
+                        moved.update(k for k, _, _ in backs)
+                        moved.update(k for k, _, _ in curved)
+                        backward.append((step, backs, curved))
                 if out in needed and out in reached and out != self.source:
                     ahead = _within(reached, step.jacobian)
                     for k, _, _ in ahead:
@@ -265,17 +341,58 @@ class Plan:
         self.backward = backward
         self.used = used
         self.kept = {slot for slot, _ in self.targets.values()}
+        # The last maps of a sweep back to the source, where they need not give all of it.
+        self.ends = self._ends() if source in targets else {}
         # Elements of all arrays that a product passes through: bounds what one seed can hold.
         passed = {step.out for step, _ in forward} | {step.out for step, _, _ in backward}
         self.size = sum(lin.sizes[slot] for slot in passed | self.kept if slot is not None)
 
-    def push(self, seeds: Block) -> tuple[dict[int, Block], int]:
+    def _ends(self) -> dict[int, Map]:
+        """Maps onto the source that can be cut, by their identity."""
+        found: dict[int, Map] = {}
+        for step, backs, curved in self.backward:
+            if step.out == self.source:  # an intermediate: what arrives is handed on
+                return {}
+            last = [(k, t) for k, _, t in backs] + [(k, c) for k, _, c in curved]
+            found |= {id(m): m for k, m in last if k == self.source and m.tail(1) is not None}
+        return found
+
+    @property
+    def work(self) -> int:
+        """The multiplications of matrix products on the way back, for one seed."""
+        maps = [t for _, backs, _ in self.backward for _, _, t in backs]
+        return sum(map(_work, maps + [c for _, _, found in self.backward for _, _, c in found]))
+
+    def squares(self) -> list[Square]:
+        """The parts of the block of the source with itself that are one rank-k update each.
+
+        Those are diagonal curvatures to which one chain of maps leads from the source.
+        """
+        above = {step.out: ahead for step, ahead in self.forward}
+        size, found = prod(self.shape), []
+        for _, _, curved in self.backward:
+            for k, l, scale in curved:
+                if k != l or type(scale) is not Scale or scale.weights.dtype.kind != "f":
+                    continue
+                maps: list[Map] = []
+                while k != self.source and len(above[k]) == 1:
+                    k, jacobian, _ = above[k][0]
+                    maps.insert(0, jacobian)
+                if k == self.source and maps and all(m.finite for m in (*maps, scale)):
+                    width = prod(scale.out)
+                    if size * width * scale.weights.itemsize <= _FORMED:
+                        found.append(Square(self.shape, maps, scale, size * width // 2))
+        return found
+
+    def push(self, seeds: Block, start: int = 0) -> tuple[dict[int, Block], int]:
         """Hessian-vector products.
 
         Parameters
         ----------
         seeds : Block
             Tangents of the source.
+        start : int
+            Of the source's own adjoint only what lies from here on along the first axis is asked.
 
         Returns
         -------
@@ -288,6 +405,7 @@ class Plan:
             return dict.fromkeys(self.targets), 0
         tangents: dict[int, Block] = {self.source: seeds}
         pending: dict[int, list[Block]] = {}
+        ends: dict[int, Any] = {k: m.tail(start) for k, m in self.ends.items()} if start else {}
         largest = 0
         with np.errstate(all="ignore"):
             for step, ahead in self.forward:
@@ -305,18 +423,23 @@ class Plan:
                 if blocks is not None:
                     block = cast(total(blocks), step.dtype)
                     for k, _, transposed in backs:
+                        transposed = ends.get(id(transposed), transposed)
                         pending.setdefault(k, []).append(transposed.apply(block))
                     if block is not None and block.nbytes > largest:
                         largest = block.nbytes
                     if out in self.kept:  # an intermediate: its own stays
                         pending[out] = [block]
                 for k, l, c in curved:
-                    block = c.apply(tangents[l])
+                    block = ends.get(id(c), c).apply(tangents[l])
                     if block is not None:
                         pending.setdefault(k, []).append(block)
                 tangents.pop(out, None)
             rows: dict[int, Block] = {}
+            shape = self.shape
             for k, (slot, dtype) in self.targets.items():
                 blocks = None if slot is None else pending.get(slot)
+                if blocks and start and slot == self.source:
+                    behind = Gather(shape, (slice(start, None),), (shape[0] - start, *shape[1:]))
+                    blocks = [b if shape_of(b, shape) != shape else behind.apply(b) for b in blocks]
                 rows[k] = cast(total(blocks, last=True), dtype) if blocks else None
         return rows, held + 3 * largest

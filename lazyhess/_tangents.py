@@ -306,6 +306,13 @@ def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Any:
     return block
 
 
+def shape_of(block: Block, none: Shape) -> Shape:
+    """The shape of the K arrays of a block; of a zero block it is not known, and is `none`."""
+    if block is None:
+        return none
+    return block.shape if isinstance(block, Sparse) else block.shape[1:]
+
+
 def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
     """The sum of blocks of one shape. None of them is changed.
 

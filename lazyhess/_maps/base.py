@@ -71,6 +71,13 @@ class Map(ABC):
     @abstractmethod
     def T(self) -> Map: ...
 
+    def tail(self, start: int) -> Map | None:
+        """The map to what lies from `start` on along the first axis of the output.
+
+        ``None`` where that would not spare much.
+        """
+        return None
+
 
 def all_finite(array: Array) -> bool:
     """Whether no element is infinite or NaN."""
@@ -133,6 +140,10 @@ class Chain(Map):
         for step in self.maps:
             labels = step.reach(labels)
         return labels
+
+    def tail(self, start: int) -> Map | None:
+        last = self.maps[-1].tail(start)
+        return None if last is None else Chain(*self.maps[:-1], last)
 
     @cached_property
     def _transposed(self) -> Map:

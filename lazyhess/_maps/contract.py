@@ -7,7 +7,8 @@ from math import prod
 
 import numpy as np
 
-from lazyhess._maps.base import NOTHING, Map, Weighted
+from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
+from lazyhess._maps.gather import Gather
 from lazyhess._tangents import (
     ENTRY_COST,
     SMALL,
@@ -230,6 +231,28 @@ class Contract(Weighted):
     @property
     def T(self) -> Map:
         return Contract(self.onto, self.with_, self.labels, self.weights, self.out)
+
+    def tail(self, start: int) -> Map | None:
+        if not self.onto or not self.summed:
+            return None
+        first = self.onto[0]
+        inp, weights, ahead = self.inp, self.weights, None
+        if first in self.labels:
+            axis = self.labels.index(first)
+            ahead = Gather(
+                inp, _from(axis, start), (*inp[:axis], inp[axis] - start, *inp[axis + 1 :])
+            )
+            inp = ahead.out
+        if first in self.with_:
+            weights = weights[_from(self.with_.index(first), start)]
+        cut = Contract(self.labels, self.with_, self.onto, weights, inp)
+        cut._finite = self.finite or None  # of some of the numbers: only "not all" may change
+        return cut if ahead is None else Chain(ahead, cut)
+
+
+def _from(axis: int, start: int) -> tuple[slice, ...]:
+    """The index that cuts off what comes before `start` along an axis."""
+    return (*(slice(None),) * axis, slice(start, None))
 
 
 def _swap(array: Array) -> Array:
