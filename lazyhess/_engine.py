@@ -259,10 +259,16 @@ class NumpyEngine:
         # What the blocks hold at the most: a seed reaches its own samples only.
         bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
         block = self.block_size or (seeds if bound <= BUDGET else PROBE)
+        unit = 1 if self.block_size or self.batch is not None else plan.unit
+        if unit * x.size * x.dtype.itemsize > 8 * BUDGET:
+            unit = 1
         inner = prod(x.shape[1:])
         start = 0
         while done < seeds:
             count = min(block, seeds - done)
+            if unit > 1 and seeds - done >= 2 * unit:  # end where a group of seeds ends
+                count = max(count, 2 * unit)
+                count -= (int(order[starts[done]]) + count) % unit
             ids = order[starts[done] : starts[done + count]]
             if self.batch is None:
                 tangents = identity(ids, x.shape, x.dtype)
@@ -280,7 +286,7 @@ class NumpyEngine:
                 start = done // inner
             if self.block_size is None:
                 block = max(1, int(BUDGET * count / max(held, 1)))
-                if start:
+                if start and unit == 1:  # a factored pass costs as much for few seeds
                     block = min(block, max(seeds // CUTS, PROBE))
 
     @property

@@ -234,25 +234,34 @@ class Core:
             with self._turn:
                 self.products += count
             pieces.append(Piece(done, made[j], np.arange(len(done))))
+        last = -1
+        in_order = True
         for piece in pieces:
-            part = piece.rows
+            at, part = piece.at, piece.rows
             if isinstance(part, CSR):
-                part = part.take(piece.offset)
-                row, column, value = part.rows(), part.cols, part.vals
+                if len(piece.offset) != part.shape[0] or not _counts(piece.offset):
+                    part = part.take(piece.offset)
+                row = np.repeat(at, np.diff(part.indptr))
+                column, value = part.cols, part.vals
             else:
                 part = part[piece.offset]
                 row, column = np.nonzero(part)
                 value = part[row, column]
-            rows.append(piece.at[row])
+                row = at[row]
+            in_order = in_order and last < at[0] and bool((at[1:] > at[:-1]).all())
+            last = at[-1]
+            rows.append(row)
             columns.append(column)
             values.append(value)
         if not rows:
             none = np.zeros(0, np.intp)
             return none, none, none, np.zeros(0, self.engine.dtypes[i])
-        row, column, value = (np.concatenate(parts) for parts in (rows, columns, values))
-        if np.any(row[1:] < row[:-1]):
+        row, column, value = map(_concatenated, (rows, columns, values))
+        if not in_order:
             order = np.argsort(row, kind="stable")
             row, column, value = row[order], column[order], value[order]
+        if not self.engine.lead:
+            return row[:0], row, column, value
         lead, row = divide(row, size)
         return lead, row, column, value
 
@@ -301,3 +310,12 @@ class Core:
         with self._turn:
             self._turn.wait_for(lambda: not any(flight in self._flights for flight in others))
         return all(flight.landed for flight in others)
+
+
+def _counts(ids: Ids) -> bool:
+    """Whether the ids are 0, 1, 2, ..."""
+    return not len(ids) or (ids[0] == 0 and bool((np.diff(ids) == 1).all()))
+
+
+def _concatenated(parts: list[Array]) -> Array:
+    return parts[0] if len(parts) == 1 else np.concatenate(parts)

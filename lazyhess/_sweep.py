@@ -12,7 +12,7 @@ blocks (A. Griewank and A. Walther, *Evaluating Derivatives*, 2nd ed., SIAM 2008
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import prod
+from math import lcm, prod
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -21,6 +21,7 @@ from lazyhess._maps import NOTHING, Chain, Contract, Gather, Map, Mask, Scale, c
 from lazyhess._tangents import (
     Array,
     Block,
+    Factored,
     Ids,
     Shape,
     cast,
@@ -251,6 +252,13 @@ def _work(map_: Map) -> int:
     return map_.places * map_.rows * map_.width if isinstance(map_, Contract) else 0
 
 
+def _unit(map_: Map) -> int:
+    """See `Contract.unit`."""
+    if isinstance(map_, Chain):
+        return _unit(map_.maps[0])
+    return map_.unit if isinstance(map_, Contract) else 0
+
+
 class Square:
     """A part ``B.T @ diag(d) @ B`` of a symmetric matrix: a curvature between a map and itself."""
 
@@ -343,6 +351,10 @@ class Plan:
         self.kept = {slot for slot, _ in self.targets.values()}
         # The last maps of a sweep back to the source, where they need not give all of it.
         self.ends = self._ends() if source in targets else {}
+        first = [j for _, ahead in forward for k, j, _ in ahead if k == self.source]
+        first += [c for _, _, curved in backward for _, l, c in curved if l == self.source]
+        # Seeds are best taken in multiples of this, so that their blocks are factored.
+        self.unit = lcm(*(_unit(j) or 1 for j in first))
         # Elements of all arrays that a product passes through: bounds what one seed can hold.
         passed = {step.out for step, _ in forward} | {step.out for step, _, _ in backward}
         self.size = sum(lin.sizes[slot] for slot in passed | self.kept if slot is not None)
@@ -441,5 +453,6 @@ class Plan:
                 if blocks and start and slot == self.source:
                     behind = Gather(shape, (slice(start, None),), (shape[0] - start, *shape[1:]))
                     blocks = [b if shape_of(b, shape) != shape else behind.apply(b) for b in blocks]
-                rows[k] = cast(total(blocks, last=True), dtype) if blocks else None
-        return rows, held + 3 * largest
+                block = cast(total(blocks, last=True), dtype) if blocks else None
+                rows[k] = block.expanded() if isinstance(block, Factored) else block
+        return rows, held + 3 * largest + nbytes(rows.values())

@@ -5,6 +5,7 @@ A block is one of these kinds, and every linear map acts on each of them:
 * ``None``: all K arrays are zero;
 * `Sparse`: entries (seed, position, value); what is not listed is zero, what is listed twice
   adds up;
+* `Factored`: seeds of a grid, whose arrays are products of two smaller families;
 * an ``ndarray`` of shape ``(K,) + shape``, whose stride-0 axes are kept as they are;
 * `Recorded`: a Variable of that shape, where the sweeps are themselves recorded, for derivatives
   of higher order.
@@ -33,6 +34,19 @@ ENTRY_COST = 6
 SMALL = 4096
 # Repeated entries are merged when a block holds this many times what it held without repeats.
 MERGE = 4
+
+
+def _keep_heap() -> None:
+    """Have glibc reuse the memory of temporaries instead of fetching it anew, page by page.
+
+    It hands freed memory back to the system until a program has freed something large; from then
+    on it keeps up to twice as much (see "dynamic mmap threshold" in mallopt(3)). So something
+    large is freed, the largest that counts, whose pages are never touched.
+    """
+    np.empty((1 << 25) - (1 << 16), np.uint8)
+
+
+_keep_heap()
 
 
 class Pattern:
@@ -246,6 +260,108 @@ class Sparse:
         return out.reshape((pattern.count, *pattern.shape))
 
 
+class Factored:
+    """A tangent block whose seeds are a grid (a, b): ``weights[a] * inner[b]``.
+
+    The weights vary along some axes of the shape only. So are the tangents of ``X @ W``, by W, and
+    of all that is made from it without mixing the rows of X: ``weights`` are the columns of X, and
+    maps act on `inner` alone, which has as many seeds as W has columns. (It is a Khatri-Rao
+    product of the two.)
+
+    Parameters
+    ----------
+    weights : ndarray
+        Of shape ``(A,)`` and the lengths of `axes`.
+    axes : tuple of int
+        Increasing; counted without the seed axis.
+    inner : Sparse or ndarray
+        B arrays.
+    first : bool
+        Whether seed ``a * B + b`` is that of the grid's (a, b); else it is ``b * A + a``.
+    """
+
+    __slots__ = ("axes", "first", "inner", "weights")
+
+    def __init__(
+        self, weights: Array, axes: tuple[int, ...], inner: Sparse | Array, first: bool
+    ) -> None:
+        self.weights = weights
+        self.axes = axes
+        self.inner = inner
+        self.first = first
+
+    @property
+    def shape(self) -> Shape:
+        return shape_of(self.inner, ())
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return np.result_type(self.weights, self.inner.dtype)
+
+    @property
+    def nbytes(self) -> int:
+        """What grows with the number of seeds."""
+        return self.weights.nbytes
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """How many a there are, and how many b."""
+        inner = self.inner
+        return len(self.weights), inner.count if isinstance(inner, Sparse) else len(inner)
+
+    def like(self, other: Factored) -> bool:
+        """Whether the two differ in `inner` only."""
+        return (
+            self.weights is other.weights and self.axes == other.axes and self.first == other.first
+        )
+
+    def moved(self, axes: tuple[int, ...], inner: Block) -> Block:
+        """The same weights along other axes of another block."""
+        if inner is None:
+            return None
+        assert isinstance(inner, (Sparse, np.ndarray))
+        order = sorted(range(len(axes)), key=axes.__getitem__)
+        weights = self.weights
+        if order != list(range(len(axes))):
+            weights = weights.transpose((0, *(k + 1 for k in order)))
+        return Factored(weights, tuple(sorted(axes)), inner, self.first)
+
+    def ordered(self, grid: Array) -> Array:
+        """An array with axes (a, b) in front, with one seed axis."""
+        grid = grid if self.first else grid.swapaxes(0, 1)
+        return grid.reshape((grid.shape[0] * grid.shape[1], *grid.shape[2:]))
+
+    def expanded(self) -> Sparse | Array:
+        """The block with every seed of its own."""
+        count = len(self.weights)
+        if isinstance(self.inner, Sparse):
+            return settle(self._entries(self.inner, count))
+        thin = [n if axis in self.axes else 1 for axis, n in enumerate(self.shape)]
+        weights = self.weights.reshape((count, 1, *thin))
+        if not self.first:
+            return (self.inner[:, None] * weights.swapaxes(0, 1)).reshape((-1, *self.shape))
+        return (weights * self.inner).reshape((-1, *self.shape))
+
+    def _entries(self, inner: Sparse, count: int) -> Sparse:
+        pattern, first = inner.pattern, self.first
+
+        def make() -> Pattern:
+            along = np.arange(count)[:, None]
+            seed = along * pattern.count + pattern.seed if first else along + pattern.seed * count
+            return Pattern(
+                count * pattern.count,
+                pattern.shape,
+                seed.reshape(-1),
+                np.tile(pattern.pos, count),
+                distinct=pattern.distinct,
+                core=pattern.core * count,
+            )
+
+        weights = self.weights.reshape(count, -1).take(pattern.project(self.axes), axis=1)
+        moved = pattern.derive(("grid", count, first), make)
+        return Sparse(moved, (weights * inner.val).reshape(-1))
+
+
 class Recorded(Protocol):
     """A dense block that remembers how it was made."""
 
@@ -262,7 +378,7 @@ class Recorded(Protocol):
     def __getitem__(self, index: Any) -> Any: ...
 
 
-Block: TypeAlias = Sparse | Array | Recorded | None
+Block: TypeAlias = Sparse | Factored | Array | Recorded | None
 
 
 def add_up(keys: Ids, val: Array, total: int) -> Array:
@@ -301,6 +417,8 @@ def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Any:
     """Any block as an array of shape ``(count,) + shape`` (it may share memory, or be stride 0)."""
     if block is None:
         return np.broadcast_to(np.zeros((), dtype), (count, *shape))
+    if isinstance(block, Factored):
+        block = block.expanded()
     if isinstance(block, Sparse):
         return block.dense()
     return block
@@ -310,7 +428,7 @@ def shape_of(block: Block, none: Shape) -> Shape:
     """The shape of the K arrays of a block; of a zero block it is not known, and is `none`."""
     if block is None:
         return none
-    return block.shape if isinstance(block, Sparse) else block.shape[1:]
+    return block.shape if isinstance(block, (Sparse, Factored)) else block.shape[1:]
 
 
 def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
@@ -321,6 +439,8 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
     if len(blocks) == 1:
         return blocks[0]
     parts = [block for block in blocks if block is not None]
+    if len(parts) > 1 and any(isinstance(part, Factored) for part in parts):
+        parts = _factors(parts)
     if len(parts) <= 1:
         return parts[0] if parts else None
     arrays: list[Any] = [part for part in parts if not isinstance(part, Sparse)]
@@ -349,6 +469,16 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
     for array in arrays[2:]:
         out = _plus(out, array)
     return out if sparse is None else _scatter(out, sparse)
+
+
+def _factors(parts: list[Any]) -> list[Any]:
+    """The summands, where factored blocks of the same weights are one, or else no more factored."""
+    first = parts[0]
+    if isinstance(first, Factored) and all(
+        isinstance(part, Factored) and first.like(part) for part in parts
+    ):
+        return [first.moved(first.axes, total([part.inner for part in parts]))]
+    return [part.expanded() if isinstance(part, Factored) else part for part in parts]
 
 
 def _plus(out: Array, array: Array) -> Array:
@@ -409,6 +539,8 @@ def cast(block: Block, dtype: np.dtype[Any]) -> Block:
         return block
     if isinstance(block, Sparse):
         return Sparse(block.pattern, _cast(block.val, dtype))
+    if isinstance(block, Factored):
+        return cast(block.expanded(), dtype)
     if isinstance(block, np.ndarray):
         return _cast(block, dtype)
     recorded: Any = block

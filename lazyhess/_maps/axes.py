@@ -11,6 +11,8 @@ from lazyhess._tangents import (
     ENTRY_COST,
     SMALL,
     Array,
+    Block,
+    Factored,
     Ids,
     Pattern,
     Shape,
@@ -43,6 +45,18 @@ class Reshape(Map):
 
         return Sparse(pattern.derive(("reshape", self.out), make), block.val)
 
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        if 0 in self.inp:
+            return None
+        found = []
+        for axis in axes:
+            before, n = prod(self.inp[:axis]), self.inp[axis]
+            at = [k for k, m in enumerate(self.out) if m == n and prod(self.out[:k]) == before]
+            if not at:
+                return None
+            found.append(at[-1])
+        return tuple(found)
+
     def reach(self, labels: Ids) -> Ids:
         return labels.reshape(self.out)
 
@@ -70,6 +84,9 @@ class Permute(Map):
             return pattern.moved(self.out, pattern.project(self.axes), distinct=pattern.distinct)
 
         return Sparse(pattern.derive(("permute", self.axes), make), block.val)
+
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        return tuple(self.axes.index(axis) for axis in axes)
 
     def reach(self, labels: Ids) -> Ids:
         return labels.transpose(self.axes)
@@ -110,6 +127,22 @@ class Reduce(Map):
             )
 
         return settle(Sparse(pattern.derive(("reduce", self.axes, self.out), make), block.val))
+
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        if not set(axes) <= set(self.kept):
+            return None
+        return axes if len(self.out) == len(self.inp) else tuple(map(self.kept.index, axes))
+
+    def factored(self, block: Factored) -> Block:
+        inner, axes = block.inner, block.axes
+        if isinstance(inner, Sparse) or not set(axes) <= set(self.axes):
+            return super().factored(block)
+        rest = tuple(axis + 1 for axis in self.axes if axis not in axes)
+        inner = np.add.reduce(inner, axis=rest, keepdims=True)
+        inner = np.moveaxis(inner, [axis + 1 for axis in axes], range(len(axes)))
+        count, others = block.grid
+        made = np.matmul(block.weights.reshape(count, -1), inner.reshape(block.weights[0].size, -1))
+        return block.ordered(made.reshape((count, others, *self.out)))
 
     def reach(self, labels: Ids) -> Ids:
         if labels.size:  # along stride-0 axes one label stands for all
@@ -168,6 +201,13 @@ class Expand(Map):
         moved = pattern.derive(("expand", self.axes, self.out), make)
         return Sparse(moved, np.repeat(block.val, copies))
 
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        places = list(range(len(self.out)))
+        if len(self.inp) != len(self.out):
+            places = [axis for axis in places if axis not in self.axes]
+        made = tuple(places[axis] for axis in axes)
+        return None if set(made) & set(self.axes) else made
+
     def reach(self, labels: Ids) -> Ids:
         return np.broadcast_to(labels.reshape(self.thin), self.out)
 
@@ -192,6 +232,9 @@ class Accumulate(Map):
 
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())
+
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        return None if self.axis in axes else axes
 
     def reach(self, labels: Ids) -> Ids:
         if not self.backwards:

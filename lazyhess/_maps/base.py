@@ -13,6 +13,7 @@ from lazyhess._tangents import (
     SMALL,
     Array,
     Block,
+    Factored,
     Ids,
     Pattern,
     Shape,
@@ -44,12 +45,26 @@ class Map(ABC):
         if isinstance(block, Sparse):
             return self.sparse(block)
         if not isinstance(block, np.ndarray):
-            return block.mapped(self)
+            return self.factored(block) if isinstance(block, Factored) else block.mapped(self)
         if self.grows and block.size <= SMALL:
             return self._grow(block)
         return self.dense(block)
 
-    def _grow(self, block: Array) -> Sparse | Array:
+    def factored(self, block: Factored) -> Block:
+        """The map of a factored block: of its inner one, where it does not mix the weights."""
+        axes = self.keeps(block.axes)
+        if axes is None:
+            return self.apply(block.expanded())
+        return block.moved(axes, self.apply(block.inner))
+
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        """Where these axes of the input come out, if the map works at every place along them alone.
+
+        ``None`` where it does not.
+        """
+        return None
+
+    def _grow(self, block: Array) -> Block:
         """Make a small block larger: it became dense for being small, and may be sparse again."""
         if len(block) * prod(self.out) > SMALL:
             entries = np.count_nonzero(block)
@@ -61,7 +76,7 @@ class Map(ABC):
     def dense(self, block: Array) -> Sparse | Array: ...
 
     @abstractmethod
-    def sparse(self, block: Sparse) -> Sparse | Array: ...
+    def sparse(self, block: Sparse) -> Block: ...
 
     @abstractmethod
     def reach(self, labels: Ids) -> Ids:
@@ -110,6 +125,9 @@ class Weighted(Map):
             return super().apply(block)
         # A dense zero means "not there" as well as the number; an infinity must not meet it.
         return self.sparse(Sparse.of(block))
+
+    def factored(self, block: Factored) -> Block:
+        return super().factored(block) if self.finite else self.apply(block.expanded())
 
 
 class Chain(Map):

@@ -7,12 +7,15 @@ from math import prod
 
 import numpy as np
 
+from lazyhess._maps.axes import Expand
 from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
 from lazyhess._maps.gather import Gather
 from lazyhess._tangents import (
     ENTRY_COST,
     SMALL,
     Array,
+    Block,
+    Factored,
     Ids,
     Pattern,
     Shape,
@@ -20,9 +23,13 @@ from lazyhess._tangents import (
     changes,
     divide,
     embed,
+    identity,
     settle,
     strides,
 )
+
+# Elements of a temporary array in products of factored blocks.
+_CHUNK = 1 << 19
 
 
 class Contract(Weighted):
@@ -110,7 +117,7 @@ class Contract(Weighted):
         result = result.reshape((count, *self._shape(made)))
         return result.transpose((0, *(made.index(label) + 1 for label in self.onto)))
 
-    def sparse(self, block: Sparse) -> Sparse | Array:
+    def sparse(self, block: Sparse) -> Block:
         if not self.new:
             return self._along(block)
         if block.unit and not self.shared and not self.free:
@@ -120,7 +127,78 @@ class Contract(Weighted):
             if rows.dtype == np.result_type(rows, block.val):
                 made = rows.reshape((block.count, *self._shape(self.new)))
                 return made.transpose((0, *(self.new.index(label) + 1 for label in self.onto)))
-        return self._across(block)
+        return self._grid(block) or self._across(block)
+
+    @property
+    def unit(self) -> int:
+        """How many identity seeds in a row make a factored block; 0 where none do."""
+        if self.shared or not (self.free and self.summed and self.new):
+            return 0
+        if tuple(label for label in self.onto if label not in self.new) != self.free:
+            return 0
+        if self.labels == self.summed + self.free:
+            return self.places
+        return self.rows if self.labels == self.free + self.summed else 0
+
+    def _grid(self, block: Sparse) -> Factored | None:
+        """Identity seeds as a factored block: the matrix along the new axes, units along the free.
+
+        ``None`` where they are no grid, or a small one.
+        """
+        unit, count = self.unit, block.count
+        if not block.unit or not unit or count * prod(self.out) <= SMALL or not self.finite:
+            return None
+        low, rest = divmod(block.pattern.start or 0, unit)
+        high = low + count // unit
+        if rest or count % unit:
+            return None
+        weights = self.matrix_for(self.summed).reshape((self.rows, *self._shape(self.new)))
+        first = self.labels[0] in self.summed
+        if first:
+            weights, units = weights[low:high], np.arange(self.places)
+        else:
+            units = np.arange(low, high)
+        if len(weights) == 1:
+            return None
+        axes = tuple(self.onto.index(label) for label in self.new)
+        seeds = identity(units, self._shape(self.free), block.dtype)
+        inner = Expand(self._shape(self.free), axes, self.out).sparse(seeds)
+        return Factored(weights, axes, inner, first)
+
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        names = [self.labels[axis] for axis in axes]
+        return tuple(map(self.onto.index, names)) if set(names) <= set(self.onto) else None
+
+    def factored(self, block: Factored) -> Block:
+        names = tuple(self.labels[axis] for axis in block.axes)
+        inner, (count, others) = block.inner, block.grid
+        free = self._size(self.free)
+        if (
+            set(names) != set(self.summed)
+            or self.shared
+            or isinstance(inner, Sparse)
+            or not self.finite
+            or others * free < self.width
+        ):
+            return super().factored(block)
+        # The weights times the matrix, for each a and each new place: that is the smaller array.
+        order = (*(block.axes[k] + 1 for k in range(len(names))), 0)
+        order += tuple(self.labels.index(label) + 1 for label in self.free)
+        right = inner.transpose(order).reshape(self.rows, others * free)
+        matrix = np.ascontiguousarray(self.matrix_for(names).T)
+        weights = block.weights.reshape(count, 1, self.rows)
+        dtype = np.result_type(weights, matrix, right)
+        made = np.empty((count, self.width, others * free), dtype)
+        step = max(1, _CHUNK // max(matrix.size, 1))
+        for start in range(0, count, step):
+            left = weights[start : start + step] * matrix
+            part = made[start : start + step].reshape(-1, others * free)
+            np.matmul(left.reshape(-1, self.rows), right, out=part)
+        made = made.reshape((count, *self._shape(self.new), others, *self._shape(self.free)))
+        places = {label: k + 1 for k, label in enumerate(self.new)}
+        places |= {label: k + 2 + len(self.new) for k, label in enumerate(self.free)}
+        axis = 1 + len(self.new)
+        return block.ordered(made.transpose((0, axis, *(places[label] for label in self.onto))))
 
     def matrix_for(self, summed: tuple[int, ...]) -> Array:
         """The matrix with the summed labels in the given order (no shared labels)."""

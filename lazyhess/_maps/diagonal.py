@@ -44,6 +44,9 @@ class Scale(Weighted):
             val[block.val == 0] = 0
         return Sparse(block.pattern, val)
 
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        return axes
+
     def reach(self, labels: Ids) -> Ids:
         return labels
 
@@ -89,6 +92,9 @@ class Mask(Map):
         moved, keep, _ = pattern.derive(("mask", id(self)), make)
         return Sparse(moved, block.val[keep])
 
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        return axes
+
     def reach(self, labels: Ids) -> Ids:
         return np.where(self.mask, labels, NOTHING)
 
@@ -111,6 +117,9 @@ class Conjugate(Map):
 
     def sparse(self, block: Sparse) -> Sparse:
         return Sparse(block.pattern, np.conjugate(block.val))
+
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        return axes
 
     def reach(self, labels: Ids) -> Ids:
         return labels

@@ -32,6 +32,9 @@ class Fourier(Map):
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())
 
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        return None if self.axis in axes else axes
+
     def reach(self, labels: Ids) -> Ids:
         top = np.max(labels, axis=self.axis, keepdims=True, initial=NOTHING)
         return np.broadcast_to(top, self.out)

@@ -140,6 +140,30 @@ class Gather(Map):
         moved = pattern.moved(self.out, pos, seed=pattern.seed[keep], distinct=pattern.distinct)
         return moved, keep
 
+    @cached_property
+    def kept(self) -> dict[int, int]:
+        """Axes of the input that are taken whole, and where they come out."""
+        if not self.basic:
+            return {}
+        items = list(self.index)
+        missing = len(self.inp) - sum(item is not None and item is not Ellipsis for item in items)
+        at = items.index(Ellipsis) if Ellipsis in items else len(items)
+        items[at : at + 1] = [slice(None)] * missing
+        found: dict[int, int] = {}
+        axis = place = 0
+        for item in items:
+            if isinstance(item, slice):
+                n = self.inp[axis]
+                if item.indices(n) == (0, n, 1):
+                    found[axis] = place
+            axis += item is not None
+            place += item is None or isinstance(item, slice)
+        return found
+
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        kept = self.kept
+        return tuple(kept[axis] for axis in axes) if all(axis in kept for axis in axes) else None
+
     def reach(self, labels: Ids) -> Ids:
         made: Ids = labels[self.index]
         return made
@@ -195,6 +219,10 @@ class Scatter(Map):
 
         moved = pattern.derive(("scatter", id(gather)), make)[0]
         return settle(Sparse(moved, block.val))
+
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        back = {place: axis for axis, place in self.gather.kept.items()}
+        return tuple(back[axis] for axis in axes) if all(axis in back for axis in axes) else None
 
     def reach(self, labels: Ids) -> Ids:
         out = np.full(self.out, NOTHING)

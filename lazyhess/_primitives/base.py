@@ -9,7 +9,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
-from lazyhess._tangents import Array, Block, Ids, Shape, Sparse, compact, dense
+from lazyhess._tangents import Array, Block, Factored, Ids, Shape, Sparse, compact, dense
 from lazyhess._through import curvature, linear
 from lazyhess._variable import (
     FUNCTIONS,
@@ -63,7 +63,8 @@ class RecordedMap(Map):
     def apply(self, block: Block) -> Block:
         if block is None:
             return None
-        made: Block = self.dense(block.dense() if isinstance(block, Sparse) else block)
+        plain = isinstance(block, (Sparse, Factored))
+        made: Block = self.dense(dense(block, 0, self.inp, float) if plain else block)
         return made
 
     @abstractmethod
