@@ -28,6 +28,9 @@ from lazyhess._tangents import (
     strides,
 )
 
+# A sparse entry costs as much as this many elements in a product of matrices, if it is wide enough.
+_PRODUCT_COST = 48
+_WIDE = 16
 # Elements of a temporary array in products of factored blocks.
 _CHUNK = 1 << 19
 
@@ -127,7 +130,12 @@ class Contract(Weighted):
             if rows.dtype == np.result_type(rows, block.val):
                 made = rows.reshape((block.count, *self._shape(self.new)))
                 return made.transpose((0, *(self.new.index(label) + 1 for label in self.onto)))
-        return self._grid(block) or self._across(block)
+        made = self._grid(block)
+        if made is not None:
+            return made
+        if self.rows >= _WIDE and len(block.pos) * _PRODUCT_COST > block.count * prod(self.inp):
+            return self.dense(block.dense())
+        return self._across(block)
 
     @property
     def unit(self) -> int:
