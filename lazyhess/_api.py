@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 
 from lazyhess import _dispatch  # noqa: F401 - gives Variable its operators and methods
+from lazyhess._again import Again, Recorder
 from lazyhess._engine import NumpyEngine, linearize, unit
-from lazyhess._hessian import Hessian
-from lazyhess._plan import Core
 from lazyhess._store import DEFAULT_CACHE
 from lazyhess._sweep import Linearization
 from lazyhess._trees import is_node, leaves, rebuild
@@ -145,10 +144,10 @@ def hessian(
             'so there is no Hessian per sample; use batch_axis=None, or reduction="none" for '
             "every pair"
         )
-    core = Core(engine, cache=cache)
     numbers = iter(range(len(problem.inputs)))
-    places = rebuild(problem.tree, lambda _: next(numbers))
-    answer = rebuild(places, lambda i: rebuild(places, lambda j: Hessian(core, i, j)))
+    answer = Again(rebuild(problem.tree, lambda _: next(numbers)), cache, problem.record).blocks(
+        engine
+    )
     return (answer, problem.aux) if has_aux else answer
 
 
@@ -208,6 +207,7 @@ class _Problem:
     inputs: list[tuple[str, Variable]]  # with their paths in xs
     tree: Any  # the structure of xs
     aux: Any
+    record: Recorder | None  # the function at new inputs, if it was given as one
 
 
 def _prepare(
@@ -226,9 +226,24 @@ def _prepare(
     if batched and reduction is not None:
         raise ValueError(f"batch_axis and reduction={reduction!r} exclude each other; give one")
     aux: Any = None
+    record: Recorder | None = None
     if callable(ys) and not isinstance(ys, Variable):
         fresh = _copied if create_graph else _fresh
-        ys, xs, aux = _call(ys, xs, has_aux, argnums, fresh)
+        function, arguments = ys, xs
+        ys, xs, aux = _call(function, arguments, has_aux, argnums, fresh)
+
+        def record(new: Any) -> tuple[Variable, list[Variable]]:
+            again = _prepare(
+                function,
+                new if argnums is None else _replaced(arguments, argnums, new),
+                reduction,
+                has_aux,
+                argnums,
+                create_graph,
+                batched=batched,
+            )
+            return again.root, [x for _, x in again.inputs]
+
     elif has_aux or argnums is not None:
         name = "has_aux" if has_aux else "argnums"
         raise TypeError(f"{name} is for a callable ys, got {type(ys).__name__}")
@@ -241,7 +256,16 @@ def _prepare(
             'reduction="sum" for the Hessian of its sum, reduction="none" for one Hessian for each '
             "element, batch_axis=... if each element belongs to a sample of a batch"
         )
-    return _Problem(root, inputs, xs, aux)
+    return _Problem(root, inputs, xs, aux, record)
+
+
+def _replaced(arguments: Any, argnums: Any, new: Any) -> list[Any]:
+    """The arguments with new values for those that are differentiated."""
+    args = list(arguments) if type(arguments) in (tuple, list) else [arguments]
+    one = np.ndim(argnums) == 0
+    for k, value in zip((argnums,) if one else argnums, (new,) if one else new, strict=True):
+        args[k] = value
+    return args
 
 
 def _call(

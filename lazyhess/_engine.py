@@ -11,6 +11,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from lazyhess._maps import NOTHING
+from lazyhess._replay import Tape
+from lazyhess._structure import Structure
 from lazyhess._sweep import Linearization, Plan
 from lazyhess._tangents import (
     CSR,
@@ -75,6 +77,12 @@ class Engine(Protocol):
     def own(self, array: Any) -> Any:
         """An array as the kind that this engine answers with."""
 
+    def value(self) -> Any:
+        """The value of ys."""
+
+    def gradient(self, i: int) -> Any:
+        """The gradient with respect to x_i: ``lead + shapes[i]``, or with a batch as x_i."""
+
 
 class NumpyEngine:
     """Hessian rows of a recorded graph.
@@ -126,9 +134,51 @@ class NumpyEngine:
             self.lead = (xs[0].shape[self.batch[0]],)
         self._lock = threading.Lock()
         self._outputs: OrderedDict[int, Linearization] = OrderedDict()
+        # What engines of the same graph at other points share.
+        self._tape: list[Tape | None] = []
+        self._structure: Structure | None = None
+        self._blocks: dict[Any, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None, "_outputs": OrderedDict()}
+        return {**self.__dict__, "_lock": None, "_outputs": OrderedDict(), "_structure": None}
+
+    def like(self, root: Variable, xs: Sequence[Variable]) -> NumpyEngine:
+        """An engine with these options for another output and other inputs."""
+        return NumpyEngine(
+            root,
+            xs,
+            batch=self.batch,
+            each=self.each,
+            create_graph=self.create_graph,
+            block_size=self.block_size,
+            progress=self.progress,
+        )
+
+    def at(self, values: Sequence[Array]) -> NumpyEngine | None:
+        """The engine of the same graph at other values of xs; ``None`` where it is not the same."""
+        if not self._tape:
+            self._tape.append(Tape.of(self.root, self.xs))
+        tape = self._tape[0]
+        if tape is None or self.create_graph:
+            return None
+        if self._structure is None:
+            self._structure = Structure()
+        made = self.like(*tape.play(values))
+        made._tape, made._structure, made._blocks = self._tape, self._structure, self._blocks
+        return made
+
+    def value(self) -> Any:
+        """The value of ys."""
+        return self.root if self.create_graph else np.array(self.root._value)[()]
+
+    def gradient(self, i: int) -> Any:
+        """The gradient with respect to x_i."""
+        if not self.each:
+            return self.linearization().gradient(i)
+        made = [self.linearization(output).gradient(i) for output in range(self.root.size)]
+        none = self.own(np.zeros((0, *self.shapes[i]), self.dtypes[i]))
+        whole = np.stack(made) if made else none
+        return np.reshape(whole, self.lead + self.shapes[i])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
@@ -258,7 +308,8 @@ class NumpyEngine:
         starts = np.append(starts, len(order))
         # What the blocks hold at the most: a seed reaches its own samples only.
         bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
-        block = self.block_size or (seeds if bound <= BUDGET else PROBE)
+        key = i, tuple(plan.targets)
+        block = self.block_size or (seeds if bound <= BUDGET else self._blocks.get(key, PROBE))
         unit = 1 if self.block_size or self.batch is not None else plan.unit
         if unit * x.size * x.dtype.itemsize > 8 * BUDGET:
             unit = 1
@@ -271,7 +322,7 @@ class NumpyEngine:
                 count -= (int(order[starts[done]]) + count) % unit
             ids = order[starts[done] : starts[done + count]]
             if self.batch is None:
-                tangents = identity(ids, x.shape, x.dtype)
+                tangents = self._seeds(i, ids)
             else:
                 tangents = identity(self._positions(i, ids), x.shape, x.dtype)
                 ends = starts[done : done + count + 1]
@@ -281,13 +332,22 @@ class NumpyEngine:
             blocks, held = plan.push(tangents, start)
             yield ids, count, blocks
             done += count
+            if self._structure is not None and self.batch is None:
+                self._structure.keep(i, ids, tangents.pattern)
             # Columns of rows that are done are known, where the answer is dense.
             if whole and plan.ends and isinstance(blocks.get(i), np.ndarray):
                 start = done // inner
             if self.block_size is None:
-                block = max(1, int(BUDGET * count / max(held, 1)))
+                block = self._blocks[key] = max(1, int(BUDGET * count / max(held, 1)))
                 if start and unit == 1:  # a factored pass costs as much for few seeds
                     block = min(block, max(seeds // CUTS, PROBE))
+
+    def _seeds(self, i: int, ids: Ids) -> Sparse:
+        """Unit tangents, with what was worked out for them at another point."""
+        x = self.xs[i]
+        if self._structure is None:
+            return identity(ids, x.shape, x.dtype)
+        return self._structure.seeds(i, ids, x.shape, x.dtype)
 
     @property
     def _samples(self) -> Shape:
@@ -336,6 +396,9 @@ class NumpyEngine:
             at, column = divide(block.pattern.project(axes), size)
             key = seed_of * self.lead[0] + sample
             row = np.searchsorted(key, block.seed * self.lead[0] + at)
+        if self._structure is not None and self.batch is None:
+            # The order of the entries is known, or will be wanted again.
+            return CSR.merged(block)
         if len(row) * 4 > prod(shape) or prod(shape) <= SMALL:
             return add_up(row * size + column, block.val, prod(shape)).reshape(shape)
         return CSR.of(row, column, block.val, shape)

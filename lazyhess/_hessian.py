@@ -138,6 +138,83 @@ class Hessian:
         """Forget all rows, of all blocks of the call, and start counting again."""
         self._core.clear()
 
+    # --- where it is ----------------------------------------------------------------------------
+
+    @property
+    def value(self) -> Any:
+        """The value of ys at this point, as an array of your own (with a graph, a Variable)."""
+        return self._core.engine.value()
+
+    def gradient(self) -> Any:
+        """The gradient of ys with respect to x_i, at this point.
+
+        Returns
+        -------
+        ndarray
+            In the shape and dtype of x_i; with ``reduction="none"`` the axes of ys lead. It shares
+            the linearization with the Hessian.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import lazyhess as lh
+        >>> H = lh.hessian(lambda x: np.sum(x**3), np.array([1.0, 2.0]))
+        >>> H.value, H.gradient()
+        (np.float64(9.0), array([ 3., 12.]))
+        """
+        engine = self._core.engine
+        return engine.gradient(self._j if self._transposed else self._i)
+
+    def at(self, *new_xs: Any) -> Any:
+        """The same Hessian at another point; nothing is computed but the value of ys.
+
+        The structure that was worked out before is used again, so that steps of Newton's method
+        or of time cost values only. For loops: ``H = H.at(x)``.
+
+        Parameters
+        ----------
+        *new_xs : array_like, or nested containers of them
+            New values for all xs, as xs were given: one argument, or one for each x of a tuple
+            or list. Shapes stay as they are.
+
+        Returns
+        -------
+        Hessian, or nested containers of Hessian
+            What `lazyhess.hessian` returned, with a cache of its own, at the new point.
+
+        Raises
+        ------
+        ValueError
+            If a shape or dtype differs; or if ys was not given as a function, and somebody asked
+            for a value while it was recorded: see Notes.
+
+        Notes
+        -----
+        The recorded primitives are evaluated again; `numpy.maximum`, `numpy.max` or
+        `numpy.abs` decide anew. What was decided from values otherwise (``if x > 0``,
+        `numpy.where` of a comparison, `numpy.sort`, the norm of zero) is no primitive: then a
+        function given as ys is called again, and its structure is worked out anew. Variables
+        that were recorded without a function cannot be, and that is an error.
+
+        Examples
+        --------
+        Newton's method:
+
+        >>> import numpy as np
+        >>> import lazyhess as lh
+        >>> x = np.array([1.0, 3.0])
+        >>> H = lh.hessian(lambda x: np.sum(np.cosh(x)), x)
+        >>> for _ in range(8):
+        ...     x = x - np.linalg.solve(H, H.gradient())
+        ...     H = H.at(x)
+        >>> H.value
+        np.float64(2.0)
+        """
+        core = self._core
+        if core.again is None:
+            raise TypeError("this Hessian was not made by lazyhess.hessian, and has no xs")
+        return core.again.at(core.engine, new_xs)
+
     # --- elements -------------------------------------------------------------------------------
 
     def __getitem__(self, index: Any) -> Any:

@@ -122,10 +122,13 @@ class Core:
         What computes rows.
     cache : int, str, cachetools.Cache or None
         What keeps them.
+    again : Again, optional
+        What makes the same blocks at another point.
     """
 
-    def __init__(self, engine: Engine, cache: Any) -> None:
+    def __init__(self, engine: Engine, cache: Any, again: Any = None) -> None:
         self.engine = engine
+        self.again = again
         self.store = Store(cache)
         self.products = self.hits = self.misses = 0
         self._flights: list[Flight] = []
@@ -256,7 +259,7 @@ class Core:
         if not rows:
             none = np.zeros(0, np.intp)
             return none, none, none, np.zeros(0, self.engine.dtypes[i])
-        row, column, value = map(_concatenated, (rows, columns, values))
+        row, column, value = map(np.concatenate, (rows, columns, values))
         if not in_order:
             order = np.argsort(row, kind="stable")
             row, column, value = row[order], column[order], value[order]
@@ -315,7 +318,3 @@ class Core:
 def _counts(ids: Ids) -> bool:
     """Whether the ids are 0, 1, 2, ..."""
     return not len(ids) or (ids[0] == 0 and bool((np.diff(ids) == 1).all()))
-
-
-def _concatenated(parts: list[Array]) -> Array:
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -17,6 +17,7 @@ meet an infinity.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
 from typing import Any, Protocol, TypeAlias
@@ -34,6 +35,8 @@ ENTRY_COST = 6
 SMALL = 4096
 # Repeated entries are merged when a block holds this many times what it held without repeats.
 MERGE = 4
+# Structures that depend on values are remembered for this many of them.
+FEW = 8
 
 
 def _keep_heap() -> None:
@@ -91,6 +94,16 @@ class Pattern:
         found = self._derived.get(key)
         if found is None:
             found = self._derived[key] = make()
+        return found
+
+    def derive_few(self, kind: str, key: Any, make: Callable[[], Any]) -> Any:
+        """As `derive`, for keys that values have a part in: the last few of a kind are kept."""
+        kept = self.derive(kind, OrderedDict)
+        found = kept.get(key)
+        if found is None:
+            found = kept[key] = make()
+            if len(kept) > FEW:
+                kept.popitem(last=False)
         return found
 
     def moved(
@@ -593,6 +606,25 @@ class CSR:
         indptr = np.zeros(shape[0] + 1, np.intp)
         np.cumsum(np.bincount(rows, minlength=shape[0]), out=indptr[1:])
         return cls(indptr, cols, vals, shape[1])
+
+    @classmethod
+    def merged(cls, block: Sparse) -> CSR:
+        """A block of one row for each seed, its structure remembered in the pattern."""
+        pattern = block.pattern
+
+        def make() -> tuple[Ids, Ids, Ids]:
+            order, starts, keys = runs(pattern.keys())
+            place = np.zeros(len(order), np.intp)
+            place[starts[1:]] = 1
+            places = np.empty(len(order), np.intp)
+            places[order] = np.cumsum(place)
+            rows, cols = divide(keys, pattern.size)
+            indptr = np.zeros(pattern.count + 1, np.intp)
+            np.cumsum(np.bincount(rows, minlength=pattern.count), out=indptr[1:])
+            return indptr, cols, places
+
+        indptr, cols, places = pattern.derive("rows", make)
+        return cls(indptr, cols, add_up(places, block.val, len(cols)), pattern.size)
 
     @property
     def shape(self) -> tuple[int, int]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import weakref
 from abc import ABC, abstractmethod
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from itertools import count
 from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
@@ -31,6 +32,22 @@ FUNCTIONS: dict[Callable[..., Any], Handler] = {}
 LATE: list[Callable[[], bool]] = []
 
 _serial = count()
+# Serial numbers at which somebody asked for a value, and may have decided something by it. What
+# was asked before the oldest of them is forgotten, and taken to have been asked.
+_asked: deque[int] = deque(maxlen=1 << 16)
+
+
+def asked() -> None:
+    """Remember that a value is asked for now, other than by a primitive."""
+    _asked.append(next(_serial))
+
+
+def asked_between(first: int, last: int) -> bool:
+    """Whether a value was asked for between the serial numbers of two Variables."""
+    for serial in reversed(_asked):
+        if serial < last:
+            return serial > first
+    return len(_asked) == _asked.maxlen
 
 
 class Primitive(ABC):
@@ -104,6 +121,7 @@ class Variable:
     @property
     def value(self) -> Array:
         """The recorded array, read-only."""
+        asked()
         return self._value.view()
 
     @property
@@ -138,10 +156,12 @@ class Variable:
 
     def item(self, *args: Any) -> Any:
         """One element as a Python number, no longer recorded."""
+        asked()
         return self._value.item(*args)
 
     def tolist(self) -> Any:
         """The elements as Python numbers, no longer recorded."""
+        asked()
         return self._value.tolist()
 
     def __repr__(self) -> str:
@@ -153,9 +173,11 @@ class Variable:
         return len(self._value)
 
     def __bool__(self) -> bool:
+        asked()
         return bool(self._value)
 
     def __contains__(self, item: Any) -> bool:
+        asked()
         return value_of(item) in self._value
 
     def __iter__(self) -> Iterator[Variable]:
@@ -423,8 +445,12 @@ def constant(x: Any) -> Any:
 
 
 def value_of(x: Any) -> Any:
-    """The plain value of a Variable; of lists and tuples, of what is in them; else `x`."""
+    """The plain value of a Variable; of lists and tuples, of what is in them; else `x`.
+
+    For functions that are not primitives: what they decide by it is not decided again, see `asked`.
+    """
     if isinstance(x, Variable):
+        asked()
         return x._value
     if type(x) in (list, tuple):
         return type(x)(value_of(item) for item in x)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 
 from lazyhess._maps.base import NOTHING, Map, Weighted
@@ -76,20 +78,25 @@ class Mask(Map):
         self.inp = self.out = shape
         self.mask = mask
 
+    @cached_property
+    def digest(self) -> tuple[Shape, bytes]:
+        """The mask as a key: at another point it may be the same again, or not."""
+        return self.mask.shape, np.packbits(self.mask).tobytes()
+
     def dense(self, block: Array) -> Array:
         return np.where(self.mask, block, block.dtype.type(0))
 
     def sparse(self, block: Sparse) -> Sparse:
         pattern = block.pattern
 
-        def make() -> tuple[Pattern, Ids, Mask]:
+        def make() -> tuple[Pattern, Ids]:
             keep = np.flatnonzero(np.broadcast_to(pick(self.mask, pattern), pattern.pos.shape))
             moved = pattern.moved(
                 self.out, pattern.pos[keep], seed=pattern.seed[keep], distinct=pattern.distinct
             )
-            return moved, keep, self
+            return moved, keep
 
-        moved, keep, _ = pattern.derive(("mask", id(self)), make)
+        moved, keep = pattern.derive_few("masks", self.digest, make)
         return Sparse(moved, block.val[keep])
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:

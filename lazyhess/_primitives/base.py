@@ -284,7 +284,8 @@ def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None, **kwargs: 
     if dtype == x.dtype:
         return x
     if dtype.kind not in "fc":
-        return x._value.astype(dtype)
+        plain: Array = value_of(x).astype(dtype)
+        return plain
     if x.dtype.kind == "c" and dtype.kind == "f":
         raise TypeError("a complex Variable has no real cast; take np.real or np.abs of it")
     return record(Cast(dtype), x)

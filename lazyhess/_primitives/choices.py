@@ -9,7 +9,7 @@ import numpy as np
 from lazyhess._maps import Map, Mask, Scale, broadcast, chain
 from lazyhess._primitives.base import implements, options, variables
 from lazyhess._tangents import Array
-from lazyhess._variable import UFUNCS, Primitive, record, shape_of
+from lazyhess._variable import UFUNCS, Primitive, record, shape_of, value_of
 
 
 class Choice(Primitive):
@@ -68,7 +68,7 @@ class Where(Primitive):
 @implements(np.where)
 def where(condition: Any, /, *branches: Any) -> Any:
     """`numpy.where`; with one argument, the positions of what is not zero."""
-    condition = getattr(condition, "_value", condition)
+    condition = value_of(condition)
     if not branches:
         return np.nonzero(condition)
     if not variables(*branches):

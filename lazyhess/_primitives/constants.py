@@ -10,7 +10,18 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._variable import FUNCTIONS, UFUNCS, value_of
+from lazyhess._variable import FUNCTIONS, UFUNCS, Variable, value_of
+
+
+def _unasked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """For questions that values have no part in."""
+
+    def on_shapes(*args: Any, **kwargs: Any) -> Any:
+        args = tuple(x._value if isinstance(x, Variable) else x for x in args)
+        return on_values(*args, **kwargs)
+
+    on_values = _plain(function)
+    return on_shapes
 
 
 def _plain(function: Callable[..., Any]) -> Callable[..., Any]:
@@ -50,3 +61,5 @@ for _ufunc in PLAIN_UFUNCS:
     UFUNCS[_ufunc] = _plain(_ufunc)
 for _function in PLAIN_FUNCTIONS:
     FUNCTIONS[_function] = _plain(_function)
+for _function in (np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like):
+    FUNCTIONS[_function] = _unasked(_function)

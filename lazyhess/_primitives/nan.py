@@ -53,7 +53,7 @@ def _extremum(function: Callable[..., Any], rule: Any, fill: float) -> Any:
     def extremum(a: Any, *args: Any, **kwargs: Any) -> Any:
         made = rule(_filled(a, fill), *args, **kwargs)
         # Where there is nothing but NaN, that is the answer, with NumPy's warning.
-        plain = function(a._value, *args, **kwargs)
+        plain = function(value_of(a), *args, **kwargs)
         nothing = np.isnan(plain)
         return np.where(nothing, plain, made) if np.any(nothing) else made
 
@@ -127,7 +127,7 @@ def nan_to_num(
             nan_to_num(part, copy, nan, posinf, neginf) for part in (np.real(x), np.imag(x))
         )
         return real + imag * x.dtype.type(1j)
-    value, limits = x._value, np.finfo(x.dtype)
+    value, limits = value_of(x), np.finfo(x.dtype)
     for places, number in (
         (np.isnan(value), nan),
         (np.isposinf(value), limits.max if posinf is None else posinf),

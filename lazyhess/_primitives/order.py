@@ -36,7 +36,7 @@ implements(np.amin)(min_)
 @implements(np.sort)
 def sort(a: Any, axis: Any = -1, kind: Any = None, order: Any = None, *, stable: Any = None) -> Any:
     """`numpy.sort`."""
-    index = np.argsort(a._value, axis, kind, order, stable=stable)
+    index = np.argsort(value_of(a), axis, kind, order, stable=stable)
     return take_along_axis(a, index, axis)
 
 
@@ -45,7 +45,7 @@ def partition(
     a: Any, kth: Any, axis: Any = -1, kind: Any = "introselect", order: Any = None
 ) -> Any:
     """`numpy.partition`."""
-    return take_along_axis(a, np.argpartition(a._value, kth, axis, kind, order), axis)
+    return take_along_axis(a, np.argpartition(value_of(a), kth, axis, kind, order), axis)
 
 
 @implements(np.ptp)
@@ -62,7 +62,7 @@ def _accumulated(pair: np.ufunc) -> Callable[..., Any]:
     def accumulate(a: Any, axis: Any = 0, dtype: Any = None, out: Any = None) -> Any:
         a = a if dtype is None else astype(a, dtype)
         axis = one_axis(axis, a.ndim)
-        best = np.moveaxis(pair.accumulate(a._value, axis), axis, 0)
+        best = np.moveaxis(pair.accumulate(value_of(a), axis), axis, 0)
         new = np.ones(best.shape, np.bool_)
         new[1:] = (best[1:] != best[:-1]) & ~(np.isnan(best[1:]) & np.isnan(best[:-1]))
         places = np.arange(len(best)).reshape((-1,) + (1,) * (a.ndim - 1))
@@ -249,7 +249,7 @@ def unique(
 ) -> Any:
     """`numpy.unique`: the first of equal elements is the one that is kept."""
     plain: Any = np.unique
-    _, index, *more = plain(ar._value, True, return_inverse, return_counts, axis, **kwargs)
+    _, index, *more = plain(value_of(ar), True, return_inverse, return_counts, axis, **kwargs)
     values = take_flat("unique", ar, index) if axis is None else np.take(ar, index, axis)
     made = (values, *([index] if return_index else []), *more)
     return made if len(made) > 1 else values
@@ -258,12 +258,12 @@ def unique(
 @implements(np.unique_values)
 def unique_values(x: Any) -> Any:
     """`numpy.unique_values`."""
-    return _among("unique", np.ravel(x), np.unique_values(x._value))
+    return _among("unique", np.ravel(x), np.unique_values(value_of(x)))
 
 
 def _unique(function: Callable[..., Any]) -> None:
     def with_more(x: Any) -> Any:
-        found = function(x._value)
+        found = function(value_of(x))
         return found._replace(values=_among("unique", np.ravel(x), found.values))
 
     implements(function)(with_more)

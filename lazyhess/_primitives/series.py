@@ -132,7 +132,7 @@ Elementwise(np.spacing, (0,))
 def frexp(x: Any, **kwargs: Any) -> Any:
     """`numpy.frexp`: the mantissa is the number times a power of two that stays."""
     (x,) = options("frexp", (x,), kwargs)
-    _, exponent = np.frexp(x._value)
+    _, exponent = np.frexp(value_of(x))
     # In two steps: the power of two alone may overflow.
     half = exponent // 2
     return np.ldexp(np.ldexp(x, -half), half - exponent), exponent
@@ -172,7 +172,7 @@ def fix(x: Any, out: Any = None, **kwargs: Any) -> Any:
 @implements(np.unwrap)
 def unwrap(p: Any, discont: Any = None, axis: int = -1, *, period: Any = 2 * pi) -> Any:
     """`numpy.unwrap`: a whole number of periods is added to each element."""
-    value, length = p._value, value_of(period)
+    value, length = value_of(p), value_of(period)
     unwrapped = np.unwrap(value, value_of(discont), axis, period=length)
     with np.errstate(invalid="ignore"):
         times = np.rint((unwrapped - value) / length)
