@@ -10,7 +10,7 @@ import numpy as np
 from lazyhess._tangents import Ids, Pattern, Shape, Sparse, identity
 
 # Bytes of patterns that are kept.
-MOST = 1 << 28
+MOST = 1 << 30
 
 
 class Structure:
@@ -21,7 +21,8 @@ class Structure:
     """
 
     def __init__(self) -> None:
-        self._patterns: OrderedDict[tuple[int, int, int], tuple[Pattern, int]] = OrderedDict()
+        # With the bytes they hold, and how much had been derived when those were counted.
+        self._patterns: OrderedDict[tuple[int, int, int], tuple[Pattern, int, int]] = OrderedDict()
 
     def seeds(self, i: int, ids: Ids, shape: Shape, dtype: np.dtype[Any]) -> Sparse:
         """As `identity`, for sorted positions in x_i."""
@@ -36,9 +37,12 @@ class Structure:
         key = self._key(i, ids)
         if key is None:
             return
-        self._patterns[key] = pattern, _weight(pattern, set())
+        derived = len(pattern._derived)
+        found = self._patterns.get(key)
+        if found is None or found[2] != derived:
+            self._patterns[key] = pattern, _weight(pattern, set()), derived
         self._patterns.move_to_end(key)
-        while sum(weight for _, weight in self._patterns.values()) > MOST:
+        while sum(weight for _, weight, _ in self._patterns.values()) > MOST:
             self._patterns.popitem(last=False)
 
     @staticmethod

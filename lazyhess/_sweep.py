@@ -390,7 +390,9 @@ class Plan:
                 while k != self.source and len(above[k]) == 1:
                     k, jacobian, _ = above[k][0]
                     maps.insert(0, jacobian)
-                if k == self.source and maps and all(m.finite for m in (*maps, scale)):
+                if k != self.source or not sum(map(_work, maps)):
+                    continue
+                if all(m.finite for m in (*maps, scale)):
                     width = prod(scale.out)
                     if size * width * scale.weights.itemsize <= _FORMED:
                         found.append(Square(self.shape, maps, scale, size * width // 2))
