@@ -137,7 +137,6 @@ class NumpyEngine:
         # What engines of the same graph at other points share.
         self._tape: list[Tape | None] = []
         self._structure: Structure | None = None
-        self._blocks: dict[Any, int] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_lock": None, "_outputs": OrderedDict(), "_structure": None}
@@ -164,7 +163,7 @@ class NumpyEngine:
         if self._structure is None:
             self._structure = Structure()
         made = self.like(*tape.play(values))
-        made._tape, made._structure, made._blocks = self._tape, self._structure, self._blocks
+        made._tape, made._structure = self._tape, self._structure
         return made
 
     def value(self) -> Any:
@@ -308,8 +307,10 @@ class NumpyEngine:
         starts = np.append(starts, len(order))
         # What the blocks hold at the most: a seed reaches its own samples only.
         bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
-        key = i, tuple(plan.targets)
-        block = self.block_size or (seeds if bound <= BUDGET else self._blocks.get(key, PROBE))
+        block = self.block_size or (seeds if bound <= BUDGET else PROBE)
+        key = i, tuple(plan.targets), int(rows[0]) if seeds else 0, seeds
+        known = [] if self._structure is None else self._structure.passes.get(key, [])
+        counts: list[int] = []
         unit = 1 if self.block_size or self.batch is not None else plan.unit
         if unit * x.size * x.dtype.itemsize > 8 * BUDGET:
             unit = 1
@@ -317,7 +318,9 @@ class NumpyEngine:
         start = 0
         while done < seeds:
             count = min(block, seeds - done)
-            if unit > 1 and seeds - done >= 2 * unit:  # end where a group of seeds ends
+            if known:
+                count = known[len(counts)]
+            elif unit > 1 and seeds - done >= 2 * unit:  # end where a group of seeds ends
                 count = max(count, 2 * unit)
                 count -= (int(order[starts[done]]) + count) % unit
             ids = order[starts[done] : starts[done + count]]
@@ -332,15 +335,18 @@ class NumpyEngine:
             blocks, held = plan.push(tangents, start)
             yield ids, count, blocks
             done += count
+            counts.append(count)
             if self._structure is not None and self.batch is None:
                 self._structure.keep(i, ids, tangents.pattern)
             # Columns of rows that are done are known, where the answer is dense.
             if whole and plan.ends and isinstance(blocks.get(i), np.ndarray):
                 start = done // inner
             if self.block_size is None:
-                block = self._blocks[key] = max(1, int(BUDGET * count / max(held, 1)))
+                block = max(1, int(BUDGET * count / max(held, 1)))
                 if start and unit == 1:  # a factored pass costs as much for few seeds
                     block = min(block, max(seeds // CUTS, PROBE))
+        if self._structure is not None:
+            self._structure.passes[key] = counts
 
     def _seeds(self, i: int, ids: Ids) -> Sparse:
         """Unit tangents, with what was worked out for them at another point."""
