@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -10,8 +10,7 @@ import numpy as np
 from lazyhess._engine import NumpyEngine
 from lazyhess._hessian import Hessian
 from lazyhess._plan import Core
-from lazyhess._tangents import Array
-from lazyhess._trees import leaves, rebuild
+from lazyhess._trees import is_node, rebuild
 from lazyhess._variable import Variable
 
 # From new inputs in the structure of xs to the output and the inputs, checked and recorded.
@@ -47,15 +46,11 @@ class Again:
     def at(self, engine: NumpyEngine, new_xs: tuple[Any, ...]) -> Any:
         """The blocks at new inputs."""
         several = type(self.tree) in (tuple, list)
-        new: Any = new_xs if several else new_xs[0] if len(new_xs) == 1 else new_xs
-        old, given = list(leaves(self.tree)), list(leaves(new))
-        if [path for path, _ in old] != [path for path, _ in given]:
-            raise ValueError(
-                f"at() takes new values for xs{', xs'.join(path for path, _ in old)}, one argument "
-                f"for each x of a tuple, got {len(new_xs)} arguments with values at "
-                f"{[path for path, _ in given]}"
-            )
-        values = [_value(path, x, engine.xs[k]) for k, (path, x) in enumerate(given)]
+        if not several and len(new_xs) != 1:
+            raise TypeError(f"at() takes one argument, new values for xs, got {len(new_xs)}")
+        given = _matched(self.tree, new_xs if several else new_xs[0])
+        keep = engine.create_graph
+        values = [_value(path, x, engine.xs[k], keep) for k, (path, x) in enumerate(given)]
         made = engine.at(values)
         if made is None and self.record is not None:
             numbers = iter(values)
@@ -70,8 +65,26 @@ class Again:
         return self.blocks(made)
 
 
-def _value(path: str, new: Any, x: Variable) -> Array:
-    """A new value as a copy in the dtype of the old one."""
+def _matched(tree: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any]]:
+    """What stands in `new` where `tree` has a leaf, with the paths."""
+    if not is_node(tree):
+        yield path, new
+        return
+    keys: Any = tree.keys() if isinstance(tree, dict) else range(len(tree))
+    fits = is_node(new) and isinstance(new, dict) == isinstance(tree, dict)
+    if not fits or len(new) != len(keys) or (isinstance(new, dict) and new.keys() != keys):
+        what = f"keys {list(keys)}" if isinstance(tree, dict) else f"{len(keys)} items"
+        got = f"{len(new)} of them" if is_node(new) else "one value"
+        raise ValueError(
+            f"at() takes new values in the structure of xs, one argument for each x of a tuple: "
+            f"xs{path} has {what}, got {type(new).__name__} with {got}"
+        )
+    for key in keys:
+        yield from _matched(tree[key], new[key], f"{path}[{key!r}]")
+
+
+def _value(path: str, new: Any, x: Variable, keep: bool) -> Any:
+    """A new value as a copy in the dtype of the old one; or a Variable, if it is to be kept."""
     value = np.asarray(new._value if isinstance(new, Variable) else new)
     if value.shape != x.shape or not np.can_cast(value.dtype, x.dtype, "same_kind"):
         raise ValueError(
@@ -79,4 +92,6 @@ def _value(path: str, new: Any, x: Variable) -> Array:
             f"{value.shape} and dtype {value.dtype}; another shape is another problem: call "
             "lh.hessian again"
         )
+    if keep and isinstance(new, Variable):
+        return new.astype(x.dtype)
     return np.array(value, x.dtype, order="C", subok=False)

@@ -11,7 +11,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 
 from lazyhess._maps import NOTHING
-from lazyhess._replay import Tape
+from lazyhess._replay import Tape, decided
 from lazyhess._structure import Structure
 from lazyhess._sweep import Linearization, Plan
 from lazyhess._tangents import (
@@ -20,6 +20,7 @@ from lazyhess._tangents import (
     Array,
     Block,
     Ids,
+    Pattern,
     Shape,
     Sparse,
     add_up,
@@ -132,14 +133,16 @@ class NumpyEngine:
                 x.shape[:axis] + x.shape[axis + 1 :] for x, axis in zip(xs, self.batch, strict=True)
             )
             self.lead = (xs[0].shape[self.batch[0]],)
+        self._decided = decided(root, xs)
         self._lock = threading.Lock()
         self._outputs: OrderedDict[int, Linearization] = OrderedDict()
         # What engines of the same graph at other points share.
-        self._tape: list[Tape | None] = []
+        self._tape: Tape | None = None
         self._structure: Structure | None = None
+        self._counts: dict[Any, list[int]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None, "_outputs": OrderedDict(), "_structure": None}
+        return {**self.__dict__, "_lock": None, "_outputs": OrderedDict(), "_tape": None}
 
     def like(self, root: Variable, xs: Sequence[Variable]) -> NumpyEngine:
         """An engine with these options for another output and other inputs."""
@@ -153,17 +156,14 @@ class NumpyEngine:
             progress=self.progress,
         )
 
-    def at(self, values: Sequence[Array]) -> NumpyEngine | None:
+    def at(self, values: Sequence[Array | Variable]) -> NumpyEngine | None:
         """The engine of the same graph at other values of xs; ``None`` where it is not the same."""
-        if not self._tape:
-            self._tape.append(Tape.of(self.root, self.xs))
-        tape = self._tape[0]
-        if tape is None or self.create_graph:
+        if self._decided:
             return None
-        if self._structure is None:
-            self._structure = Structure()
-        made = self.like(*tape.play(values))
-        made._tape, made._structure = self._tape, self._structure
+        if self._tape is None:
+            self._tape, self._structure = Tape(self.root, self.xs), Structure()
+        made = self.like(*self._tape.play(values))
+        made._tape, made._structure, made._counts = self._tape, self._structure, self._counts
         return made
 
     def value(self) -> Any:
@@ -309,7 +309,7 @@ class NumpyEngine:
         bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
         block = self.block_size or (seeds if bound <= BUDGET else PROBE)
         key = i, tuple(plan.targets), int(rows[0]) if seeds else 0, seeds
-        known = [] if self._structure is None else self._structure.passes.get(key, [])
+        known = self._counts.get(key, []) if self._structure is not None else []
         counts: list[int] = []
         unit = 1 if self.block_size or self.batch is not None else plan.unit
         if unit * x.size * x.dtype.itemsize > 8 * BUDGET:
@@ -345,8 +345,8 @@ class NumpyEngine:
                 block = max(1, int(BUDGET * count / max(held, 1)))
                 if start and unit == 1:  # a factored pass costs as much for few seeds
                     block = min(block, max(seeds // CUTS, PROBE))
-        if self._structure is not None:
-            self._structure.passes[key] = counts
+        if len(counts) > 1:
+            self._counts[key] = counts if unit > 1 else _even(counts)
 
     def _seeds(self, i: int, ids: Ids) -> Sparse:
         """Unit tangents, with what was worked out for them at another point."""
@@ -381,7 +381,7 @@ class NumpyEngine:
         size = prod(self.shapes[j] if self.batch is not None else shape_of(block, self.shapes[j]))
         shape, dtype = (len(ids), size), self.dtypes[j]
         if block is None:
-            return CSR.of(np.zeros(0, np.intp), np.zeros(0, np.intp), np.zeros(0, dtype), shape)
+            return CSR.zeros(shape, dtype)
         if self.batch is None:
             if not isinstance(block, Sparse):
                 rows: Any = block
@@ -402,12 +402,11 @@ class NumpyEngine:
             at, column = divide(block.pattern.project(axes), size)
             key = seed_of * self.lead[0] + sample
             row = np.searchsorted(key, block.seed * self.lead[0] + at)
-        if self._structure is not None and self.batch is None:
-            # The order of the entries is known, or will be wanted again.
-            return CSR.merged(block)
         if len(row) * 4 > prod(shape) or prod(shape) <= SMALL:
             return add_up(row * size + column, block.val, prod(shape)).reshape(shape)
-        return CSR.of(row, column, block.val, shape)
+        if self.batch is None:
+            return CSR.of(block)
+        return CSR.of(Sparse(Pattern(*shape[:1], shape[1:], row, column), block.val))
 
     # --- products -------------------------------------------------------------------------------
 
@@ -450,6 +449,13 @@ class NumpyEngine:
 
     def _whole(self, i: int) -> Shape:
         return self.shapes[i] if self.each else self.lead + self.shapes[i]
+
+
+def _even(counts: list[int]) -> list[int]:
+    """As many seeds in passes of one size, none larger than the largest was."""
+    most, seeds = max(counts), sum(counts)
+    passes = -(-seeds // most)
+    return [seeds * (k + 1) // passes - seeds * k // passes for k in range(passes)]
 
 
 def unit(root: Variable, output: int | None = None) -> Array:

@@ -84,13 +84,13 @@ class Shelf:
         missing = self.widths[k] - rows.shape[1]
         if not missing:
             return rows
-        full = np.empty((len(rows), self.widths[k]), rows.dtype)
-        full[:, missing:] = rows
+        full = np.empty((rows.shape[0], self.widths[k]), rows.dtype)
+        full[:, missing:] = rows.dense() if isinstance(rows, CSR) else rows
         above = [made[k] for _, made in self.flight.parts]
         if self.held:
             above.append(self.buffers[k][: self.held])
         done = sum(map(len, above))
-        columns, at = slice(done, done + len(rows)), 0
+        columns, at = slice(done, done + len(full)), 0
         for earlier in above:
             stop = min(at + len(earlier), missing)
             full[:, at:stop] = earlier[: stop - at, columns].T

@@ -2,7 +2,7 @@
 
 What a primitive decides from values it decides anew. What anybody else decided from them, a
 comparison in the user's code or a rule that sorts, is part of the graph as it was recorded; so a
-graph is replayed only if no value was asked for while it was recorded (`asked_between`).
+graph is replayed only if no value was asked for while it was recorded (`decided`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,11 @@ import numpy as np
 
 from lazyhess._tangents import Array
 from lazyhess._variable import Primitive, Variable, ancestors, asked_between, leaf, made
+
+
+def decided(root: Variable, xs: Sequence[Variable]) -> bool:
+    """Whether somebody asked for a value between the first of xs and the output."""
+    return bool(xs) and asked_between(min(x._serial for x in xs), root._serial)
 
 
 class Tape:
@@ -43,16 +48,9 @@ class Tape:
                 self.steps.append((node._primitive, held))
         self.root: Any = place.get(root._serial, root)
 
-    @staticmethod
-    def of(root: Variable, xs: Sequence[Variable]) -> Tape | None:
-        """The tape, or ``None`` where values were asked for since the first of xs was made."""
-        if not xs or asked_between(min(x._serial for x in xs), root._serial):
-            return None
-        return Tape(root, xs)
-
-    def play(self, values: Sequence[Array]) -> tuple[Variable, list[Variable]]:
-        """The output and the inputs, recorded at other values."""
-        xs = [leaf(value) for value in values]
+    def play(self, values: Sequence[Array | Variable]) -> tuple[Variable, list[Variable]]:
+        """The output and the inputs, recorded at other values; what made Variables is kept."""
+        xs = [+x if isinstance(x, Variable) else leaf(x) for x in values]
         nodes = list(xs)
         for primitive, operands in self.steps:
             held = tuple([x if k < 0 else nodes[k] for k, x in operands])

@@ -21,8 +21,6 @@ class Structure:
     """
 
     def __init__(self) -> None:
-        # How many seeds the passes of a request had: what was measured then, holds again.
-        self.passes: dict[Any, list[int]] = {}
         # With the bytes they hold, and how much had been derived when those were counted.
         self._patterns: OrderedDict[tuple[int, int, int], tuple[Pattern, int, int]] = OrderedDict()
 

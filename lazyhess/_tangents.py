@@ -126,15 +126,29 @@ class Pattern:
         found: Ids = self.derive("keys", lambda: self.seed * self.size + self.pos)
         return found
 
-    def merged(self) -> tuple[Pattern, Ids, Ids]:
-        """The pattern without repeats, and the order and run starts that add values up to it."""
-        found: tuple[Pattern, Ids, Ids] = self.derive("merged", self._merge)
+    def merged(self) -> tuple[Pattern, Ids]:
+        """The pattern without repeats, sorted, and where in it every entry is added."""
+        found: tuple[Pattern, Ids] = self.derive("merged", self._merge)
         return found
 
-    def _merge(self) -> tuple[Pattern, Ids, Ids]:
-        order, starts, keys = runs(self.keys())
-        seed, pos = divide(keys, self.size)
-        return Pattern(self.count, self.shape, seed, pos, distinct=True), order, starts
+    def _merge(self) -> tuple[Pattern, Ids]:
+        keys = self.keys()
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        first = changes(keys)
+        places = np.empty(len(keys), np.intp)
+        places[order] = np.cumsum(first) - 1
+        seed, pos = divide(keys[first], self.size)
+        return Pattern(self.count, self.shape, seed, pos, distinct=True), places
+
+    def indptr(self) -> Ids:
+        """Of a sorted pattern, where the entries of every seed begin, and the last end."""
+        found: Ids = self.derive("indptr", self._count)
+        return found
+
+    def _count(self) -> Ids:
+        counts = np.bincount(self.seed, minlength=self.count)
+        return np.concatenate([[0], np.cumsum(counts)])
 
 
 def project(pos: Ids, shape: Shape, axes: tuple[int, ...]) -> Ids:
@@ -190,16 +204,6 @@ def changes(keys: Ids) -> NDArray[np.bool_]:
     first = np.ones(len(keys), np.bool_)
     np.not_equal(keys[1:], keys[:-1], out=first[1:])
     return first
-
-
-def sum_runs(val: Array, starts: Ids) -> Array:
-    """The sums of runs that begin at `starts`."""
-    if len(starts) == len(val):
-        return val
-    # Several times faster than np.add.reduceat where runs are short.
-    group = np.zeros(len(val), np.intp)
-    group[starts[1:]] = 1
-    return add_up(np.cumsum(group), val, len(starts))
 
 
 def divide(ids: Ids, size: int) -> tuple[Ids, Ids]:
@@ -258,8 +262,8 @@ class Sparse:
 
     def merged(self) -> Sparse:
         """The same block with every (seed, position) once, sorted."""
-        pattern, order, starts = self.pattern.merged()
-        return Sparse(pattern, sum_runs(self.val[order], starts))
+        pattern, places = self.pattern.merged()
+        return Sparse(pattern, add_up(places, self.val, len(pattern.pos)))
 
     def dense(self) -> Array:
         """The block as an array of shape ``(K,) + shape``."""
@@ -400,6 +404,9 @@ def add_up(keys: Ids, val: Array, total: int) -> Array:
         if len(keys) == 0:
             return np.zeros(total, val.dtype)
         return np.bincount(keys, weights=val, minlength=total).astype(val.dtype, copy=False)
+    if val.dtype == np.complex128:
+        made: Array = add_up(keys, val.real, total) + 1j * add_up(keys, val.imag, total)
+        return made
     out = np.zeros(total, val.dtype)
     np.add.at(out, keys, val)
     return out
@@ -598,33 +605,16 @@ class CSR:
         self.ncols = ncols
 
     @classmethod
-    def of(cls, rows: Ids, cols: Ids, vals: Array, shape: tuple[int, int]) -> CSR:
-        """Rows from entries; entries of one place add up."""
-        order, starts, keys = runs(rows * shape[1] + cols)
-        vals = sum_runs(vals[order], starts)
-        rows, cols = divide(keys, shape[1])
-        indptr = np.zeros(shape[0] + 1, np.intp)
-        np.cumsum(np.bincount(rows, minlength=shape[0]), out=indptr[1:])
-        return cls(indptr, cols, vals, shape[1])
+    def of(cls, block: Sparse) -> CSR:
+        """A block as one row for each seed; the structure is shared with its pattern."""
+        merged = block.merged()
+        return cls(merged.pattern.indptr(), merged.pattern.pos, merged.val, merged.pattern.size)
 
     @classmethod
-    def merged(cls, block: Sparse) -> CSR:
-        """A block of one row for each seed, its structure remembered in the pattern."""
-        pattern = block.pattern
-
-        def make() -> tuple[Ids, Ids, Ids]:
-            order, starts, keys = runs(pattern.keys())
-            place = np.zeros(len(order), np.intp)
-            place[starts[1:]] = 1
-            places = np.empty(len(order), np.intp)
-            places[order] = np.cumsum(place)
-            rows, cols = divide(keys, pattern.size)
-            indptr = np.zeros(pattern.count + 1, np.intp)
-            np.cumsum(np.bincount(rows, minlength=pattern.count), out=indptr[1:])
-            return indptr, cols, places
-
-        indptr, cols, places = pattern.derive("rows", make)
-        return cls(indptr, cols, add_up(places, block.val, len(cols)), pattern.size)
+    def zeros(cls, shape: tuple[int, int], dtype: np.dtype[Any]) -> CSR:
+        """Rows without entries."""
+        none = np.zeros(0, np.intp)
+        return cls(np.zeros(shape[0] + 1, np.intp), none, np.zeros(0, dtype), shape[1])
 
     @property
     def shape(self) -> tuple[int, int]:

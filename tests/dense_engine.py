@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._tangents import CSR
+from lazyhess._tangents import CSR, Sparse
 
 
 class DenseEngine:
@@ -78,8 +78,7 @@ class DenseEngine:
 
     def _csr(self, i: int, j: int, ids: np.ndarray) -> CSR:
         part = self._block(i, j)[ids]
-        row, column = np.nonzero(part)
-        return CSR.of(row, column, part[row, column], part.shape)
+        return CSR.of(Sparse.of(part))
 
     def apply(
         self, j: int, tangents: np.ndarray, columns: tuple[int, ...]
