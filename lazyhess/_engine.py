@@ -39,7 +39,7 @@ Rows: TypeAlias = Any
 
 # Bytes that the blocks of one pass may hold. Large enough that NumPy's cost for a call vanishes,
 # small enough that a block is still in the processor's caches when the next map reads it.
-BUDGET = 1 << 24
+BUDGET = 1 << 23
 # Seeds of the first pass where the size of the blocks can only be told by trying.
 PROBE = 16
 # Passes of a whole symmetric matrix: with p of them, (1 + 1 / p) / 2 of its elements are computed.
