@@ -65,6 +65,9 @@ def test_whole_matrices_are_their_rows(name: str, block_size: int | None) -> Non
         np.testing.assert_allclose(matrix, matrix.T, rtol=0, atol=tolerance)
         for j in range(len(xs)):
             np.testing.assert_allclose(H[i][j][...], by_row[i][j][...], rtol=0, atol=tolerance)
+        *at, values = lh.hessian(function, xs, block_size=block_size)[i][i].tocoo()
+        np.testing.assert_allclose(values, matrix[tuple(at)], rtol=0, atol=tolerance)
+        assert len(values) == np.count_nonzero(rows)
     assert H[0][0].cache_info().products <= sum(x.size for x in xs)
 
 
