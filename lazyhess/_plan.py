@@ -89,6 +89,7 @@ class Shelf:
         }
         arrays = {k: rows for k, rows in made.items() if isinstance(rows, np.ndarray)}
         if len(done) == len(self.flight.ids) or len(arrays) != len(made):
+            self.flush()  # rows stay in order: later ones are completed from them
             self._keep(done, made)
             self.left -= len(done)
             return
