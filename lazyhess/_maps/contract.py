@@ -130,9 +130,9 @@ class Contract(Weighted):
             if rows.dtype == np.result_type(rows, block.val):
                 made = rows.reshape((block.count, *self._shape(self.new)))
                 return made.transpose((0, *(self.new.index(label) + 1 for label in self.onto)))
-        made = self._grid(block)
-        if made is not None:
-            return made
+        grid = self._grid(block)
+        if grid is not None:
+            return grid
         if self.rows >= _WIDE and len(block.pos) * _PRODUCT_COST > block.count * prod(self.inp):
             return self.dense(block.dense())
         return self._across(block)
