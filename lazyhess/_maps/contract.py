@@ -133,7 +133,8 @@ class Contract(Weighted):
         grid = self._grid(block)
         if grid is not None:
             return grid
-        if self.rows >= _WIDE and len(block.pos) * _PRODUCT_COST > block.count * prod(self.inp):
+        wide = self.finite and self.rows >= _WIDE
+        if wide and len(block.pos) * _PRODUCT_COST > block.count * prod(self.inp):
             return self.dense(block.dense())
         return self._across(block)
 
