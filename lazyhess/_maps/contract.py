@@ -201,8 +201,9 @@ class Contract(Weighted):
         step = max(1, _CHUNK // max(matrix.size, 1))
         for start in range(0, count, step):
             left = weights[start : start + step] * matrix
-            part = made[start : start + step].reshape(-1, others * free)
-            np.matmul(left.reshape(-1, self.rows), right, out=part)
+            many = len(left) * self.width
+            part = made[start : start + step].reshape(many, others * free)
+            np.matmul(left.reshape(many, self.rows), right, out=part)
         made = made.reshape((count, *self._shape(self.new), others, *self._shape(self.free)))
         places = {label: k + 1 for k, label in enumerate(self.new)}
         places |= {label: k + 2 + len(self.new) for k, label in enumerate(self.free)}
