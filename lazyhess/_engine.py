@@ -69,7 +69,7 @@ class Engine(Protocol):
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass.
 
         Where `rows` are all there are, in order, those of (i, i) may be dense arrays without their
-        first columns, as many as the rows of earlier passes tell by symmetry.
+        first columns, as many as the rows of earlier passes, all dense, tell by symmetry.
         """
 
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
@@ -333,13 +333,16 @@ class NumpyEngine:
                 tangents.pattern.seed, tangents.pattern.count = which, count
                 tangents.pattern.start = tangents.pattern.start if len(ids) == count else None
             blocks, held = plan.push(tangents, start)
+            if start:  # what is to be completed by symmetry is an array
+                blocks[i] = dense(blocks[i], count, self.shapes[i], x.dtype)
             yield ids, count, blocks
             done += count
             counts.append(count)
             if self._structure is not None and self.batch is None:
                 self._structure.keep(i, ids, tangents.pattern)
-            # Columns of rows that are done are known, where the answer is dense.
-            if whole and plan.ends and isinstance(blocks.get(i), np.ndarray):
+            # Columns of rows that are done are known, where all of them are dense.
+            whole = whole and isinstance(blocks.get(i), np.ndarray)
+            if whole and plan.ends:
                 start = done // inner
             if self.block_size is None:
                 block = max(1, int(BUDGET * count / max(held, 1)))

@@ -31,6 +31,32 @@ class Flight:
     landed: bool = False
 
 
+def completed(rows: Rows, width: int, above: Sequence[Rows]) -> Rows:
+    """Rows of a symmetric matrix that came without their first columns: earlier rows have them.
+
+    Parameters
+    ----------
+    rows : ndarray, or other rows that are complete
+        See `Engine.rows`.
+    width : int
+        How many columns there are.
+    above : sequence of ndarray
+        All rows before these, in order, complete.
+    """
+    missing = width - rows.shape[1]
+    if not missing:
+        return rows
+    full = np.empty((len(rows), width), rows.dtype)
+    full[:, missing:] = rows
+    done = sum(map(len, above))
+    columns, at = slice(done, done + len(rows)), 0
+    for earlier in above:
+        stop = min(at + len(earlier), missing)
+        full[:, at:stop] = earlier[: stop - at, columns].T
+        at = stop
+    return full
+
+
 class Shelf:
     """Passes of a flight put together into slabs of a good size.
 
@@ -54,9 +80,16 @@ class Shelf:
         count = self.core.engine.products(self.flight.i, done)
         with self.core._turn:
             self.core.products += count
-        made = {k: self._completed(k, rows) for k, rows in made.items()}
+        above = [parts for _, parts in self.flight.parts]
+        if self.held:
+            above.append({k: buffer[: self.held] for k, buffer in self.buffers.items()})
+        made = {
+            k: completed(rows, self.widths[k], [parts[k] for parts in above])
+            for k, rows in made.items()
+        }
         arrays = {k: rows for k, rows in made.items() if isinstance(rows, np.ndarray)}
         if len(done) == len(self.flight.ids) or len(arrays) != len(made):
+            self.flush()  # rows stay in order: later ones are completed from them
             self._keep(done, made)
             self.left -= len(done)
             return
@@ -78,24 +111,6 @@ class Shelf:
             start += count
             if count == room:
                 self.flush()
-
-    def _completed(self, k: int, rows: Rows) -> Rows:
-        """Rows that came without their first columns: by symmetry, earlier rows have them."""
-        missing = self.widths[k] - rows.shape[1]
-        if not missing:
-            return rows
-        full = np.empty((rows.shape[0], self.widths[k]), rows.dtype)
-        full[:, missing:] = rows.dense() if isinstance(rows, CSR) else rows
-        above = [made[k] for _, made in self.flight.parts]
-        if self.held:
-            above.append(self.buffers[k][: self.held])
-        done = sum(map(len, above))
-        columns, at = slice(done, done + len(full)), 0
-        for earlier in above:
-            stop = min(at + len(earlier), missing)
-            full[:, at:stop] = earlier[: stop - at, columns].T
-            at = stop
-        return full
 
     def flush(self) -> None:
         """Hand on what has been put together."""
@@ -228,7 +243,7 @@ class Core:
 
     def nonzeros(self, i: int, j: int) -> tuple[Ids, Ids, Ids, Array]:
         """Lead, row, column and value of all elements of a block that are not zero."""
-        size = prod(self.engine.shapes[i])
+        size, width = prod(self.engine.shapes[i]), prod(self.engine.shapes[j])
         rows, columns, values = [], [], []
         with self._turn:
             missing, pieces = self.store.find(i, j, np.arange(self.rows_of(i)))
@@ -236,7 +251,8 @@ class Core:
             count = self.engine.products(i, done)
             with self._turn:
                 self.products += count
-            pieces.append(Piece(done, made[j], np.arange(len(done))))
+            part = completed(made[j], width, [piece.rows for piece in pieces])
+            pieces.append(Piece(done, part, np.arange(len(done))))
         last = -1
         in_order = True
         for piece in pieces:

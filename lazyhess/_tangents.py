@@ -352,14 +352,14 @@ class Factored:
 
     def expanded(self) -> Sparse | Array:
         """The block with every seed of its own."""
-        count = len(self.weights)
+        count, others = self.grid
         if isinstance(self.inner, Sparse):
             return settle(self._entries(self.inner, count))
         thin = [n if axis in self.axes else 1 for axis, n in enumerate(self.shape)]
-        weights = self.weights.reshape((count, 1, *thin))
+        weights, shape = self.weights.reshape((count, 1, *thin)), (count * others, *self.shape)
         if not self.first:
-            return (self.inner[:, None] * weights.swapaxes(0, 1)).reshape((-1, *self.shape))
-        return (weights * self.inner).reshape((-1, *self.shape))
+            return (self.inner[:, None] * weights.swapaxes(0, 1)).reshape(shape)
+        return (weights * self.inner).reshape(shape)
 
     def _entries(self, inner: Sparse, count: int) -> Sparse:
         pattern, first = inner.pattern, self.first

@@ -141,3 +141,20 @@ def test_modulus_at_zero():
     y = np.sum(np.abs(x + 1j * x))
     np.testing.assert_allclose(lh.gradient(y, x), [0, np.sqrt(2)])
     np.testing.assert_allclose(lh.hessian(y, x), np.zeros((2, 2)), atol=1e-15)
+
+
+@pytest.mark.parametrize("part", ["conj", "abs", "sum"])
+def test_conjugates_of_products_with_many_seeds(part):
+    """Of a product of two families of tangents the conjugate is that of both."""
+    rng = np.random.default_rng(3)
+    A = rng.normal(size=(60, 10)) + 1j * rng.normal(size=(60, 10))
+    functions = {
+        "conj": lambda W: np.sum(np.real((A @ W) ** 2 * np.conj(A @ W))),
+        "abs": lambda W: np.sum(np.abs(A @ W) ** 3),
+        "sum": lambda W: np.sum(np.real(np.sum(np.conj(A @ W), axis=0) ** 3)),
+    }
+    W = rng.normal(size=(10, 12))
+    whole = np.asarray(lh.hessian(functions[part], W))
+    by_row = lh.hessian(functions[part], W)
+    rows = np.stack([by_row[k] for k in np.ndindex(W.shape)]).reshape(whole.shape)
+    np.testing.assert_allclose(whole, rows, rtol=0, atol=1e-12 * np.abs(rows).max())

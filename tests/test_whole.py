@@ -65,6 +65,9 @@ def test_whole_matrices_are_their_rows(name: str, block_size: int | None) -> Non
         np.testing.assert_allclose(matrix, matrix.T, rtol=0, atol=tolerance)
         for j in range(len(xs)):
             np.testing.assert_allclose(H[i][j][...], by_row[i][j][...], rtol=0, atol=tolerance)
+        *at, values = lh.hessian(function, xs, block_size=block_size)[i][i].tocoo()
+        np.testing.assert_allclose(values, matrix[tuple(at)], rtol=0, atol=tolerance)
+        assert len(values) == np.count_nonzero(rows)
     assert H[0][0].cache_info().products <= sum(x.size for x in xs)
 
 
@@ -93,6 +96,50 @@ def test_half_of_the_columns_are_left_out() -> None:
     assert widths == [120, 90, 60, 30]
     some = [made[0].shape[1] for _, made in engine.rows(0, np.arange(1, W.size), (0,))]
     assert some == [120, 120, 120, 120]
+
+
+def late(w: Any) -> Any:
+    """The first rows are sparse, the last dense."""
+    z = np.einsum("nk,mk->nm", TALL, w) * np.arange(1.0, 81.0)
+    return np.sum(z[:, :30] ** 3) + np.sum(np.sum(z[:, 30:], axis=1) ** 3)
+
+
+def early(w: Any) -> Any:
+    """The first rows are dense, the last sparse."""
+    z = np.einsum("nk,mk->nm", TALL, w) * np.arange(1.0, 81.0)
+    return np.sum(z[:, 50:] ** 3) + np.sum(np.sum(z[:, :50], axis=1) ** 3)
+
+
+def pair(w: Any, v: Any) -> Any:
+    """Those of (0, 0) are dense; the first ones of (0, 1) dense, the last sparse."""
+    z = np.einsum("nk,mk->nm", TALL, w) * np.arange(1.0, 81.0)
+    both = np.sum(v) * np.sum(w[:9] ** 2) + v @ np.reshape(w, -1) ** 2
+    return np.sum(np.sum(z, axis=1) ** 3) + both
+
+
+TALL = RNG.normal(size=(12, 6))
+MIXED: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...]]] = {
+    "late": (late, (RNG.normal(size=(80, 6)),)),
+    "early": (early, (RNG.normal(size=(80, 6)),)),
+    "pair": (pair, (RNG.normal(size=(80, 6)), RNG.normal(size=480))),
+}
+
+
+@pytest.mark.parametrize("block_size", [60, 120])
+@pytest.mark.parametrize("name", MIXED)
+def test_passes_of_several_kinds(name: str, block_size: int) -> None:
+    function, xs = MIXED[name]
+    H = lh.hessian(function, xs, block_size=block_size)
+    by_row = lh.hessian(function, xs)
+    for i, x in enumerate(xs):
+        rows = np.stack([by_row[0][i][k] for k in np.ndindex(xs[0].shape)])
+        rows = rows.reshape(xs[0].size, x.size)
+        tolerance = 1e-12 * np.abs(rows).max()
+        whole = np.asarray(H[0][i]).reshape(rows.shape)
+        np.testing.assert_allclose(whole, rows, rtol=0, atol=tolerance)
+        *at, values = lh.hessian(function, xs, block_size=block_size)[0][i].tocoo()
+        np.testing.assert_allclose(values, rows[tuple(at)], rtol=0, atol=tolerance)
+        assert len(values) == np.count_nonzero(rows)
 
 
 def test_a_failure_keeps_what_is_done() -> None:

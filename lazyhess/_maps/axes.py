@@ -23,6 +23,29 @@ from lazyhess._tangents import (
 )
 
 
+def followed(
+    axes: tuple[int, ...], inp: Shape, out: Shape, without: tuple[int, ...] = ()
+) -> tuple[int, ...] | None:
+    """Where axes of `inp` are in `out`, a reshaped `inp`; each in a place of its own.
+
+    ``None`` where one is in none, or only in those of `without`.
+    """
+    if 0 in inp:
+        return None
+    found: list[int] = []
+    for axis in axes:
+        before, n = prod(inp[:axis]), inp[axis]
+        at = [
+            k
+            for k, m in enumerate(out)
+            if m == n and prod(out[:k]) == before and k not in without and k not in found
+        ]
+        if not at:
+            return None
+        found.append(at[-1])
+    return tuple(found)
+
+
 class Reshape(Map):
     """The same elements in another shape: the identity, up to shape."""
 
@@ -46,16 +69,7 @@ class Reshape(Map):
         return Sparse(pattern.derive(("reshape", self.out), make), block.val)
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
-        if 0 in self.inp:
-            return None
-        found = []
-        for axis in axes:
-            before, n = prod(self.inp[:axis]), self.inp[axis]
-            at = [k for k, m in enumerate(self.out) if m == n and prod(self.out[:k]) == before]
-            if not at:
-                return None
-            found.append(at[-1])
-        return tuple(found)
+        return followed(axes, self.inp, self.out)
 
     def reach(self, labels: Ids) -> Ids:
         return labels.reshape(self.out)
@@ -97,7 +111,7 @@ class Permute(Map):
 
 
 class Reduce(Map):
-    """The sum over some axes. `out` may keep them with length 1."""
+    """The sum over some axes. `out` may keep some of them with length 1."""
 
     def __init__(self, inp: Shape, axes: tuple[int, ...], out: Shape) -> None:
         self.inp = inp
@@ -131,7 +145,8 @@ class Reduce(Map):
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         if not set(axes) <= set(self.kept):
             return None
-        return axes if len(self.out) == len(self.inp) else tuple(map(self.kept.index, axes))
+        thin = tuple(1 if axis in self.axes else n for axis, n in enumerate(self.inp))
+        return followed(axes, thin, self.out)
 
     def factored(self, block: Factored) -> Block:
         inner, axes = block.inner, block.axes
@@ -141,7 +156,10 @@ class Reduce(Map):
         inner = np.add.reduce(inner, axis=rest, keepdims=True)
         inner = np.moveaxis(inner, [axis + 1 for axis in axes], range(len(axes)))
         count, others = block.grid
-        made = np.matmul(block.weights.reshape(count, -1), inner.reshape(block.weights[0].size, -1))
+        made = np.matmul(
+            block.weights.reshape(count, block.weights[0].size),
+            inner.reshape(block.weights[0].size, others * prod(self.out)),
+        )
         return block.ordered(made.reshape((count, others, *self.out)))
 
     def reach(self, labels: Ids) -> Ids:
@@ -202,11 +220,7 @@ class Expand(Map):
         return Sparse(moved, np.repeat(block.val, copies))
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
-        places = list(range(len(self.out)))
-        if len(self.inp) != len(self.out):
-            places = [axis for axis in places if axis not in self.axes]
-        made = tuple(places[axis] for axis in axes)
-        return None if set(made) & set(self.axes) else made
+        return followed(axes, self.inp, self.thin, without=self.axes)
 
     def reach(self, labels: Ids) -> Ids:
         return np.broadcast_to(labels.reshape(self.thin), self.out)

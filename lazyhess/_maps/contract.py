@@ -133,8 +133,8 @@ class Contract(Weighted):
         grid = self._grid(block)
         if grid is not None:
             return grid
-        full = block.count * prod(self.inp)
-        if self.rows >= _WIDE and len(block.pos) * _PRODUCT_COST > full and self.finite:
+        wide = self.finite and self.rows >= _WIDE
+        if wide and len(block.pos) * _PRODUCT_COST > block.count * prod(self.inp):
             return self.dense(block.dense())
         return self._across(block)
 
@@ -201,8 +201,9 @@ class Contract(Weighted):
         step = max(1, _CHUNK // max(matrix.size, 1))
         for start in range(0, count, step):
             left = weights[start : start + step] * matrix
-            part = made[start : start + step].reshape(-1, others * free)
-            np.matmul(left.reshape(-1, self.rows), right, out=part)
+            many = len(left) * self.width
+            part = made[start : start + step].reshape(many, others * free)
+            np.matmul(left.reshape(many, self.rows), right, out=part)
         made = made.reshape((count, *self._shape(self.new), others, *self._shape(self.free)))
         places = {label: k + 1 for k, label in enumerate(self.new)}
         places |= {label: k + 2 + len(self.new) for k, label in enumerate(self.free)}

@@ -11,6 +11,7 @@ from lazyhess._tangents import (
     SMALL,
     Array,
     Block,
+    Factored,
     Ids,
     Pattern,
     Shape,
@@ -124,6 +125,13 @@ class Conjugate(Map):
 
     def sparse(self, block: Sparse) -> Sparse:
         return Sparse(block.pattern, np.conjugate(block.val))
+
+    def factored(self, block: Factored) -> Block:
+        if block.weights.dtype.kind != "c":
+            return super().factored(block)
+        # The conjugate of a product is that of both.
+        weights = np.conjugate(block.weights)
+        return super().factored(Factored(weights, block.axes, block.inner, block.first))
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes
