@@ -34,7 +34,7 @@ LATE: list[Callable[[], bool]] = []
 _serial = count()
 # Serial numbers at which somebody asked for a value, and may have decided something by it. What
 # was asked before the oldest of them is forgotten, and taken to have been asked.
-_asked: deque[int] = deque(maxlen=1 << 16)
+_asked: deque[int] = deque(maxlen=1 << 11)
 
 
 def asked() -> None:
