@@ -93,12 +93,16 @@ def closing(scope: dict[str, Any], used: set[str], outer: str) -> str:
 
 @st.composite
 def programs(
-    draw: Any, most_steps: int = 10, empty: bool = True, dtype: Any = numpy.float64
+    draw: Any,
+    most_steps: int = 10,
+    empty: bool = True,
+    dtype: Any = numpy.float64,
+    starts: Any = (),
 ) -> Program:
     """Programs on one to three inputs of small shapes, which give a scalar.
 
     With another `dtype` of those that NumPy can evaluate in it: not linear algebra in extended
-    precision, say.
+    precision, say. Of the kinds of step in `starts` come one to three first.
     """
     sizes = [(3,), (2, 3), (), (4,), (1, 2), (3, 2), (2, 1, 2), (1,), (2, 2)] + [(0, 2)] * empty
     shapes = draw(st.lists(st.sampled_from(sizes), min_size=1, max_size=3))
@@ -107,10 +111,11 @@ def programs(
     scope: dict[str, Any] = {f"x{k}": x.astype(dtype) for k, x in enumerate(xs)}
     used: set[str] = set()
     lines = []
-    for _ in range(draw(st.integers(1, most_steps))):
+    kinds = [starts] * draw(st.integers(1, 3)) if starts else []
+    for kind in kinds + [STEPS] * draw(st.integers(1, most_steps)):
         names = list(scope)
         a = draw(st.sampled_from(names[-4:] + names))  # recent ones more often
-        text, safe = draw(st.sampled_from(STEPS))(draw, names, a, scope[a])
+        text, safe = draw(st.sampled_from(kind))(draw, names, a, scope[a])
         value = attempt(text, scope)
         if isinstance(safe, str):
             safe = value is not None and bool(attempt(safe, {**scope, "made": value}))
