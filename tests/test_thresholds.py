@@ -108,6 +108,7 @@ def check_samples(
 
 # --- random programs ------------------------------------------------------------------------------
 SIZES = st.sampled_from([None, None, 2, 3, 5])
+MATRICES = [(2, 3), (3, 2), (4, 2), (2, 3, 2), (1, 4), (4, 1), (2, 1, 3), (5,)]
 
 
 @PROGRAMS
@@ -118,7 +119,7 @@ def test_programs(program: Program, low: dict[str, int], block_size: int | None)
 
 
 @PROGRAMS
-@given(programs(most_steps=6, starts=[steps.product]), choices(), SIZES)
+@given(programs(6, starts=[steps.product], shapes=MATRICES), choices(), SIZES)
 def test_programs_of_products(
     program: Program, low: dict[str, int], block_size: int | None
 ) -> None:
@@ -134,7 +135,7 @@ def test_batches(program: Program, low: dict[str, int], block_size: int | None) 
 
 
 @PROGRAMS
-@given(programs(most_steps=3, starts=[steps.product]), choices())
+@given(programs(3, starts=[steps.product], shapes=MATRICES), choices())
 def test_recorded_rows(program: Program, low: dict[str, int]) -> None:
     """Rows that can be differentiated again, from the same blocks of constant products."""
     note(repr(program))
