@@ -334,7 +334,9 @@ class NumpyEngine:
                 tangents.pattern.start = tangents.pattern.start if len(ids) == count else None
             blocks, held = plan.push(tangents, start)
             if start:  # what is to be completed by symmetry is an array
-                blocks[i] = dense(blocks[i], count, self.shapes[i], x.dtype)
+                for j in blocks:
+                    if self.xs[j]._serial == x._serial:  # an x may be named twice
+                        blocks[j] = dense(blocks[j], count, x.shape, x.dtype)
             yield ids, count, blocks
             done += count
             counts.append(count)

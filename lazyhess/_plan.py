@@ -262,6 +262,9 @@ class Core:
                     part = part.take(piece.offset)
                 row = np.repeat(at, np.diff(part.indptr))
                 column, value = part.cols, part.vals
+                if np.count_nonzero(value) != len(value):  # entries may come out as zero
+                    there = np.flatnonzero(value)
+                    row, column, value = row[there], column[there], value[there]
             else:
                 part = part[piece.offset]
                 row, column = np.nonzero(part)

@@ -30,6 +30,7 @@ PROGRAMS = settings(
 )
 LARGEST = 8.0  # largest value of an element
 MOST = 30  # largest number of elements of a value
+SHAPES: Any = [(3,), (2, 3), (), (4,), (1, 2), (3, 2), (2, 1, 2), (1,), (2, 2)]
 
 
 @dataclass
@@ -93,24 +94,30 @@ def closing(scope: dict[str, Any], used: set[str], outer: str) -> str:
 
 @st.composite
 def programs(
-    draw: Any, most_steps: int = 10, empty: bool = True, dtype: Any = numpy.float64
+    draw: Any,
+    most_steps: int = 10,
+    empty: bool = True,
+    dtype: Any = numpy.float64,
+    starts: Any = (),
+    shapes: Any = SHAPES,
 ) -> Program:
-    """Programs on one to three inputs of small shapes, which give a scalar.
+    """Programs on one to three inputs of some of the shapes, which give a scalar.
 
     With another `dtype` of those that NumPy can evaluate in it: not linear algebra in extended
-    precision, say.
+    precision, say. Of the kinds of step in `starts` come one to three first.
     """
-    sizes = [(3,), (2, 3), (), (4,), (1, 2), (3, 2), (2, 1, 2), (1,), (2, 2)] + [(0, 2)] * empty
-    shapes = draw(st.lists(st.sampled_from(sizes), min_size=1, max_size=3))
+    sizes = [*shapes] + [(0, 2)] * empty
+    drawn = draw(st.lists(st.sampled_from(sizes), min_size=1, max_size=3))
     seed = draw(st.integers(0, 999))
-    xs = tuple(points(shape, seed + k) for k, shape in enumerate(shapes))
+    xs = tuple(points(shape, seed + k) for k, shape in enumerate(drawn))
     scope: dict[str, Any] = {f"x{k}": x.astype(dtype) for k, x in enumerate(xs)}
     used: set[str] = set()
     lines = []
-    for _ in range(draw(st.integers(1, most_steps))):
+    kinds = [starts] * draw(st.integers(1, 3)) if starts else []
+    for kind in kinds + [STEPS] * draw(st.integers(1, most_steps)):
         names = list(scope)
         a = draw(st.sampled_from(names[-4:] + names))  # recent ones more often
-        text, safe = draw(st.sampled_from(STEPS))(draw, names, a, scope[a])
+        text, safe = draw(st.sampled_from(kind))(draw, names, a, scope[a])
         value = attempt(text, scope)
         if isinstance(safe, str):
             safe = value is not None and bool(attempt(safe, {**scope, "made": value}))

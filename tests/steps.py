@@ -463,6 +463,37 @@ def assembly(draw: Any, names: list[str], a: str, u: Array) -> Step:
     return draw(st.sampled_from(choices)), True
 
 
+def product(draw: Any, names: list[str], a: str, u: Array) -> Step:
+    """Products with constant arrays."""
+    seed, n = draw(st.integers(0, 99)), u.ndim
+    m, first = (u.shape[-1], u.shape[0]) if n else (1, 1)
+
+    def c(*shape: int) -> str:
+        return f"numpy.random.default_rng({seed}).uniform(-1, 1, {shape})"
+
+    choices = [f"np.multiply.outer({c(3)}, {a})", f"np.tensordot({c(2)}, {a}, axes=0)"]
+    if n:
+        choices += [
+            f"np.tensordot({c(4, first)}, {a}, axes=1)", f"{a} @ {c(m, 2)}",
+            f"np.einsum('ni,...i->n...', {c(5, m)}, {a})", f"np.einsum('ni,i...->...n', {c(3, first)}, {a})",
+            f"np.abs(np.tensordot({c(3, first)} + 0.7j, {a}, axes=1) + 9j)", f"np.tensordot({c(2, 3, first)}, {a}, axes=1)",
+            f"np.real(np.conj(np.tensordot({c(3, first)} * (0.3 + 0.7j), {a}, axes=1)) ** 2)",
+        ]  # fmt: skip
+    if n == 2:
+        choices += [
+            f"{c(5, m)} @ {a}.T", f"{a}.T @ {c(first, 3)}", f"np.einsum('nip,ik->nkp', {c(2, first, 2)}, {a})",
+            f"np.einsum('nij,ij->n', {c(4, first, m)}, {a})", f"np.einsum('ij,ijk->ik', {a}, {c(first, m, 3)})",
+            f"np.einsum('nik,ij,k->nj', {c(2, first, 2)}, {a}, {c(2)})", f"np.einsum('ni,ik->kn', {c(4, first)}, {a})",
+            f"{c(2, 1, first)} @ {a}", f"{c(1, first)} @ {a} + {a}", f"{c(3, first)} @ {a} @ {c(m, 2)}",
+        ]  # fmt: skip
+    if n == 3:
+        choices += [
+            f"np.einsum('nij,ijk->nk', {c(4, *u.shape[:2])}, {a})", f"np.einsum('nj,ijk->nik', {c(3, u.shape[1])}, {a})",
+            f"np.einsum('nki,kij->nkj', {c(2, *u.shape[:2])}, {a})", f"np.einsum('nk,ijk->jni', {c(3, m)}, {a})",
+        ]  # fmt: skip
+    return draw(st.sampled_from(choices)), True
+
+
 STEPS = [elementwise, elementwise, elementwise, kinked, kinked, reduction, missing, ordering, constant,
          structure, structure, indexing, binary, binary, binary, extremum, contraction, contraction,
          algebra, algebra, fourier, complexes, series, series, assembly]  # fmt: skip

@@ -142,6 +142,16 @@ def test_passes_of_several_kinds(name: str, block_size: int) -> None:
         assert len(values) == np.count_nonzero(rows)
 
 
+@pytest.mark.parametrize("name", ["late", "early"])
+def test_an_x_that_is_named_twice(name: str) -> None:
+    function, (x,) = MIXED[name]
+    w = lh.variable(x)
+    want = np.asarray(lh.hessian(function, x, block_size=1))
+    for row in lh.hessian(function(w), (w, w), block_size=120):
+        for block in row:
+            np.testing.assert_allclose(block, want, rtol=0, atol=1e-12 * np.abs(want).max())
+
+
 def test_a_failure_keeps_what_is_done() -> None:
     """Rows that a cut pass was completed to are right, however far it came."""
     w = lh.variable(W)
