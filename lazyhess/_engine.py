@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -39,6 +39,8 @@ Rows: TypeAlias = Any
 BUDGET = 1 << 24
 # Seeds of the first pass where the size of the blocks can only be told by trying.
 PROBE = 16
+# Bytes of the blocks for which a pass of its own is worth it.
+WORTHWHILE = 1 << 20
 # Passes of a whole symmetric matrix: with p of them, (1 + 1 / p) / 2 of its elements are computed.
 CUTS = 8
 
@@ -259,16 +261,16 @@ class NumpyEngine:
         # What the blocks hold at the most: a seed reaches its own samples only.
         bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
         block = self.block_size or (seeds if bound <= BUDGET else PROBE)
-        unit = 1 if self.block_size or self.batch is not None else plan.unit
-        if unit * x.size * x.dtype.itemsize > 8 * BUDGET:
-            unit = 1
+        stretches = [] if self.block_size or self.batch is not None else _stretches(plan, x, order)
         inner = prod(x.shape[1:])
         start = 0
         while done < seeds:
             count = min(block, seeds - done)
-            if unit > 1 and seeds - done >= 2 * unit:  # end where a group of seeds ends
-                count = max(count, 2 * unit)
-                count -= (int(order[starts[done]]) + count) % unit
+            while stretches and stretches[0].last <= done:
+                stretches.pop(0)
+            aligned = bool(stretches) and stretches[0].first <= done
+            if stretches:
+                count = stretches[0].taken(count, done)
             ids = order[starts[done] : starts[done + count]]
             if self.batch is None:
                 tangents = identity(ids, x.shape, x.dtype)
@@ -286,7 +288,9 @@ class NumpyEngine:
                 start = done // inner
             if self.block_size is None:
                 block = max(1, int(BUDGET * count / max(held, 1)))
-                if start and unit == 1:  # a factored pass costs as much for few seeds
+                if aligned and 2 * block < stretches[0].unit:  # the blocks did not stay factored
+                    stretches = []
+                elif start and not aligned:  # a factored pass costs as much for few seeds
                     block = min(block, max(seeds // CUTS, PROBE))
 
     @property
@@ -390,6 +394,40 @@ def unit(root: Variable, output: int | None = None) -> Array:
     cotangent = np.zeros(root.size, root.dtype)
     cotangent[output] = 1
     return cotangent.reshape(root.shape)
+
+
+class Stretch(NamedTuple):
+    """Rows whose seeds make factored blocks, if they are taken in multiples of a unit."""
+
+    first: int
+    last: int  # past it
+    unit: int
+
+    def taken(self, count: int, done: int) -> int:
+        """How many rows to take, of those that begin at `done`: about `count`."""
+        if done < self.first:
+            return min(count, self.first - done)
+        rest = self.last - done
+        count = min(max(count, 2 * self.unit), rest)
+        count -= count % self.unit
+        return rest if rest - count == self.unit else count  # one unit makes no factored block
+
+
+def _stretches(plan: Plan, x: Variable, rows: Ids) -> list[Stretch]:
+    """The stretches of rows that are consecutive, else none."""
+    count = len(rows)
+    if not count or rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
+        return []
+    found, low = [], int(rows[0])
+    width = x.dtype.itemsize
+    for start, stop, unit in plan.segments:
+        first = start + -(-max(low - start, 0) // unit) * unit
+        last = start + (min(low + count, stop) - start) // unit * unit
+        # Few seeds are better pushed together with others; too large a pass holds too much.
+        few = last - first < 2 * unit or (last - first) * plan.size * width < WORTHWHILE
+        if not few and unit * x.size * width <= 8 * BUDGET:
+            found.append(Stretch(first - low, last - low, unit))
+    return found
 
 
 def _joined(parts: list[Array], count: int, shape: Shape, dtype: np.dtype[Any]) -> Array:

@@ -81,7 +81,11 @@ class Permute(Map):
         pattern = block.pattern
 
         def make() -> Pattern:
-            return pattern.moved(self.out, pattern.project(self.axes), distinct=pattern.distinct)
+            pos = pattern.project(self.axes)
+            moved = pattern.moved(self.out, pos, distinct=pattern.distinct)
+            if pattern.start is not None:
+                moved.turned = pattern.start, self.axes
+            return moved
 
         return Sparse(pattern.derive(("permute", self.axes), make), block.val)
 
