@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
 from math import prod
-from typing import Any, Protocol, TypeAlias
+from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
@@ -42,6 +42,8 @@ Rows: TypeAlias = Any
 BUDGET = 1 << 23
 # Seeds of the first pass where the size of the blocks can only be told by trying.
 PROBE = 16
+# Bytes of the blocks for which a pass of its own is worth it.
+WORTHWHILE = 1 << 20
 # Passes of a whole symmetric matrix: with p of them, (1 + 1 / p) / 2 of its elements are computed.
 CUTS = 8
 
@@ -311,18 +313,18 @@ class NumpyEngine:
         key = i, tuple(plan.targets), int(rows[0]) if seeds else 0, seeds
         known = self._counts.get(key, []) if self._structure is not None else []
         counts: list[int] = []
-        unit = 1 if self.block_size or self.batch is not None else plan.unit
-        if unit * x.size * x.dtype.itemsize > 8 * BUDGET:
-            unit = 1
+        stretches = [] if self.block_size or self.batch is not None else _stretches(plan, x, order)
         inner = prod(x.shape[1:])
         start = 0
         while done < seeds:
             count = min(block, seeds - done)
+            while stretches and stretches[0].last <= done:
+                stretches.pop(0)
+            aligned = bool(stretches) and stretches[0].first <= done
             if known:
                 count = known[len(counts)]
-            elif unit > 1 and seeds - done >= 2 * unit:  # end where a group of seeds ends
-                count = max(count, 2 * unit)
-                count -= (int(order[starts[done]]) + count) % unit
+            elif stretches:
+                count = stretches[0].taken(count, done)
             ids = order[starts[done] : starts[done + count]]
             if self.batch is None:
                 tangents = self._seeds(i, ids)
@@ -348,10 +350,12 @@ class NumpyEngine:
                 start = done // inner
             if self.block_size is None:
                 block = max(1, int(BUDGET * count / max(held, 1)))
-                if start and unit == 1:  # a factored pass costs as much for few seeds
+                if aligned and 2 * block < stretches[0].unit:  # the blocks did not stay factored
+                    stretches = []
+                elif start and not aligned:  # a factored pass costs as much for few seeds
                     block = min(block, max(seeds // CUTS, PROBE))
         if len(counts) > 1:
-            self._counts[key] = counts if unit > 1 else _even(counts)
+            self._counts[key] = counts if plan.segments else _even(counts)
 
     def _seeds(self, i: int, ids: Ids) -> Sparse:
         """Unit tangents, with what was worked out for them at another point."""
@@ -470,6 +474,40 @@ def unit(root: Variable, output: int | None = None) -> Array:
     cotangent = np.zeros(root.size, root.dtype)
     cotangent[output] = 1
     return cotangent.reshape(root.shape)
+
+
+class Stretch(NamedTuple):
+    """Rows whose seeds make factored blocks, if they are taken in multiples of a unit."""
+
+    first: int
+    last: int  # past it
+    unit: int
+
+    def taken(self, count: int, done: int) -> int:
+        """How many rows to take, of those that begin at `done`: about `count`."""
+        if done < self.first:
+            return min(count, self.first - done)
+        rest = self.last - done
+        count = min(max(count, 2 * self.unit), rest)
+        count -= count % self.unit
+        return rest if rest - count == self.unit else count  # one unit makes no factored block
+
+
+def _stretches(plan: Plan, x: Variable, rows: Ids) -> list[Stretch]:
+    """The stretches of rows that are consecutive, else none."""
+    count = len(rows)
+    if not count or rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
+        return []
+    found, low = [], int(rows[0])
+    width = x.dtype.itemsize
+    for start, stop, unit in plan.segments:
+        first = start + -(-max(low - start, 0) // unit) * unit
+        last = start + (min(low + count, stop) - start) // unit * unit
+        # Few seeds are better pushed together with others; too large a pass holds too much.
+        few = last - first < 2 * unit or (last - first) * plan.size * width < WORTHWHILE
+        if not few and unit * x.size * width <= 8 * BUDGET:
+            found.append(Stretch(first - low, last - low, unit))
+    return found
 
 
 def _joined(parts: list[Array], count: int, shape: Shape, dtype: np.dtype[Any]) -> Array:

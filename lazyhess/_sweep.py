@@ -17,7 +17,18 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from lazyhess._maps import NOTHING, Chain, Contract, Gather, Map, Mask, Scale, chain
+from lazyhess._maps import (
+    NOTHING,
+    Chain,
+    Contract,
+    Gather,
+    Map,
+    Mask,
+    Permute,
+    Reshape,
+    Scale,
+    chain,
+)
 from lazyhess._tangents import (
     Array,
     Block,
@@ -252,11 +263,42 @@ def _work(map_: Map) -> int:
     return map_.places * map_.rows * map_.width if isinstance(map_, Contract) else 0
 
 
-def _unit(map_: Map) -> int:
-    """See `Contract.unit`."""
-    if isinstance(map_, Chain):
-        return _unit(map_.maps[0])
-    return map_.unit if isinstance(map_, Contract) else 0
+class Window:
+    """An array that is a piece of the source: elements `start` to `stop`, in order.
+
+    With `axes`, those of the piece were put into this order.
+    """
+
+    __slots__ = ("axes", "start", "stop")
+
+    def __init__(self, start: int, stop: int, axes: tuple[int, ...] | None = None) -> None:
+        self.start, self.stop, self.axes = start, stop, axes
+
+    def through(self, map_: Map) -> Window | None:
+        """What a map gives of it, if that is one, too."""
+        if isinstance(map_, Reshape):
+            return self if self.axes is None or map_.inp == map_.out else None
+        if self.axes is None and isinstance(map_, Permute):
+            return Window(self.start, self.stop, map_.axes)
+        if self.axes is None and isinstance(map_, Gather) and map_.window is not None:
+            first, last = map_.window
+            return Window(self.start + first, self.start + last)
+        return None
+
+    def unit(self, maps: Sequence[Map]) -> int:
+        """How many seeds make a factored block in the first contraction, see `Contract.unit`."""
+        window: Window | None = self
+        for map_ in maps:
+            if window is None:
+                break
+            if isinstance(map_, Contract):
+                return map_.unit(window.axes)
+            window = window.through(map_)
+        return 0
+
+
+def _maps(map_: Map) -> tuple[Map, ...]:
+    return map_.maps if isinstance(map_, Chain) else (map_,)
 
 
 class Square:
@@ -349,25 +391,67 @@ class Plan:
         self.backward = backward
         self.used = used
         self.kept = {slot for slot, _ in self.targets.values()}
+        self.windows = self._windows(lin.steps)
         # The last maps of a sweep back to the source, where they need not give all of it.
         self.ends = self._ends() if source in targets else {}
-        first = [j for _, ahead in forward for k, j, _ in ahead if k == self.source]
-        first += [c for _, _, curved in backward for _, l, c in curved if l == self.source]
-        # Seeds are best taken in multiples of this, so that their blocks are factored.
-        self.unit = lcm(*(_unit(j) or 1 for j in first))
+        self.segments = self._segments()
         # Elements of all arrays that a product passes through: bounds what one seed can hold.
         passed = {step.out for step, _ in forward} | {step.out for step, _, _ in backward}
         self.size = sum(lin.sizes[slot] for slot in passed | self.kept if slot is not None)
 
+    def _windows(self, steps: list[Step]) -> dict[int, Window]:
+        """Arrays that are pieces of the source, by their slots."""
+        found = {} if self.source is None else {self.source: Window(0, prod(self.shape))}
+        for step in steps:
+            if len(step.jacobian) == 1:
+                operand, jacobian, _ = step.jacobian[0]
+                window = found.get(operand)
+                for map_ in _maps(jacobian):
+                    window = None if window is None else window.through(map_)
+                if window is not None:
+                    found[step.out] = window
+        return found
+
+    def _segments(self) -> list[tuple[int, int, int]]:
+        """Start, stop and unit of pieces of the source whose seeds make factored blocks.
+
+        They do if they are taken in multiples of the unit.
+        """
+        first = [(k, j) for _, ahead in self.forward for k, j, _ in ahead]
+        first += [(l, c) for _, _, curved in self.backward for _, l, c in curved]
+        units: dict[tuple[int, int], int] = {}
+        for slot, map_ in first:
+            window = self.windows.get(slot)
+            unit = window.unit(_maps(map_)) if window else 0
+            if window and unit:
+                place = window.start, window.stop
+                units[place] = lcm(unit, units.get(place, 1))
+        found: list[tuple[int, int, int]] = []
+        for (start, stop), unit in sorted(units.items()):
+            if not found or start >= found[-1][1]:
+                found.append((start, stop, unit))
+        return found
+
     def _ends(self) -> dict[int, Map]:
         """Maps onto the source that can be cut, by their identity."""
         found: dict[int, Map] = {}
+        spared = False  # a product of matrices: else it would not be worth it
         for step, backs, curved in self.backward:
             if step.out == self.source:  # an intermediate: what arrives is handed on
                 return {}
             last = [(k, t) for k, _, t in backs] + [(k, c) for k, _, c in curved]
             found |= {id(m): m for k, m in last if k == self.source and m.tail(1) is not None}
-        return found
+            spared = spared or any(k in self.windows and _work(m) for k, m in last)
+        return found if spared else {}
+
+    def _known(self, start: int) -> frozenset[int]:
+        """Slots whose adjoints lead only to what lies before `start` in the source."""
+        before = start * prod(self.shape[1:])
+        return frozenset(
+            slot
+            for slot, window in self.windows.items()
+            if window.stop <= before and slot not in self.kept
+        )
 
     @property
     def work(self) -> int:
@@ -419,7 +503,9 @@ class Plan:
             return dict.fromkeys(self.targets), 0
         tangents: dict[int, Block] = {self.source: seeds}
         pending: dict[int, list[Block]] = {}
-        ends: dict[int, Any] = {k: m.tail(start) for k, m in self.ends.items()} if start else {}
+        tails = [(k, m.tail(start)) for k, m in self.ends.items()] if start else []
+        ends = {k: tail for k, tail in tails if tail is not None}
+        known = self._known(start) if start else frozenset()
         largest = 0
         with np.errstate(all="ignore"):
             for step, ahead in self.forward:
@@ -437,6 +523,8 @@ class Plan:
                 if blocks is not None:
                     block = cast(total(blocks), step.dtype)
                     for k, _, transposed in backs:
+                        if k in known:
+                            continue
                         transposed = ends.get(id(transposed), transposed)
                         pending.setdefault(k, []).append(transposed.apply(block))
                     if block is not None and block.nbytes > largest:
@@ -444,6 +532,8 @@ class Plan:
                     if out in self.kept:  # an intermediate: its own stays
                         pending[out] = [block]
                 for k, l, c in curved:
+                    if k in known:
+                        continue
                     block = ends.get(id(c), c).apply(tangents[l])
                     if block is not None:
                         pending.setdefault(k, []).append(block)

@@ -61,7 +61,7 @@ class Pattern:
     out once for the forward sweep, the reverse sweep, and every value that has this structure.
     """
 
-    __slots__ = ("_derived", "core", "count", "distinct", "pos", "seed", "shape", "start")
+    __slots__ = ("_derived", "core", "count", "distinct", "pos", "seed", "shape", "start", "turned")
 
     def __init__(
         self,
@@ -81,6 +81,8 @@ class Pattern:
         self.distinct = distinct  # no (seed, position) stands twice
         self.core = len(pos) if core is None else core  # entries when last known without repeats
         self.start = start  # identity seeds: seed k stands at position start + k
+        # As `start`, of the array whose axes were then put into this order.
+        self.turned: tuple[int, tuple[int, ...]] | None = None
         self._derived: dict[Any, Any] = {}
 
     @property
@@ -260,7 +262,9 @@ class Sparse:
     @property
     def unit(self) -> bool:
         """Whether this is a block of identity seeds, as they are born."""
-        return self.pattern.start is not None and self.val.strides == (0,)
+        pattern = self.pattern
+        ordered = pattern.start is not None or pattern.turned is not None
+        return ordered and self.val.strides == (0,)
 
     def merged(self) -> Sparse:
         """The same block with every (seed, position) once, sorted."""

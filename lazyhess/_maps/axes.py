@@ -22,6 +22,11 @@ from lazyhess._tangents import (
     strides,
 )
 
+# Sums of more elements than this are left to `numpy.add.reduce`, which adds pairs up.
+_LONG = 512
+# Sums of fewer are not worth a product of matrices each.
+_FEW = 8
+
 
 def followed(
     axes: tuple[int, ...], inp: Shape, out: Shape, without: tuple[int, ...] = ()
@@ -95,7 +100,11 @@ class Permute(Map):
         pattern = block.pattern
 
         def make() -> Pattern:
-            return pattern.moved(self.out, pattern.project(self.axes), distinct=pattern.distinct)
+            pos = pattern.project(self.axes)
+            moved = pattern.moved(self.out, pos, distinct=pattern.distinct)
+            if pattern.start is not None:
+                moved.turned = pattern.start, self.axes
+            return moved
 
         return Sparse(pattern.derive(("permute", self.axes), make), block.val)
 
@@ -126,7 +135,7 @@ class Reduce(Map):
             if block.strides[axis + 1] == 0 and block.shape[axis + 1] != 0:
                 factor *= block.shape[axis + 1]
                 block = block[(slice(None),) * (axis + 1) + (slice(0, 1),)]
-        result: Array = np.add.reduce(block, axis=tuple(axis + 1 for axis in self.axes))
+        result = summed(block, tuple(axis + 1 for axis in self.axes))
         if factor != 1:
             result = result * result.dtype.type(factor)
         return result.reshape((block.shape[0], *self.out))
@@ -153,7 +162,8 @@ class Reduce(Map):
         if isinstance(inner, Sparse) or not set(axes) <= set(self.axes):
             return super().factored(block)
         rest = tuple(axis + 1 for axis in self.axes if axis not in axes)
-        inner = np.add.reduce(inner, axis=rest, keepdims=True)
+        thin = [1 if axis in rest else n for axis, n in enumerate(inner.shape)]
+        inner = summed(inner, rest).reshape(thin)
         inner = np.moveaxis(inner, [axis + 1 for axis in axes], range(len(axes)))
         count, others = block.grid
         made = np.matmul(
@@ -172,6 +182,39 @@ class Reduce(Map):
     @property
     def T(self) -> Map:
         return Expand(self.out, self.axes, self.inp)
+
+
+def summed(array: Array, axes: tuple[int, ...]) -> Array:
+    """The sum over some axes, as `numpy.add.reduce`, which is slow where inner axes are short."""
+    order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
+    lying = array.transpose(order)  # as it lies in memory
+    alike = array.dtype.kind in "fc" and array.dtype.itemsize <= (8, 16)[array.dtype.kind == "c"]
+    if array.size <= SMALL or not alike or not lying.flags.c_contiguous:
+        made: Array = np.add.reduce(array, axis=axes)
+        return made
+    while any(axis in axes for axis in order):  # neighbours at once, from the last ones on
+        last = max(at for at, axis in enumerate(order) if axis in axes) + 1
+        at = last - 1
+        while at and order[at - 1] in axes:
+            at -= 1
+        shape = lying.shape
+        flat = lying.reshape((prod(shape[:at]), prod(shape[at:last]), prod(shape[last:])))
+        lying = _summed(flat).reshape(shape[:at] + shape[last:])
+        del order[at:last]
+    return lying.transpose([order.index(axis) for axis in sorted(order)])
+
+
+def _summed(array: Array) -> Array:
+    """The sum over the second of three axes."""
+    _, count, inner = array.shape
+    if (inner == 1 and count > _LONG) or inner > _LONG:
+        made: Array = np.add.reduce(array, axis=1)
+    elif inner > 1 and count < _FEW:
+        made = np.einsum("anb->ab", array)
+    else:  # several times faster, and as accurate where the sum is short
+        ones = np.ones(count, array.dtype)
+        made = array.reshape(-1, count) @ ones if inner == 1 else np.matmul(ones, array)
+    return made
 
 
 class Expand(Map):

@@ -73,7 +73,7 @@ class Map(ABC):
         return self.dense(block)
 
     @abstractmethod
-    def dense(self, block: Array) -> Sparse | Array: ...
+    def dense(self, block: Array) -> Block: ...
 
     @abstractmethod
     def sparse(self, block: Sparse) -> Block: ...
@@ -186,11 +186,11 @@ class Each(Map):
         """Whether no number in the map is infinite or NaN."""
         return self.map.finite
 
-    def dense(self, block: Array) -> Sparse | Array:
+    def dense(self, block: Array) -> Block:
         flat = block.reshape((block.shape[0] * self.count, *self.map.inp))
         return self._gathered(self.map.apply(flat), block.shape[0])
 
-    def sparse(self, block: Sparse) -> Sparse | Array:
+    def sparse(self, block: Sparse) -> Block:
         pattern = block.pattern
 
         def make() -> Pattern:
@@ -202,8 +202,10 @@ class Each(Map):
         flat = Sparse(pattern.derive(("each", self.count), make), block.val)
         return self._gathered(self.map.apply(flat), pattern.count)
 
-    def _gathered(self, block: Block, seeds: int) -> Sparse | Array:
+    def _gathered(self, block: Block, seeds: int) -> Block:
         """Arrays as seeds -> arrays along the leading axis again."""
+        if block is None:
+            return None
         if isinstance(block, np.ndarray):
             return block.reshape((seeds, *self.out))
         assert isinstance(block, Sparse)

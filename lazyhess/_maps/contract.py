@@ -7,7 +7,7 @@ from math import prod
 
 import numpy as np
 
-from lazyhess._maps.axes import Expand
+from lazyhess._maps.axes import Expand, Permute
 from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
 from lazyhess._maps.gather import Gather
 from lazyhess._tangents import (
@@ -125,8 +125,8 @@ class Contract(Weighted):
             return self._along(block)
         if block.unit and not self.shared and not self.free:
             # Identity seeds pick rows of the matrix: the answer is a view of the operand.
-            start = block.pattern.start or 0
-            rows = self.matrix_for(self.labels)[start : start + block.count]
+            start, labels = self._born(block.pattern)
+            rows = self.matrix_for(labels)[start : start + block.count]
             if rows.dtype == np.result_type(rows, block.val):
                 made = rows.reshape((block.count, *self._shape(self.new)))
                 return made.transpose((0, *(self.new.index(label) + 1 for label in self.onto)))
@@ -138,31 +138,52 @@ class Contract(Weighted):
             return self.dense(block.dense())
         return self._across(block)
 
-    @property
-    def unit(self) -> int:
-        """How many identity seeds in a row make a factored block; 0 where none do."""
+    def _born(self, pattern: Pattern) -> tuple[int, tuple[int, ...]]:
+        """Where identity seeds start, and the labels of the array that they were born in."""
+        if pattern.turned is None:
+            return pattern.start or 0, self.labels
+        start, axes = pattern.turned
+        return start, self._before(axes)
+
+    def _before(self, axes: tuple[int, ...]) -> tuple[int, ...]:
+        """The labels of the input before its axes were put into this order."""
+        return tuple(self.labels[axes.index(axis)] for axis in range(len(axes)))
+
+    def unit(self, axes: tuple[int, ...] | None = None) -> int:
+        """How many identity seeds in a row make a factored block; 0 where none do.
+
+        With `axes` they are those of an array whose axes were put into this order.
+        """
+        return self._unit(self.labels if axes is None else self._before(axes))
+
+    def _unit(self, labels: tuple[int, ...]) -> int:
         if self.shared or not (self.free and self.summed and self.new):
             return 0
-        if tuple(label for label in self.onto if label not in self.new) != self.free:
-            return 0
-        if self.labels == self.summed + self.free:
+        free = tuple(label for label in labels if label in self.free)
+        summed = tuple(label for label in labels if label in self.summed)
+        if labels == summed + free:
             return self.places
-        return self.rows if self.labels == self.free + self.summed else 0
+        return self.rows if labels == free + summed else 0
 
     def _grid(self, block: Sparse) -> Factored | None:
         """Identity seeds as a factored block: the matrix along the new axes, units along the free.
 
         ``None`` where they are no grid, or a small one.
         """
-        unit, count = self.unit, block.count
-        if not block.unit or not unit or count * prod(self.out) <= SMALL or not self.finite:
+        if not block.unit:
             return None
-        low, rest = divmod(block.pattern.start or 0, unit)
+        start, labels = self._born(block.pattern)
+        unit, count = self._unit(labels), block.count
+        if not unit or count * prod(self.out) <= SMALL or not self.finite:
+            return None
+        low, rest = divmod(start, unit)
         high = low + count // unit
         if rest or count % unit:
             return None
-        weights = self.matrix_for(self.summed).reshape((self.rows, *self._shape(self.new)))
-        first = self.labels[0] in self.summed
+        free = tuple(label for label in labels if label in self.free)
+        summed = tuple(label for label in labels if label in self.summed)
+        weights = self.matrix_for(summed).reshape((self.rows, *self._shape(self.new)))
+        first = labels[0] in summed
         if first:
             weights, units = weights[low:high], np.arange(self.places)
         else:
@@ -170,8 +191,12 @@ class Contract(Weighted):
         if len(weights) == 1:
             return None
         axes = tuple(self.onto.index(label) for label in self.new)
-        seeds = identity(units, self._shape(self.free), block.dtype)
-        inner = Expand(self._shape(self.free), axes, self.out).sparse(seeds)
+        seeds = identity(units, self._shape(free), block.dtype)
+        made = tuple(label for label in self.onto if label in free)
+        if made != free:
+            turn = Permute(self._shape(free), tuple(free.index(label) for label in made))
+            seeds = turn.sparse(seeds)
+        inner = Expand(self._shape(made), axes, self.out).sparse(seeds)
         return Factored(weights, axes, inner, first)
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._maps.base import NOTHING, Map
+from lazyhess._maps.axes import Reshape
+from lazyhess._maps.base import NOTHING, Chain, Map
 from lazyhess._tangents import (
     ENTRY_COST,
     SMALL,
     Array,
+    Block,
     Ids,
     Pattern,
     Shape,
@@ -78,27 +80,45 @@ class Gather(Map):
                 table.append((int(item) % n, 1, 1, width, 0))
         return table
 
+    @cached_property
+    def window(self) -> tuple[int, int] | None:
+        """Where the output is one piece of the input, in order: its first place, and past it."""
+        if not self.basic or not prod(self.out):
+            return None
+        first, whole = 0, True
+        table = zip(self.ranges[::-1], self.inp[::-1], strict=True)
+        for (start, step, length, width, _), n in table:
+            if length != 1 and (step != 1 or not whole):
+                return None
+            whole = whole and length == n
+            first += start * width
+        return first, first + prod(self.out)
+
     def dense(self, block: Array) -> Array:
         if self.basic:
             return block[(slice(None), *self.index)]
         flat = block.reshape(block.shape[0], prod(self.inp))
         return flat.take(self.source, axis=1).reshape((block.shape[0], *self.out))
 
-    def sparse(self, block: Sparse) -> Sparse | Array:
+    def sparse(self, block: Sparse) -> Block:
         pattern = block.pattern
         make = self._slice if self.basic else self._pick
         moved, keep = pattern.derive(("gather", id(self)), lambda: (self, make(pattern)))[1]
+        if not len(moved.pos):
+            return None
         return settle(Sparse(moved, block.val if keep is None else block.val[keep]))
 
     def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | None]:
-        if pattern.start is not None and len(self.inp) == 1 and self.ranges[0][1] == 1:
+        if pattern.start is not None and self.window is not None:
             # Identity seeds in order: the hits are a slice of them.
-            first, _, length, _, held = self.ranges[0]
+            first, last = self.window
             lo = max(first - pattern.start, 0)
-            hi = max(min(first + length - pattern.start, pattern.count), lo)
-            pos = pattern.pos[lo:hi] - first if held else np.zeros(hi - lo, np.intp)
-            seed = pattern.seed[lo:hi]
-            return pattern.moved(self.out, pos, seed=seed, distinct=True), slice(lo, hi)
+            hi = max(min(last - pattern.start, pattern.count), lo)
+            pos, seed = pattern.pos[lo:hi] - first, pattern.seed[lo:hi]
+            moved = pattern.moved(self.out, pos, seed=seed, distinct=True)
+            if hi - lo == pattern.count:
+                moved.start = pattern.start - first
+            return moved, slice(lo, hi)
         keep: Ids | None = None
         hits: list[tuple[Ids, int]] = []
         inside: Array | None = None
@@ -223,6 +243,20 @@ class Scatter(Map):
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         back = {place: axis for axis, place in self.gather.kept.items()}
         return tuple(back[axis] for axis in axes) if all(axis in back for axis in axes) else None
+
+    def tail(self, start: int) -> Map | None:
+        window = self.gather.window
+        if window is None or not self.out:
+            return None
+        inner = prod(self.out[1:])
+        first, last = (place - start * inner for place in window)
+        skipped = max(-first, 0)
+        if inner != 1 or last <= 0:
+            return None
+        out, flat = (self.out[0] - start, *self.out[1:]), (prod(self.inp),)
+        rest = (last - max(first, 0),)
+        put = Scatter(Gather(out, (slice(first + skipped, last),), rest))
+        return Chain(Reshape(self.inp, flat), Gather(flat, (slice(skipped, None),), rest), put)
 
     def reach(self, labels: Ids) -> Ids:
         out = np.full(self.out, NOTHING)
