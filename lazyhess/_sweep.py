@@ -391,13 +391,23 @@ class Plan:
         self.backward = backward
         self.used = used
         self.kept = {slot for slot, _ in self.targets.values()}
-        self.windows = self._windows(lin.steps)
+        # Pieces of the source, where products of matrices make use of them.
+        self.windows = self._windows(lin.steps) if self._multiplies() else {}
         # The last maps of a sweep back to the source, where they need not give all of it.
-        self.ends = self._ends() if source in targets else {}
-        self.segments = self._segments()
+        self.ends = self._ends() if self.windows and source in targets else {}
+        self.segments = self._segments() if self.windows else []
         # Elements of all arrays that a product passes through: bounds what one seed can hold.
         passed = {step.out for step, _ in forward} | {step.out for step, _, _ in backward}
         self.size = sum(lin.sizes[slot] for slot in passed | self.kept if slot is not None)
+
+    def _multiplies(self) -> bool:
+        """Whether there are products of matrices on the way."""
+        for _, backs, curved in self.backward:
+            for edge in (*backs, *curved):
+                kind = type(edge[2])
+                if kind is Contract or (kind is Chain and _work(edge[2])):
+                    return True
+        return False
 
     def _windows(self, steps: list[Step]) -> dict[int, Window]:
         """Arrays that are pieces of the source, by their slots."""
