@@ -82,7 +82,7 @@ class Step:
         if pending is not None:
             primitive, args, value, adjoint, slots = pending
             found = primitive.curvature(args, value, adjoint, tuple(slots))
-            self._curvature = [(slots[k], slots[l], c) for k, l, c in found]
+            self._curvature = _merged([(slots[k], slots[l], c) for k, l, c in found])
             self._pending = None
         return self._curvature
 
@@ -177,9 +177,12 @@ class Linearization:
         for k, operand in slots.items():
             jacobian = primitive.jacobian(k, args, value)
             if jacobian is not None:
-                transposed = jacobian.T
-                step.jacobian.append((operand, jacobian, transposed))
-                pending.setdefault(operand, []).append(transposed.apply(adjoint))
+                step.jacobian.append((operand, jacobian, jacobian.T))
+        if len(set(slots.values())) < len(slots):
+            merged = _merged([(operand, slot, j) for operand, j, _ in step.jacobian])
+            step.jacobian = [(operand, j, j.T) for operand, _, j in merged]
+        for operand, _, transposed in step.jacobian:
+            pending.setdefault(operand, []).append(transposed.apply(adjoint))
         if type(primitive).curvature is not Primitive.curvature:
             weights = dense(adjoint, 1, value.shape, value.dtype)[0]
             step.defer(primitive, args, value, weights, slots)
@@ -261,6 +264,25 @@ def _work(map_: Map) -> int:
     if isinstance(map_, Chain):
         return sum(map(_work, map_.maps))
     return map_.places * map_.rows * map_.width if isinstance(map_, Contract) else 0
+
+
+def _merged(edges: list[tuple[int, int, Map]]) -> list[tuple[int, int, Map]]:
+    """Maps between slots, where diagonal maps between the same two are one."""
+    if len(edges) < 2:
+        return edges
+    places: dict[tuple[int, int], int] = {}
+    made: list[tuple[int, int, Map]] = []
+    for k, l, map_ in edges:
+        at = places.get((k, l))
+        if type(map_) is not Scale:
+            made.append((k, l, map_))
+        elif at is None:
+            places[k, l] = len(made)
+            made.append((k, l, map_))
+        else:
+            held: Any = made[at][2]
+            made[at] = k, l, Scale(held.weights + map_.weights, map_.out)
+    return made
 
 
 class Window:

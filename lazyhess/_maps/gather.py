@@ -164,7 +164,7 @@ class Gather(Map):
     def kept(self) -> dict[int, int]:
         """Axes of the input that are taken whole, and where they come out."""
         if not self.basic:
-            return {}
+            return self._counted()
         items = list(self.index)
         missing = len(self.inp) - sum(item is not None and item is not Ellipsis for item in items)
         at = items.index(Ellipsis) if Ellipsis in items else len(items)
@@ -178,6 +178,23 @@ class Gather(Map):
                     found[axis] = place
             axis += item is not None
             place += item is None or isinstance(item, slice)
+        return found
+
+    def _counted(self) -> dict[int, int]:
+        """As `kept`, where there is an array of integers for each axis: those that count up."""
+        found: dict[int, int] = {}
+        arrays = [item for item in self.index if isinstance(item, np.ndarray)]
+        if len(arrays) != len(self.index) or any(item.dtype.kind not in "iu" for item in arrays):
+            return found
+        if len(arrays) != len(self.inp):
+            return found
+        for axis, (item, n) in enumerate(zip(arrays, self.inp, strict=True)):
+            for place, m in enumerate(self.out):
+                if n == m and place not in found.values():
+                    count = np.arange(n).reshape((n,) + (1,) * (len(self.out) - place - 1))
+                    if (item == count).all():
+                        found[axis] = place
+                        break
         return found
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._maps import Accumulate, Map, Mask, Reduce, Scale, chain
+from lazyhess._maps import Accumulate, Gather, Map, Mask, Reduce, Scale, chain
 from lazyhess._primitives.base import (
     astype,
     axis_tuple,
@@ -16,7 +16,7 @@ from lazyhess._primitives.base import (
     squared,
     structural,
 )
-from lazyhess._tangents import Array, Shape
+from lazyhess._tangents import ENTRY_COST, Array, Shape
 from lazyhess._variable import METHODS, Primitive, record, refuse_out, value_of
 
 _NONE: Any = np._NoValue
@@ -194,11 +194,20 @@ class Extremum(Primitive):
         top = out.reshape(thin)
         took = (a == top) | (np.isnan(a) & np.isnan(top))
         shares = np.sum(took, axis=self.axes).reshape(self.out)
+        # Where few are taken, they are better picked than all the others multiplied by zero.
+        if a.size > ENTRY_COST * shares.size and np.all(shares == 1):
+            return Gather(a.shape, self._places(took), self.out)
         return chain(
             Mask(took, a.shape),
             Reduce(a.shape, self.axes, self.out),
             Scale((1 / shares).astype(out.dtype), self.out) if np.any(shares > 1) else None,
         )
+
+    def _places(self, took: Array) -> tuple[Array, ...]:
+        """The index of what was taken, one element for each element of the answer."""
+        order = [axis for axis in range(took.ndim) if axis not in self.axes] + list(self.axes)
+        at = dict(zip(order, np.nonzero(took.transpose(order)), strict=True))
+        return tuple(at[axis].reshape(self.out) for axis in range(took.ndim))
 
 
 def _extremum(name: str, pair: np.ufunc) -> Any:

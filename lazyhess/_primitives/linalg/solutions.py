@@ -89,10 +89,15 @@ class Solve(Primitive):
             return
         a, shape = args[0], args[0].shape
         back = np.linalg.solve(transposed(a), adjoint)
-        outer = back @ transposed(out)
         turn = turned(shape)
-        yield 0, 0, chain(turn, times("right", outer, shape), solving(transposed(a), shape))
-        yield 0, 0, chain(times("right", transposed(outer), shape), solving(a, shape), turn)
+        narrow = 2 * out.shape[-1] < shape[-1]
+        # dAᵀ (L Xᵀ), and dA (X Lᵀ), or with few columns (dAᵀ L) Xᵀ, and (dA X) Lᵀ.
+        left, right = (back, out) if narrow else (back @ transposed(out), out @ transposed(back))
+        solved = out.shape if narrow else shape
+        first = times("right", transposed(out), solved) if narrow else None
+        second = times("right", transposed(back), solved) if narrow else None
+        yield 0, 0, chain(turn, times("right", left, shape), solving(transposed(a), solved), first)
+        yield 0, 0, chain(times("right", right, shape), solving(a, solved), second, turn)
         if 1 in active:
             yield 1, 0, chain(turn, times("right", -back, shape), solving(transposed(a), out.shape))
             lead = tuple(range(3, 1 + len(shape)))
