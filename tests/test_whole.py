@@ -28,6 +28,19 @@ def network(W: Any, c: Any) -> Any:
 
 RNG_SQUARE = RNG.normal(size=(3, 5))
 
+
+def of_slices(flat: Any) -> Any:
+    """A network whose matrices are pieces of one vector; the second one is transposed."""
+    first, c = flat[5:125].reshape(40, 3), flat[125:128]
+    second, third = flat[128:143].reshape(5, 3), flat[143:173].reshape(2, 5, 3)[1]
+    h = np.tanh(X @ first + c)
+    return np.sum(np.sin(h @ second.T) * np.tanh(h @ third.T)) + flat[0] * np.sum(flat**2)
+
+
+def of_lapping_slices(flat: Any) -> Any:
+    return np.sum(np.tanh(X @ flat[:120].reshape(40, 3)) * np.sin(X @ flat[30:150].reshape(40, 3)))
+
+
 # Name -> function, xs, and whether one rank-k update gives the block (0, 0).
 CASES: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...], bool]] = {
     "positive": (lambda v: np.sum(np.logaddexp(0, X @ v)), (v,), True),
@@ -45,6 +58,8 @@ CASES: dict[str, tuple[Callable[..., Any], tuple[np.ndarray, ...], bool]] = {
     "used twice": (lambda v: np.sum(np.sin(X @ v) * (X[::-1] @ v)), (v,), False),
     "softmax": (softmax, (W,), False),
     "network": (network, (W, W[0]), False),
+    "slices": (of_slices, (RNG.normal(size=180) / 9,), False),
+    "lapping slices": (of_lapping_slices, (RNG.normal(size=150) / 9,), False),
     "few samples": (lambda v: np.sum(np.sin(X[:3] @ v)), (v,), True),
 }
 

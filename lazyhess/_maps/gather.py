@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._maps.axes import Reshape
+from lazyhess._maps.axes import Reshape, summed
 from lazyhess._maps.base import NOTHING, Chain, Map
 from lazyhess._tangents import (
     ENTRY_COST,
@@ -81,6 +81,29 @@ class Gather(Map):
         return table
 
     @cached_property
+    def lead(self) -> int:
+        """How many leading axes an index with arrays takes whole, and leaves in front."""
+        if self.basic:
+            return 0
+        plain = [item is None or item is Ellipsis or isinstance(item, slice) for item in self.index]
+        first = plain.index(False)
+        last = len(plain) - plain[::-1].index(False)
+        if any(plain[first:last]):  # then the axes of the arrays come first
+            return 0
+        count = 0
+        for item, n in zip(self.index[:first], self.inp, strict=False):
+            if not isinstance(item, slice) or item.indices(n) != (0, n, 1):
+                break
+            count += 1
+        return count
+
+    @cached_property
+    def core(self) -> Gather:
+        """The same for one place along the leading axes: its positions are far fewer."""
+        lead = self.lead
+        return Gather(self.inp[lead:], self.index[lead:], self.out[lead:]) if lead else self
+
+    @cached_property
     def window(self) -> tuple[int, int] | None:
         """Where the output is one piece of the input, in order: its first place, and past it."""
         if not self.basic or not prod(self.out):
@@ -97,8 +120,10 @@ class Gather(Map):
     def dense(self, block: Array) -> Array:
         if self.basic:
             return block[(slice(None), *self.index)]
-        flat = block.reshape(block.shape[0], prod(self.inp))
-        return flat.take(self.source, axis=1).reshape((block.shape[0], *self.out))
+        core = self.core
+        rows = block.shape[0] * prod(self.inp[: self.lead])
+        flat = block.reshape(rows, prod(core.inp))
+        return flat.take(core.source, axis=1).reshape((block.shape[0], *self.out))
 
     def sparse(self, block: Sparse) -> Block:
         pattern = block.pattern
@@ -182,7 +207,7 @@ class Gather(Map):
 
     def _counted(self) -> dict[int, int]:
         """As `kept`, where there is an array of integers for each axis: those that count up."""
-        found: dict[int, int] = {}
+        found = {axis: axis for axis in range(self.lead)}
         arrays = [item for item in self.index if isinstance(item, np.ndarray)]
         if len(arrays) != len(self.index) or any(item.dtype.kind not in "iu" for item in arrays):
             return found
@@ -227,12 +252,12 @@ class Scatter(Map):
         if self.gather.basic:
             out[(slice(None), *self.gather.index)] = block
             return out
-        order, starts, sources = self.gather.targets
+        core = self.gather.core
+        order, starts, sources = core.targets
         if len(sources):
-            picked = block.reshape(count, len(order)).take(order, axis=1)
-            if len(sources) != len(order):
-                picked = np.add.reduceat(picked, starts, axis=1)
-            out.reshape(count, prod(self.out))[:, sources] = picked
+            rows = count * prod(self.out[: self.gather.lead])
+            flat = block.reshape(rows, len(order))
+            out.reshape(rows, prod(core.inp))[:, sources] = _added(flat, order, starts)
         return out
 
     def sparse(self, block: Sparse) -> Sparse | Array:
@@ -286,3 +311,16 @@ class Scatter(Map):
     @property
     def T(self) -> Map:
         return self.gather
+
+
+def _added(rows: Array, order: Ids, starts: Ids) -> Array:
+    """The sums of runs of columns that are put into an order first."""
+    count = len(starts)
+    if len(order) == count:
+        return rows.take(order, axis=1)
+    copies, rest = divmod(len(order), count)
+    if rest or (np.diff(starts) != copies).any():
+        return np.add.reduceat(rows.take(order, axis=1), starts, axis=1)
+    # All of one length: sums over an axis are several times faster.
+    picked = rows.take(order.reshape(count, copies).T.reshape(-1), axis=1)
+    return summed(picked.reshape(len(rows), copies, count), (1,))
