@@ -97,11 +97,15 @@ class Gather(Map):
             count += 1
         return count
 
-    @cached_property
+    @property
     def core(self) -> Gather:
         """The same for one place along the leading axes: its positions are far fewer."""
+        return self if self._core is None else self._core
+
+    @cached_property
+    def _core(self) -> Gather | None:  # not itself: that would be a cycle
         lead = self.lead
-        return Gather(self.inp[lead:], self.index[lead:], self.out[lead:]) if lead else self
+        return Gather(self.inp[lead:], self.index[lead:], self.out[lead:]) if lead else None
 
     @cached_property
     def window(self) -> tuple[int, int] | None:
