@@ -13,8 +13,9 @@ from lazyhess._plan import Core
 from lazyhess._trees import is_node, rebuild
 from lazyhess._variable import Variable
 
-# From new inputs in the structure of xs to the output and the inputs, checked and recorded.
-Recorder = Callable[[Any], tuple[Variable, list[Variable]]]
+# From new inputs in the structure of xs to the output and the inputs, checked and recorded, and
+# whether the function asked for values.
+Recorder = Callable[[Any], tuple[Variable, list[Variable], bool]]
 
 
 class Again:
@@ -26,13 +27,26 @@ class Again:
         The structure of xs; leaves count.
     cache : int, str, cachetools.Cache or None
         As given to `hessian`.
+    batch_axis
+        As given to `hessian`.
     record : callable, optional
         Runs the user's function at new inputs; without it the recorded graph is all there is.
+    decided : bool
+        Whether the function asked for values: after its output was recorded, too.
     """
 
-    def __init__(self, tree: Any, cache: Any, record: Recorder | None = None) -> None:
+    def __init__(
+        self,
+        tree: Any,
+        cache: Any,
+        batch_axis: Any,
+        record: Recorder | None = None,
+        decided: bool = False,
+    ) -> None:
         self.tree = tree
         self.cache = cache
+        self.batch_axis = batch_axis
+        self.decided = decided
         self.record = record
 
     def __getstate__(self) -> dict[str, Any]:
@@ -40,6 +54,13 @@ class Again:
 
     def blocks(self, engine: NumpyEngine) -> Any:
         """A Hessian for each pair of inputs, in the structure of xs twice."""
+        if engine.batch is not None and (sample := engine.interacting()) is not None:
+            raise ValueError(
+                f"samples interact under batch_axis={self.batch_axis}: ys[{sample}] depends on "
+                "samples other than its own (a sum, mean, sort or product across the batch axis "
+                "does that), so there is no Hessian per sample; use batch_axis=None, or "
+                'reduction="none" for every pair'
+            )
         core = Core(engine, self.cache, self)
         return rebuild(self.tree, lambda i: rebuild(self.tree, lambda j: Hessian(core, i, j)))
 
@@ -51,11 +72,12 @@ class Again:
         given = _matched(self.tree, new_xs if several else new_xs[0])
         keep = engine.create_graph
         values = [_value(path, x, engine.xs[k], keep) for k, (path, x) in enumerate(given)]
-        made = engine.at(values)
+        made = None if self.decided else engine.at(values)
         if made is None and self.record is not None:
             numbers = iter(values)
-            root, xs = self.record(rebuild(self.tree, lambda _: next(numbers)))
-            made = engine.like(root, xs)
+            root, xs, decided = self.record(rebuild(self.tree, lambda _: next(numbers)))
+            again = Again(self.tree, self.cache, self.batch_axis, self.record, decided)
+            return again.blocks(engine.like(root, xs))
         if made is None:
             raise ValueError(
                 "at() cannot evaluate ys again: while it was recorded somebody asked for a value "

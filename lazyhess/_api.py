@@ -16,7 +16,7 @@ from lazyhess._engine import NumpyEngine, linearize, unit
 from lazyhess._store import DEFAULT_CACHE
 from lazyhess._sweep import Linearization
 from lazyhess._trees import is_node, leaves, rebuild
-from lazyhess._variable import Variable, ancestors, leaf, variable
+from lazyhess._variable import Variable, ancestors, asked_since, leaf, moment, variable
 
 
 def hessian(
@@ -120,10 +120,7 @@ def hessian(
     >>> lh.gradient(np.trace(H), x)
     array([6., 6., 6.])
     """
-    problem = _prepare(
-        ys, xs, reduction, has_aux, argnums, create_graph, batched=batch_axis is not None
-    )
-    batch = None if batch_axis is None else _batch_axes(batch_axis, problem)
+    problem = _prepare(ys, xs, reduction, has_aux, argnums, create_graph, batch_axis)
     if strict:
         _check_related(problem)
     if block_size is not None and index(block_size) < 1:
@@ -131,23 +128,15 @@ def hessian(
     engine = NumpyEngine(
         problem.root,
         [x for _, x in problem.inputs],
-        batch=batch,
+        batch=problem.batch,
         each=reduction == "none",
         create_graph=create_graph,
         block_size=block_size,
         progress=progress,
     )
-    if batch is not None and (sample := engine.interacting()) is not None:
-        raise ValueError(
-            f"samples interact under batch_axis={batch_axis}: ys[{sample}] depends on samples "
-            "other than its own (a sum, mean, sort or product across the batch axis does that), "
-            'so there is no Hessian per sample; use batch_axis=None, or reduction="none" for '
-            "every pair"
-        )
     numbers = iter(range(len(problem.inputs)))
-    answer = Again(rebuild(problem.tree, lambda _: next(numbers)), cache, problem.record).blocks(
-        engine
-    )
+    places = rebuild(problem.tree, lambda _: next(numbers))
+    answer = Again(places, cache, batch_axis, problem.record, problem.decided).blocks(engine)
     return (answer, problem.aux) if has_aux else answer
 
 
@@ -188,7 +177,7 @@ def gradient(
     """
     if reduction == "none":
         raise ValueError('gradient knows reduction=None and "sum", got "none"')
-    problem = _prepare(ys, xs, reduction, has_aux, argnums, create_graph, batched=False)
+    problem = _prepare(ys, xs, reduction, has_aux, argnums, create_graph, None)
     if strict:
         _check_related(problem)
     inputs = [x for _, x in problem.inputs]
@@ -206,8 +195,10 @@ class _Problem:
     root: Variable  # the output
     inputs: list[tuple[str, Variable]]  # with their paths in xs
     tree: Any  # the structure of xs
+    batch: list[int] | None  # the position of the batch axis in each
     aux: Any
     record: Recorder | None  # the function at new inputs, if it was given as one
+    decided: bool  # whether the function asked for values
 
 
 def _prepare(
@@ -217,22 +208,23 @@ def _prepare(
     has_aux: bool,
     argnums: Any,
     create_graph: bool,
-    *,
-    batched: bool,
+    batch_axis: int | Sequence[int] | None,
 ) -> _Problem:
     """Record a callable, and check the output and the inputs."""
     if reduction not in (None, "sum", "none"):
         raise ValueError(f'reduction must be None, "sum" or "none", got {reduction!r}')
+    batched = batch_axis is not None
     if batched and reduction is not None:
         raise ValueError(f"batch_axis and reduction={reduction!r} exclude each other; give one")
     aux: Any = None
     record: Recorder | None = None
+    decided = False
     if callable(ys) and not isinstance(ys, Variable):
         fresh = _copied if create_graph else _fresh
-        function, arguments = ys, xs
+        function, arguments, start = ys, xs, moment()
         ys, xs, aux = _call(function, arguments, has_aux, argnums, fresh)
 
-        def record(new: Any) -> tuple[Variable, list[Variable]]:
+        def record(new: Any) -> tuple[Variable, list[Variable], bool]:
             again = _prepare(
                 function,
                 new if argnums is None else _replaced(arguments, argnums, new),
@@ -240,9 +232,11 @@ def _prepare(
                 has_aux,
                 argnums,
                 create_graph,
-                batched=batched,
+                batch_axis,
             )
-            return again.root, [x for _, x in again.inputs]
+            return again.root, [x for _, x in again.inputs], again.decided
+
+        decided = asked_since(start)
 
     elif has_aux or argnums is not None:
         name = "has_aux" if has_aux else "argnums"
@@ -256,7 +250,8 @@ def _prepare(
             'reduction="sum" for the Hessian of its sum, reduction="none" for one Hessian for each '
             "element, batch_axis=... if each element belongs to a sample of a batch"
         )
-    return _Problem(root, inputs, xs, aux, record)
+    batch = None if batch_axis is None else _batch_axes(batch_axis, root, inputs)
+    return _Problem(root, inputs, xs, batch, aux, record, decided)
 
 
 def _replaced(arguments: Any, argnums: Any, new: Any) -> list[Any]:
@@ -293,7 +288,7 @@ def _call(
                 f"with has_aux the callable returns (ys, aux), got {type(made).__name__}"
             )
         made, aux = made
-        aux = rebuild(aux, lambda x: np.array(x.value) if isinstance(x, Variable) else x)
+        aux = rebuild(aux, lambda x: np.array(x._value) if isinstance(x, Variable) else x)
     return made, picked, aux
 
 
@@ -382,9 +377,10 @@ def _check_related(problem: _Problem) -> None:
             )
 
 
-def _batch_axes(batch_axis: int | Sequence[int], problem: _Problem) -> list[int]:
+def _batch_axes(
+    batch_axis: int | Sequence[int], root: Variable, inputs: list[tuple[str, Variable]]
+) -> list[int]:
     """The batch axis of each x, counted from the start."""
-    inputs = problem.inputs
     given: list[Any]
     if is_node(batch_axis):
         given = list(batch_axis)
@@ -412,7 +408,7 @@ def _batch_axes(batch_axis: int | Sequence[int], problem: _Problem) -> list[int]
         raise ValueError(
             f"batch sizes differ: {sizes} along batch_axis={batch_axis} of xs with shapes {shapes}"
         )
-    shape = problem.root.shape
+    shape = root.shape
     if prod(shape) != sizes[0] or max(shape, default=1) != sizes[0]:
         raise ValueError(
             f"with batch_axis={batch_axis} ys has one element for each of {sizes[0]} samples, got "

@@ -42,6 +42,16 @@ def asked() -> None:
     _asked.append(next(_serial))
 
 
+def moment() -> int:
+    """A serial number for now, see `asked_since`."""
+    return next(_serial)
+
+
+def asked_since(moment: int) -> bool:
+    """Whether a value was asked for since then."""
+    return bool(_asked) and _asked[-1] > moment
+
+
 def asked_between(first: int, last: int) -> bool:
     """Whether a value was asked for between the serial numbers of two Variables."""
     for serial in reversed(_asked):

@@ -152,6 +152,21 @@ def test_bad_values() -> None:
     assert H.at([1, 2, 3], lh.variable([1.0, 2.0, 3.0]))[0][0].value == 14
 
 
+def test_batches_are_checked_again() -> None:
+    """Where the function is called again, it may do something else."""
+
+    def function(x: Any) -> Any:
+        y = x[:, 0] ** 2
+        return y if x.value[0, 0] > 0 else y[:2] if x.value[0, 1] > 0 else y * np.sum(x)
+
+    H = lh.hessian(function, np.ones((3, 2)), 0)
+    with pytest.raises(ValueError, match=r"one element for each of 3 samples, got shape \(2,\)"):
+        H.at(np.array([[-1.0, 1.0]] * 3))
+    with pytest.raises(ValueError, match="samples interact under batch_axis=0"):
+        H.at(-np.ones((3, 2)))
+    assert H.at(2 * np.ones((3, 2)))[0, 0, 0] == 2
+
+
 def test_the_old_point_stays() -> None:
     x = np.array([1.0, 2.0])
     H = lh.hessian(lambda x: np.sum(x**3), x)
