@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import OrderedDict
 from typing import Any
 
@@ -21,13 +22,15 @@ class Structure:
     """
 
     def __init__(self) -> None:
+        self._lock = threading.Lock()
         # With the bytes they hold, and how much had been derived when those were counted.
         self._patterns: OrderedDict[tuple[int, int, int], tuple[Pattern, int, int]] = OrderedDict()
 
     def seeds(self, i: int, ids: Ids, shape: Shape, dtype: np.dtype[Any]) -> Sparse:
         """As `identity`, for sorted positions in x_i."""
         key = self._key(i, ids)
-        found = self._patterns.get(key) if key else None
+        with self._lock:
+            found = self._patterns.get(key) if key else None
         if found is None:
             return identity(ids, shape, dtype)
         return Sparse(found[0], np.broadcast_to(np.ones((), dtype), (len(ids),)))
@@ -37,13 +40,14 @@ class Structure:
         key = self._key(i, ids)
         if key is None:
             return
-        derived = len(pattern._derived)
-        found = self._patterns.get(key)
-        if found is None or found[2] != derived:
-            self._patterns[key] = pattern, _weight(pattern, set()), derived
-        self._patterns.move_to_end(key)
-        while sum(weight for _, weight, _ in self._patterns.values()) > MOST:
-            self._patterns.popitem(last=False)
+        with self._lock:
+            derived = len(pattern._derived)
+            found = self._patterns.get(key)
+            if found is None or found[2] != derived:
+                self._patterns[key] = pattern, _weight(pattern, set()), derived
+            self._patterns.move_to_end(key)
+            while sum(weight for _, weight, _ in self._patterns.values()) > MOST:
+                self._patterns.popitem(last=False)
 
     @staticmethod
     def _key(i: int, ids: Ids) -> tuple[int, int, int] | None:

@@ -54,7 +54,7 @@ def asked_since(moment: int) -> bool:
 
 def asked_between(first: int, last: int) -> bool:
     """Whether a value was asked for between the serial numbers of two Variables."""
-    for serial in reversed(_asked):
+    for serial in reversed(_asked.copy()):  # another thread may be asking
         if serial < last:
             return serial > first
     return len(_asked) == _asked.maxlen

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import pickle
+import sys
+import threading
 import weakref
 from collections.abc import Callable
 from typing import Any
@@ -12,6 +14,7 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
+from lazyhess._structure import Structure
 from lazyhess._tangents import Pattern
 
 RNG = np.random.default_rng(0)
@@ -226,6 +229,35 @@ def test_masks_that_change_do_not_pile_up() -> None:
         structure: Any = H._core.engine
         sizes.append(sum(w for _, w, _ in structure._structure._patterns.values()))
     assert sizes[-1] < 1.5 * max(sizes[:15])
+
+
+def test_threads_share_structure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one thread drops while another looks is no error, and no wrong number."""
+    monkeypatch.setattr("lazyhess._structure.MOST", 1 << 12)
+    structure = Structure()
+    errors: list[BaseException] = []
+
+    def use(i: int) -> None:
+        try:
+            for k in range(2000):
+                ids = np.arange(k % 7, k % 7 + 20)
+                seeds = structure.seeds(i, ids, (50,), np.dtype(float))
+                np.testing.assert_array_equal(seeds.pattern.pos, ids)
+                structure.keep(i, ids, seeds.pattern)
+        except BaseException as error:
+            errors.append(error)
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    try:
+        threads = [threading.Thread(target=use, args=(i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    finally:
+        sys.setswitchinterval(interval)
+    assert not errors
 
 
 def test_old_points_are_let_go() -> None:
