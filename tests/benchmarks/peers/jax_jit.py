@@ -37,12 +37,18 @@ def prepare(work: Workload, question: Question) -> Call:
         asked = jax.hessian(f, argnums)
     elif question.kind in ("rows", "columns"):
         out = 0 if question.kind == "rows" else -1
-        asked = lambda *xs: jax.vmap(lambda v: along(xs, v), out_axes=out)(seeds)  # noqa: E731
+
+        def asked(*xs: Any) -> Any:
+            return jax.vmap(lambda v: along(xs, v), out_axes=out)(seeds)
+
     elif question.kind == "samples":
         asked = jax.vmap(jax.hessian(one))
     elif question.kind == "product":
         v = question.vector(work)
-        asked = lambda *xs: along(xs, v)[0]  # noqa: E731
+
+        def asked(*xs: Any) -> Any:
+            return along(xs, v)[0]
+
     else:
         asked = gradient
     compiled = jax.jit(asked)

@@ -33,12 +33,18 @@ def prepare(work: Workload, question: Question) -> Call:
         asked = hessian(f, argnums)
     elif question.kind in ("rows", "columns"):
         out = 0 if question.kind == "rows" else -1
-        asked = lambda *xs: vmap(lambda v: along(xs, v), out_dims=out)(seeds)  # noqa: E731
+
+        def asked(*xs: Any) -> Any:
+            return vmap(lambda v: along(xs, v), out_dims=out)(seeds)
+
     elif question.kind == "samples":
         asked = vmap(hessian(lambda x: f(x[None])[0]))
     elif question.kind == "product":
         v = torch.from_numpy(question.vector(work))
-        asked = lambda *xs: along(xs, v)[0]  # noqa: E731
+
+        def asked(*xs: Any) -> Any:
+            return along(xs, v)[0]
+
     else:
         asked = gradient
 
