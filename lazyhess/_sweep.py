@@ -263,7 +263,7 @@ def _work(map_: Map) -> int:
     """The multiplications of a map for one seed, as far as they are products of matrices."""
     if isinstance(map_, Chain):
         return sum(map(_work, map_.maps))
-    return map_.places * map_.rows * map_.width if isinstance(map_, Contract) else 0
+    return map_.work if isinstance(map_, Contract) else 0
 
 
 def _merged(edges: list[tuple[int, int, Map]]) -> list[tuple[int, int, Map]]:
