@@ -118,9 +118,10 @@ class Linearization:
         slot_of: dict[int, int] = {}
         nodes: list[Variable] = []
         for node in ancestors([root]):
-            if node._serial in wanted or any(
-                type(x) is Variable and x._serial in slot_of for x in node._operands
-            ):
+            active = node._serial in wanted
+            for x in node._operands:
+                active = active or (type(x) is Variable and x._serial in slot_of)
+            if active:
                 slot_of[node._serial] = len(nodes)
                 nodes.append(node)
         self.slots = [slot_of.get(x._serial) for x in xs]
@@ -161,24 +162,23 @@ class Linearization:
         adjoint: Block,
         pending: dict[int, list[Block]],
     ) -> Step:
-        value: Any = node._value
-        primitive = node._primitive
-        assert primitive is not None
+        value: Any = node if self.recorded else node._value
+        primitive: Any = node._primitive
         args = node._operands
-        if self.recorded:
-            value = node
-        else:
-            args = tuple(x._value if type(x) is Variable else x for x in args)
         slots: dict[int, int] = {}
-        for k, x in enumerate(node._operands):
-            if type(x) is Variable and x._serial in slot_of:
-                slots[k] = slot_of[x._serial]
+        for k, x in enumerate(args):
+            if type(x) is Variable:
+                operand = slot_of.get(x._serial)
+                if operand is not None:
+                    slots[k] = operand
+        if not self.recorded:
+            args = tuple([x._value if type(x) is Variable else x for x in args])
         step = Step(slot, value)
         for k, operand in slots.items():
             jacobian = primitive.jacobian(k, args, value)
             if jacobian is not None:
                 step.jacobian.append((operand, jacobian, jacobian.T))
-        if len(set(slots.values())) < len(slots):
+        if len(slots) > 1 and len(set(slots.values())) < len(slots):
             merged = _merged([(operand, slot, j) for operand, j, _ in step.jacobian])
             step.jacobian = [(operand, j, j.T) for operand, _, j in merged]
         for operand, _, transposed in step.jacobian:

@@ -433,7 +433,7 @@ def made(primitive: Primitive | None, operands: tuple[Operand, ...], value: Arra
 
 def record(primitive: Primitive, *operands: Operand) -> Variable:
     """Apply a primitive to operands, at least one of them a Variable, and remember it."""
-    held = tuple(x if type(x) is Variable else constant(x) for x in operands)
+    held = tuple([x if type(x) is Variable else constant(x) for x in operands])
     args = [x._value if type(x) is Variable else x for x in held]
     return made(primitive, held, np.asarray(primitive.value(*args)))
 
@@ -521,15 +521,20 @@ def _from_snapshot(snapshot: _Snapshot, place: int) -> Variable:
 
 
 def ancestors(
-    roots: Iterable[Variable], enter: Callable[[Variable], bool] = lambda node: True
+    roots: Iterable[Variable], enter: Callable[[Variable], bool] | None = None
 ) -> list[Variable]:
-    """The roots and all that they were made from, in the order of recording."""
+    """The roots and all that they were made from, in the order of recording.
+
+    With `enter`, only through nodes for which it holds.
+    """
     seen: dict[int, Variable] = {}
     stack = list(roots)
     while stack:
         node = stack.pop()
-        if node._serial in seen or not enter(node):
+        if node._serial in seen or not (enter is None or enter(node)):
             continue
         seen[node._serial] = node
-        stack.extend(x for x in node._operands if type(x) is Variable)
+        for x in node._operands:
+            if type(x) is Variable and x._serial not in seen:
+                stack.append(x)
     return [seen[serial] for serial in sorted(seen)]

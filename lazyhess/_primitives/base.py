@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -269,6 +270,12 @@ def structural(name: str, x: Any, map_: Map) -> Any:
     return record(Structural(name, map_), x)
 
 
+@lru_cache(maxsize=4096)
+def shaped(name: str, kind: Callable[..., Map], *args: Any) -> Structural:
+    """The structural primitive of a map that shapes determine: one object for equal shapes."""
+    return Structural(name, kind(*args))
+
+
 @implements(mapped)
 def mapped_(x: Any, map_: Map) -> Any:
     """Record a map of each array along the first axis."""
@@ -346,6 +353,7 @@ __all__ = [
     "nested",
     "one_axis",
     "options",
+    "shaped",
     "squared",
     "structural",
     "variables",

@@ -28,14 +28,18 @@ class Choice(Primitive):
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         mine, other = args[k], args[1 - k]
         # An operand that is NaN is taken by maximum, and left by fmax, as `out` shows.
-        took = (mine == out) | (np.isnan(out) & np.isnan(mine))
-        tied = took & ((other == out) | (np.isnan(out) & np.isnan(other)))
-        half = Scale(np.where(tied, out.dtype.type(0.5), out.dtype.type(1)), out.shape)
-        return chain(
-            broadcast(shape_of(mine), out.shape),
-            None if np.all(took) else Mask(np.broadcast_to(took, out.shape), out.shape),
-            half if np.any(tied) else None,
-        )
+        took, left = mine == out, other == out
+        lost = np.isnan(out)
+        if lost.any():
+            took, left = took | (lost & np.isnan(mine)), left | (lost & np.isnan(other))
+        maps: list[Map] = [broadcast(shape_of(mine), out.shape)]
+        if not np.all(took):
+            maps.append(Mask(np.broadcast_to(took, out.shape), out.shape))
+        tied = took & left
+        if np.any(tied):
+            shares = np.where(tied, out.dtype.type(0.5), out.dtype.type(1))
+            maps.append(Scale(shares, out.shape))
+        return chain(*maps)
 
 
 def _choice(ufunc: np.ufunc) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -83,6 +84,10 @@ class Contraction(Primitive):
 
 def product(operands: Sequence[Any], labels: Sequence[Labels], onto: Labels) -> Any:
     """The general einsum: repeated, missing and broadcast labels, any number of operands."""
+    if len(operands) == 2:
+        (a, b), (left, right) = operands, labels
+        if _clean_pair(shape_of(a), shape_of(b), tuple(left), tuple(right), tuple(onto)):
+            return _pair(nested(a), tuple(left), nested(b), tuple(right), tuple(onto))
     extent: dict[int, int] = {}
     for a, names in zip(operands, labels, strict=True):
         for n, label in zip(shape_of(a), names, strict=True):
@@ -119,10 +124,26 @@ def product(operands: Sequence[Any], labels: Sequence[Labels], onto: Labels) -> 
     return np.broadcast_to(a, shape)
 
 
+@lru_cache(maxsize=4096)
+def _clean_pair(a: Shape, b: Shape, left: Labels, right: Labels, onto: Labels) -> bool:
+    """Whether operands of these shapes and labels are as `Contraction` wants them."""
+    first, second, answer = set(left), set(right), set(onto)
+    distinct = len(first) == len(left) and len(second) == len(right) and len(answer) == len(onto)
+    pairs = (*zip(left, a, strict=True), *zip(right, b, strict=True))
+    same = len(set(pairs)) == len(first | second)
+    return distinct and same and answer <= first | second and first ^ second <= answer
+
+
+@lru_cache(maxsize=4096)
+def _contraction(left: Labels, right: Labels, onto: Labels) -> Contraction:
+    return Contraction(left, right, onto)
+
+
 def _pair(a: Any, left: Labels, b: Any, right: Labels, onto: Labels) -> Any:
+    primitive = _contraction(left, right, onto)
     if isinstance(a, Variable) or isinstance(b, Variable):
-        return record(Contraction(left, right, onto), a, b)
-    return Contraction(left, right, onto).value(a, b)
+        return record(primitive, a, b)
+    return primitive.value(a, b)
 
 
 def _clean(a: Any, names: Labels, extent: dict[int, int]) -> tuple[Any, Labels]:

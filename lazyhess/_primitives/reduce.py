@@ -13,6 +13,7 @@ from lazyhess._primitives.base import (
     implements,
     nested,
     one_axis,
+    shaped,
     squared,
     structural,
 )
@@ -77,7 +78,7 @@ def sum_(
     """`numpy.sum`."""
     a = _prepared("sum", a, dtype, out, where)
     axes = reduced_axes(axis, a.ndim)
-    made = structural("sum", a, Reduce(a.shape, axes, reduced(a.shape, axes, keepdims)))
+    made = record(shaped("sum", Reduce, a.shape, axes, reduced(a.shape, axes, keepdims)), a)
     return made + initial if given(initial) else made
 
 

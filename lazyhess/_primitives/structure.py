@@ -8,7 +8,15 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps import Gather, Map, Mask, Permute, Reshape, Scatter, broadcast
-from lazyhess._primitives.base import astype, axis_tuple, implements, nested, one_axis, structural
+from lazyhess._primitives.base import (
+    astype,
+    axis_tuple,
+    implements,
+    nested,
+    one_axis,
+    shaped,
+    structural,
+)
 from lazyhess._tangents import Array
 from lazyhess._variable import Primitive, Variable, record, refuse_out, shape_of, value_of
 
@@ -21,7 +29,7 @@ def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any
         return np.transpose(np.reshape(np.transpose(a), shape[::-1]))
     # NumPy works out -1 and words the errors, on an array without elements' memory.
     shape = np.broadcast_to(np.empty((), "V0"), a.shape).reshape(shape).shape
-    return structural("reshape", a, Reshape(a.shape, shape))
+    return record(shaped("reshape", Reshape, a.shape, shape), a)
 
 
 @implements(np.ravel)
@@ -36,7 +44,7 @@ def transpose(a: Any, axes: Any = None) -> Any:
     axes = tuple(range(a.ndim))[::-1] if axes is None else axis_tuple(axes, a.ndim)
     if len(axes) != a.ndim:
         raise ValueError("axes don't match array")
-    return structural("transpose", a, Permute(a.shape, axes))
+    return record(shaped("transpose", Permute, a.shape, axes), a)
 
 
 @implements(np.matrix_transpose)
@@ -112,7 +120,7 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     """`numpy.broadcast_to`."""
     shape = np.broadcast_to(np.empty((), "V0"), shape).shape
     np.broadcast_to(np.broadcast_to(np.empty((), "V0"), array.shape), shape)
-    return structural("broadcast_to", array, broadcast(array.shape, shape))
+    return record(shaped("broadcast_to", broadcast, array.shape, shape), array)
 
 
 @implements(np.broadcast_arrays)
