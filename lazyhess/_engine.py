@@ -495,11 +495,12 @@ class Stretch(NamedTuple):
 
 def _stretches(plan: Plan, x: Variable, rows: Ids) -> list[Stretch]:
     """The stretches of rows that are consecutive, else none."""
-    count = len(rows)
+    count, width = len(rows), x.dtype.itemsize
+    if count * plan.size * width < WORTHWHILE:
+        return []
     if not count or rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
         return []
     found, low = [], int(rows[0])
-    width = x.dtype.itemsize
     for start, stop, unit in plan.segments:
         first = start + -(-max(low - start, 0) // unit) * unit
         last = start + (min(low + count, stop) - start) // unit * unit

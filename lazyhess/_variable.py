@@ -534,7 +534,5 @@ def ancestors(
         if node._serial in seen or not (enter is None or enter(node)):
             continue
         seen[node._serial] = node
-        for x in node._operands:
-            if type(x) is Variable and x._serial not in seen:
-                stack.append(x)
+        stack.extend([x for x in node._operands if type(x) is Variable and x._serial not in seen])
     return [seen[serial] for serial in sorted(seen)]

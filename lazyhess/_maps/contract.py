@@ -69,7 +69,7 @@ class Contract(Weighted):
         count = block.shape[0]
         block = block.transpose(how.forth)
         shared = how.matrix[:-2]
-        free, summed = how.size(how.free), how.matrix[-2]
+        free, summed = how.loose, how.matrix[-2]
         if not how.summed and not how.new:
             result = block * matrix.reshape(shared + (1,) * len(how.free))
         elif how.left:

@@ -51,6 +51,7 @@ class Pairing:
         else:
             made = (*self.shared, *self.free, *self.new)
         self.made = self.shape(made)
+        self.loose = self.size(self.free)
         self.back = (0, *(made.index(label) + 1 for label in onto))
 
     def size(self, labels: Labels) -> int:

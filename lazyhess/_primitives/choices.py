@@ -33,10 +33,10 @@ class Choice(Primitive):
         if lost.any():
             took, left = took | (lost & np.isnan(mine)), left | (lost & np.isnan(other))
         maps: list[Map] = [broadcast(shape_of(mine), out.shape)]
-        if not np.all(took):
+        if not took.all():
             maps.append(Mask(np.broadcast_to(took, out.shape), out.shape))
         tied = took & left
-        if np.any(tied):
+        if tied.any():
             shares = np.where(tied, out.dtype.type(0.5), out.dtype.type(1))
             maps.append(Scale(shares, out.shape))
         return chain(*maps)
