@@ -26,19 +26,29 @@ from lazyhess._tangents import (
 
 
 class Gather(Map):
-    """Some elements, as ``array[index]``: every form of index, repeats included."""
+    """Some elements, as ``array[index]``: every form of index, repeats included.
 
-    def __init__(self, inp: Shape, index: tuple[Any, ...], out: Shape) -> None:
+    Without `out` NumPy checks the index and tells the shape.
+    """
+
+    def __init__(self, inp: Shape, index: tuple[Any, ...], out: Shape | None = None) -> None:
         self.inp = inp
         self.index = index
-        self.out = out
-        self.grows = prod(out) > prod(inp)
         self.basic = all(
             item is None
             or item is Ellipsis
             or (isinstance(item, (int, np.integer, slice)) and not isinstance(item, bool))
             for item in index
         )
+        self.out = out = self._indexed() if out is None else out
+        self.grows = prod(out) > prod(inp)
+
+    def _indexed(self) -> Shape:
+        # On an array without elements' memory; still NumPy walks through all that arrays pick, so
+        # leading axes that are taken whole are left out.
+        lead = self.lead
+        shape: Shape = np.broadcast_to(np.empty((), "V0"), self.inp[lead:])[self.index[lead:]].shape
+        return self.inp[:lead] + shape
 
     @cached_property
     def source(self) -> Ids:
