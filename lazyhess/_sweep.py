@@ -1,9 +1,10 @@
 """Gradient and Hessian-vector product, written once for all primitives.
 
 A `Linearization` is the recorded graph between some inputs and one output, as linear maps: each
-step has its Jacobians J_k and, once it is asked for, its curvatures C_kl. The adjoint sweep that
-makes it gives the gradient; `push` gives Hessian-vector products by two sweeps over tangent
-blocks (A. Griewank and A. Walther, *Evaluating Derivatives*, 2nd ed., SIAM 2008, chapter 5)::
+step has its Jacobians J_k and, once it is asked for, its curvatures C_kl. An adjoint sweep goes as
+far down as there is curvature, and further on when the gradient is asked for; `push` gives
+Hessian-vector products by two sweeps over tangent blocks (A. Griewank and A. Walther,
+*Evaluating Derivatives*, 2nd ed., SIAM 2008, chapter 5)::
 
     dz = sum_k J_k da_k                               forward
     dā_k += J_kᵀ dz̄ + sum_l C_kl da_l                 backward
@@ -11,6 +12,7 @@ blocks (A. Griewank and A. Walther, *Evaluating Derivatives*, 2nd ed., SIAM 2008
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Sequence
 from functools import cached_property
 from math import lcm, prod
@@ -118,13 +120,26 @@ class Linearization:
         wanted = {x._serial for x in xs}
         slot_of: dict[int, int] = {}
         nodes: list[Variable] = []
+        # For each slot the positions of its operands with slots, and those slots.
+        active: list[dict[int, int]] = []
+        # Slots whose adjoints a curvature wants, of their own step or of one further down.
+        curved: set[int] = set()
         for node in ancestors([root]):
-            active = node._serial in wanted
-            for x in node._operands:
-                active = active or (type(x) is Variable and x._serial in slot_of)
-            if active:
-                slot_of[node._serial] = len(nodes)
+            slots = {}
+            for k, x in enumerate(node._operands):
+                if type(x) is Variable:
+                    operand = slot_of.get(x._serial)
+                    if operand is not None:
+                        slots[k] = operand
+            if slots or node._serial in wanted:
+                slot = slot_of[node._serial] = len(nodes)
                 nodes.append(node)
+                active.append(slots)
+                primitive = node._primitive
+                if not curved.isdisjoint(slots.values()) or (
+                    slots and primitive is not None and primitive.curved(tuple(slots))
+                ):
+                    curved.add(slot)
         self.slots = [slot_of.get(x._serial) for x in xs]
         self.shapes = [x.shape for x in xs]
         self.dtypes = [x.dtype for x in xs]
@@ -132,22 +147,14 @@ class Linearization:
         self.sizes = [node._value.size for node in nodes]
         self.root = slot_of.get(root._serial)
         self.steps: list[Step] = []
-        pending: dict[int, list[Block]] = {}
-        if self.root is not None:
-            pending[self.root] = [np.asarray(cotangent, root.dtype)[None]]
-        targets = {slot for slot in self.slots if slot is not None}
-        self.adjoints: dict[int, Block] = {}
+        self._targets = {slot for slot in self.slots if slot is not None}
+        self._adjoints: dict[int, Block] = {}
+        # What is left of the adjoint sweep for the gradient: a slot, its dtype, the transposed
+        # Jacobians to be applied, and its adjoint, where it is known.
+        self._rest: list[tuple[int, np.dtype[Any], list[tuple[int, Map]], list[Block]]] = []
+        self._lock = threading.Lock()
         with np.errstate(all="ignore"):
-            for slot in range(len(nodes) - 1, -1, -1):
-                node, value = nodes[slot], nodes[slot]._value
-                adjoint = cast(total(pending.pop(slot, ())), value.dtype)
-                if slot in targets:
-                    self.adjoints[slot] = adjoint
-                if adjoint is None or node._primitive is None:
-                    continue
-                step = self._step(slot, node, slot_of, adjoint, pending)
-                if step.jacobian:
-                    self.steps.append(step)
+            self._sweep(nodes, active, curved, np.asarray(cotangent, root.dtype)[None])
         self.steps.reverse()
         if not all(j.finite for step in self.steps for _, j, _ in step.jacobian):
             self._mask_dead([node.shape for node in nodes])
@@ -155,39 +162,61 @@ class Linearization:
         # What an engine found out about batch axes, for as long as this holds.
         self.verdicts: dict[tuple[int, ...], int | None] = {}
 
-    def _step(
+    def _sweep(
         self,
-        slot: int,
-        node: Variable,
-        slot_of: dict[int, int],
-        adjoint: Block,
-        pending: dict[int, list[Block]],
-    ) -> Step:
-        value: Any = node if self.recorded else node._value
-        primitive: Any = node._primitive
+        nodes: list[Variable],
+        active: list[dict[int, int]],
+        curved: set[int],
+        cotangent: Block,
+    ) -> None:
+        """Make the steps, with the adjoints of all that are curved."""
+        # By slot, what is added up to its adjoint. An adjoint may be zero by its values: what the
+        # root depends on is told by the maps.
+        pending: dict[int, list[Block]] = {}
+        if self.root is not None:
+            pending[self.root] = [cotangent]
+        for slot in range(len(nodes) - 1, -1, -1):
+            blocks = pending.pop(slot, None)
+            if blocks is None:
+                continue
+            node = nodes[slot]
+            known = slot in curved
+            adjoint = cast(total(blocks), node._value.dtype) if known else None
+            if known and slot in self._targets:
+                self._adjoints[slot] = adjoint
+            step = Step(slot, node._value)
+            if node._primitive is not None:
+                self._linearize(step, node, active[slot], adjoint)
+                if step.jacobian:
+                    self.steps.append(step)
+            later = []
+            for operand, _, transposed in step.jacobian:
+                found = pending.setdefault(operand, [])
+                if operand in curved:
+                    found.append(transposed.apply(adjoint))
+                else:
+                    later.append((operand, transposed))
+            if later or not known:
+                self._rest.append((slot, step.dtype, later, [adjoint] if known else blocks))
+
+    def _linearize(self, step: Step, node: Variable, slots: dict[int, int], adjoint: Block) -> None:
+        """Work out the Jacobians of a step, and keep what its curvature needs."""
+        primitive, value = node._primitive, node._value
+        assert primitive is not None
+        out: Any = node if self.recorded else value
         args = node._operands
-        slots: dict[int, int] = {}
-        for k, x in enumerate(args):
-            if type(x) is Variable:
-                operand = slot_of.get(x._serial)
-                if operand is not None:
-                    slots[k] = operand
         if not self.recorded:
             args = tuple([x._value if type(x) is Variable else x for x in args])
-        step = Step(slot, value)
         for k, operand in slots.items():
-            jacobian = primitive.jacobian(k, args, value)
+            jacobian = primitive.jacobian(k, args, out)
             if jacobian is not None:
                 step.jacobian.append((operand, jacobian, jacobian.T))
         if len(slots) > 1 and len(set(slots.values())) < len(slots):
-            merged = _merged([(operand, slot, j) for operand, j, _ in step.jacobian])
+            merged = _merged([(operand, step.out, j) for operand, j, _ in step.jacobian])
             step.jacobian = [(operand, j, j.T) for operand, _, j in merged]
-        for operand, _, transposed in step.jacobian:
-            pending.setdefault(operand, []).append(transposed.apply(adjoint))
-        if type(primitive).curvature is not Primitive.curvature:
+        if adjoint is not None and primitive.curved(tuple(slots)):
             weights = dense(adjoint, 1, value.shape, value.dtype)[0]
-            step.defer(primitive, args, value, weights, slots)
-        return step
+            step.defer(primitive, args, out, weights, slots)
 
     def _mask_dead(self, shapes: list[Shape]) -> None:
         """Keep infinities and NaN out of elements that the root does not depend on.
@@ -213,12 +242,27 @@ class Linearization:
 
     def gradient(self, k: int) -> Any:
         """The gradient with respect to ``xs[k]``, as a new array; recorded, as a Variable."""
+        if self._rest:
+            with self._lock, np.errstate(all="ignore"):
+                self._finish()
         slot = self.slots[k]
-        block = None if slot is None else self.adjoints[slot]
+        block = None if slot is None else self._adjoints.get(slot)
         made = dense(block, 1, self.shapes[k], self.dtypes[k])[0]
         if isinstance(made, Variable):
             return made
         return leaf(np.array(made)) if self.recorded else np.array(made)
+
+    def _finish(self) -> None:
+        """The rest of the adjoint sweep: down to what the gradient is by."""
+        rest = self._rest  # of the thread that comes second nothing
+        pending: dict[int, list[Block]] = {}
+        for slot, dtype, edges, blocks in rest:
+            adjoint = cast(total([*blocks, *pending.pop(slot, ())]), dtype)
+            if slot in self._targets:
+                self._adjoints[slot] = adjoint
+            for operand, transposed in edges:
+                pending.setdefault(operand, []).append(transposed.apply(adjoint))
+        self._rest = []
 
     def plan(
         self, source: int, targets: tuple[int, ...], without: frozenset[Map] = frozenset()

@@ -87,6 +87,10 @@ class Primitive(ABC):
         """
         return ()
 
+    def curved(self, active: tuple[int, ...]) -> bool:
+        """Whether `curvature` may give anything in the `active` operands."""
+        return type(self).curvature is not Primitive.curvature
+
 
 class Variable:
     """An array that records what NumPy does to it. Made by `lazyhess.variable`.

@@ -3,12 +3,14 @@
 import gc
 import weakref
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import lazyhess as lh
 from lazyhess import _engine
+from lazyhess._maps import Contract
 from lazyhess._sweep import Linearization
 from tests import oracles
 
@@ -177,6 +179,57 @@ def test_value_gradient_and_hessian_share_one_linearization(monkeypatch):
     lh.gradient(y, x)[...] = 0
     np.testing.assert_array_equal(lh.gradient(y, x), [8, 4])
     assert len(made) == 1
+
+
+def test_the_adjoint_sweep_goes_on_for_the_gradient_only(monkeypatch):
+    products = []
+    dense = Contract.dense
+
+    def counting(self, block):
+        products.append(1)
+        return dense(self, block)
+
+    monkeypatch.setattr(Contract, "dense", counting)
+    rng = np.random.default_rng(0)
+    X, v, x = rng.normal(size=(20, 300)), rng.normal(size=30), rng.normal(size=30)
+
+    def f(x):  # linear maps at both ends: 20 x 10 elements come of them
+        return np.sum(np.tanh(X[:, :3] @ x.reshape(3, 10)) @ X[:10])
+
+    x = lh.variable(x)
+    y = f(x)
+    products.clear()
+    H = lh.hessian(y, x)
+    H @ v
+    # Back to what tanh gives, its tangent there, and the tangent of the adjoint back to x.
+    assert len(products) == 3
+    first = H.gradient()
+    assert len(products) == 4
+    np.testing.assert_array_equal(first, H.gradient())
+    assert len(products) == 4
+    np.testing.assert_array_equal(first, lh.gradient(f, x.value))
+
+
+def test_threads_share_one_gradient():
+    x = lh.variable(np.linspace(0, 1, 50))
+    y = np.sum(np.sin(x[::-1] * 2.0) ** 2)
+    H = lh.hessian(y, x)
+    H[:2]
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: H.gradient(), range(32)))
+    for gradient in made:
+        np.testing.assert_array_equal(gradient, made[0])
+    np.testing.assert_allclose(made[0], 2 * np.sin(4 * x.value))
+
+
+def test_an_adjoint_of_zero_is_no_constant():
+    # That x is zero here makes the adjoint of all it goes into zero; its curvature is not.
+    def f(x):
+        both = np.concatenate([x * np.ones(5000), np.ones(5000) + x * x])
+        return np.sum(both[np.array([1, 2, 7000])] ** 2)
+
+    assert np.asarray(lh.hessian(f, np.array(0.0))) == 8
+    assert lh.gradient(f, np.array(0.0)) == 0
 
 
 def test_nothing_is_computed_by_the_call(monkeypatch):

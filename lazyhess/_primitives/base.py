@@ -161,6 +161,9 @@ class Elementwise(Primitive):
             return made
         return chain(broadcast(args[k].shape, shape), made)
 
+    def curved(self, active: tuple[int, ...]) -> bool:
+        return any(k in active and l in active for k, l in self.second)
+
     def curvature(
         self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
     ) -> Iterable[tuple[int, int, Map]]:
