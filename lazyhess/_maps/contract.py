@@ -10,6 +10,7 @@ import numpy as np
 from lazyhess._maps.axes import Expand, Permute
 from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
 from lazyhess._maps.gather import Gather
+from lazyhess._maps.matmul import arranged
 from lazyhess._maps.pairing import Labels, Pairing, pairing
 from lazyhess._tangents import (
     ENTRY_COST,
@@ -65,28 +66,22 @@ class Contract(Weighted):
         return how.places * how.rows * how.width
 
     def dense(self, block: Array) -> Array:
-        how, matrix = self.how, self.matrix
-        count = block.shape[0]
-        block = block.transpose(how.forth)
-        shared = how.matrix[:-2]
-        free, summed = how.loose, how.matrix[-2]
+        how, weights = self.how, self.weights
+        shape = (block.shape[0], *self.out)
+        if block.size > SMALL and 0 in block.strides:
+            # Along a stride-0 axis that is not summed the answer is the same everywhere.
+            block = block[how.thin(block.strides)]
         if not how.summed and not how.new:
-            result = block * matrix.reshape(shared + (1,) * len(how.free))
-        elif how.left:
-            # The new axes come first in the answer: multiply from the left, so that it lies
-            # in memory the way the next map walks it.
-            right = _swap(block.reshape((count, *shared, free, summed)))
-            result = np.matmul(_swap(matrix), right)
-        elif not shared and (not how.free or block.flags.c_contiguous):
-            # One product for all seeds; without free axes BLAS takes any layout.
-            result = np.matmul(block.reshape((count * free, summed)), matrix)
-        elif shared and not how.free:
-            # One vector for each seed: let the seeds be the rows of the matrix product.
-            left = np.moveaxis(block.reshape((count, *shared, summed)), 0, -2)
-            result = np.moveaxis(np.matmul(left, matrix), -2, 0)
+            result = block.transpose(how.forth) * self.matrix.reshape(how.spread)
+            made = result.transpose(how.back)
         else:
-            result = np.matmul(block.reshape((count, *shared, free, summed)), matrix)
-        return result.reshape((count, *how.made)).transpose(how.back)
+            made = arranged(
+                how,
+                (block.shape, weights.shape),
+                (block.strides, weights.strides),
+                (block.itemsize, weights.itemsize),
+            ).apply(block, weights)
+        return made if made.shape == shape else np.broadcast_to(made, shape)
 
     def sparse(self, block: Sparse) -> Block:
         how = self.how
@@ -352,7 +347,3 @@ class Contract(Weighted):
 def _from(axis: int, start: int) -> tuple[slice, ...]:
     """The index that cuts off what comes before `start` along an axis."""
     return (*(slice(None),) * axis, slice(start, None))
-
-
-def _swap(array: Array) -> Array:
-    return array.swapaxes(-1, -2)

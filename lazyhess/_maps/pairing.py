@@ -40,19 +40,21 @@ class Pairing:
         # The weights as a matrix (shared..., summed, new).
         self.turn = tuple(with_.index(x) for x in (*self.shared, *self.summed, *self.new))
         self.matrix = (*self.shape(self.shared), self.size(self.summed), self.width)
-        # The block as (seeds, shared..., free..., summed...), and the answer as it is made.
-        order = (*self.shared, *self.free, *self.summed)
-        self.forth = (0, *(labels.index(label) + 1 for label in order))
-        self.left = bool(
-            self.free and self.new and onto.index(self.new[0]) < onto.index(self.free[0])
+        # The block as (seeds, shared..., free...), and back, where nothing is summed or new.
+        self.forth = (0, *(axis + 1 for axis in self.kept_axes))
+        self.spread = self.shape(self.shared) + (1,) * len(self.free)
+        self.back = (0, *(self.kept.index(x) + 1 for x in onto if x in self.kept))
+        # The labels of blocks, which have a seed axis, and of the answer.
+        seed = max((*labels, *with_), default=0) + 1
+        self.seeded = ((seed, *labels), (seed, *onto))
+
+    def thin(self, strides: tuple[int, ...]) -> tuple[slice, ...]:
+        """The index that cuts free axes of a block to length 1 where it is the same all along."""
+        loose = (False, *(label in self.free for label in self.labels))
+        return tuple(
+            slice(0, 1) if step == 0 and cut else slice(None)
+            for step, cut in zip(strides, loose, strict=True)
         )
-        if self.left:
-            made = (*self.shared, *self.new, *self.free)
-        else:
-            made = (*self.shared, *self.free, *self.new)
-        self.made = self.shape(made)
-        self.loose = self.size(self.free)
-        self.back = (0, *(made.index(label) + 1 for label in onto))
 
     def size(self, labels: Labels) -> int:
         """How many places there are along some labels."""
