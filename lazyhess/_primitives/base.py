@@ -101,6 +101,14 @@ def scale(weights: Any, shape: Shape) -> Map:
     return Scale(np.asarray(weights), shape)
 
 
+def _fits(inner: Shape, shape: Shape) -> bool:
+    """Whether an array of the inner shape broadcasts to an array of the other."""
+    if len(inner) > len(shape):
+        return False
+    ends = shape[len(shape) - len(inner) :]
+    return all(n in (1, m) for n, m in zip(inner, ends, strict=True))
+
+
 # --- kinds of primitive ---
 class Elementwise(Primitive):
     """A function of elements with its first and second derivatives.
@@ -148,18 +156,20 @@ class Elementwise(Primitive):
         return made
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
-        formula, shape = self.first[k], out.shape
+        formula, shape, inner = self.first[k], out.shape, args[k].shape
         if callable(formula):
-            made = scale(formula(out, *args), shape)
+            weights = formula(out, *args)
         elif formula == 0:
             return None
         elif formula == 1:
-            return broadcast(args[k].shape, shape)
+            return broadcast(inner, shape)
         else:
-            made = Scale(np.asarray(formula, out.dtype), shape)
-        if args[k].shape == shape:
-            return made
-        return chain(broadcast(args[k].shape, shape), made)
+            weights = np.asarray(formula, out.dtype)
+        if inner == shape:
+            return scale(weights, shape)
+        if _fits(weights.shape, inner):  # the smaller array is the one to be multiplied
+            return chain(scale(weights, inner), broadcast(inner, shape))
+        return chain(broadcast(inner, shape), scale(weights, shape))
 
     def curved(self, active: tuple[int, ...]) -> bool:
         return any(k in active and l in active for k, l in self.second)
