@@ -68,6 +68,8 @@ class Primitive(ABC):
 
     name: str
     holomorphic = True  # as a function of complex operands
+    elementwise = False  # whether operands broadcast, and every element is worked out by itself
+    by_value: tuple[int, ...] = ()  # operands whose value, where constant, decides what is done
 
     @abstractmethod
     def value(self, *args: Any) -> Array:
@@ -86,6 +88,13 @@ class Primitive(ABC):
         `active` operands are wanted. A linear primitive has none.
         """
         return ()
+
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        """The same for `count` sets of operands: those of `along` have them along a leading axis.
+
+        So has the value. Operands of an elementwise primitive come with as many axes as the value.
+        """
+        raise NotImplementedError
 
 
 class Variable:
