@@ -14,12 +14,14 @@ of all its terms. Other recurrences stay as they are.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
 
 from lazyhess._maps import Gather
 from lazyhess._primitives.base import Elementwise, Structural
+from lazyhess._primitives.structure import Concatenate
 from lazyhess._tangents import Ids, Shape
 from lazyhess._variable import Primitive, Variable, ancestors, record
 
@@ -214,6 +216,8 @@ class _Graph:
             gathers = [self.constants[~pick] for (pick,) in kind.members]
             return _picked(source, gathers, node._value.shape)
         if count == 1:
+            if isinstance(primitive, Concatenate):
+                return self._joined(primitive, first)
             return record(primitive, *[self._single(x) for x in first])
         columns = [self._column(column, node) for column in zip(*kind.members, strict=True)]
         along = tuple([stacked for _, stacked in columns])
@@ -226,6 +230,10 @@ class _Graph:
             for k, x in enumerate(arrays):
                 if along[k] and x.ndim < ndim:
                     arrays[k] = np.reshape(x, (count, *(1,) * (ndim - x.ndim), *x.shape[1:]))
+        if not primitive.broadcasts:
+            for k, x in enumerate(arrays):
+                if not along[k]:
+                    arrays[k] = np.broadcast_to(x, (count, *x.shape))
         return record(primitive.each(count, along), *arrays)
 
     def _single(self, operand: int) -> Any:
@@ -262,6 +270,24 @@ class _Graph:
             return array
         made: Variable = array[operand & _PLACE]
         return made
+
+    def _joined(self, primitive: Concatenate, operands: tuple[int, ...]) -> Variable:
+        """A concatenation, neighbours of a kind at once."""
+        parts: list[Any] = []
+        axis = primitive.axis
+        for at, run in groupby(operands, lambda x: x >> _LOW if x >= 0 else x):
+            numbers = [x & _PLACE for x in run]
+            if at < 0 or len(numbers) == 1 or self.single(at << _LOW):
+                whole = self.constants[~at] if at < 0 else self._element(at << _LOW | numbers[0])
+                parts += [whole] * len(numbers)
+            elif len(self.kinds[at].members) == 1:
+                parts += [self._arrays[at]] * len(numbers)
+            else:
+                rows: Any = np.moveaxis(self._several(at, numbers), 0, axis)
+                shape = rows.shape
+                merged = (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
+                parts.append(np.reshape(rows, merged))
+        return parts[0] if len(parts) == 1 else record(primitive, *parts)
 
     def _total(self, terms: list[tuple[int, int]], node: Variable) -> Variable:
         """A sum of terms, those of a kind at once."""

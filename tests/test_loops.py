@@ -128,6 +128,22 @@ def blocks_of_rows(x: Any) -> Any:
     return total * np.sum(x)
 
 
+def collected(x: Any) -> Any:
+    """A list of results, stacked, and small lists in every turn."""
+    residuals, points = [], []
+    for k in range(N):
+        residuals.append(x[k + 1] - np.sin(x[k]))
+        points.append(np.stack([x[k], x[k] * x[k + 1], lh.variable(2.0)]))
+    r, p = np.stack(residuals), np.stack(points, axis=1)
+    joined = np.concatenate([np.outer(point, point)[:2] for point in points], axis=1)
+    return np.sum(r**2) * np.sum(p**3) + np.sum(joined**3) + np.max(points[3]) * np.mean(points[4])
+
+
+def reductions(x: Any) -> Any:
+    atoms = x.reshape(-1, 3)
+    return sum(np.mean(a**2) * np.max(a) + np.min(a) * np.var(a) + np.linalg.norm(a) for a in atoms)
+
+
 LOOPS = [
     rosenbrock,
     backwards,
@@ -142,6 +158,8 @@ LOOPS = [
     running,
     constant_terms,
     blocks_of_rows,
+    collected,
+    reductions,
 ]
 LOW = {"_STEPS": 0, "_SPARED": 0, "_TERMS": 2, "_PICKS": 2}
 x0 = rng.uniform(0.2, 1.5, N + 2)
