@@ -165,7 +165,7 @@ class NumpyEngine:
         if self._decided:
             return None
         if self._tape is None:
-            root = self.root if self.create_graph else _known(self.root, self.xs).graph
+            root = self.root if self.create_graph else _simplified(self.root, self.xs)
             self._tape, self._structure = Tape(root, self.xs), Structure()
         made = self.like(*self._tape.play(values))
         made._tape, made._structure, made._counts = self._tape, self._structure, self._counts
@@ -194,7 +194,7 @@ class NumpyEngine:
         with self._lock:
             found = self._outputs.get(output)
             if found is None:
-                root = self.root if self.create_graph else _known(self.root, self.xs).graph
+                root = self.root if self.create_graph else _simplified(self.root, self.xs)
                 found = Linearization(
                     root,
                     self.xs,
@@ -525,8 +525,14 @@ def linearize(root: Variable, xs: Sequence[Variable]) -> Linearization:
     """The linearization of the sum of `root`, made once for the same xs."""
     known = _known(root, xs)
     if known.linearization is None:
-        known.linearization = Linearization(known.graph, xs, unit(root))
+        known.linearization = Linearization(_simplified(root, xs), xs, unit(root))
     return known.linearization
+
+
+def _simplified(root: Variable, xs: Sequence[Variable]) -> Variable:
+    """The output with loops put together, made once for the same xs."""
+    graph = _known(root, xs).graph
+    return root if graph is None else graph
 
 
 @dataclass
@@ -534,7 +540,7 @@ class _Known:
     """What was worked out for an output and some inputs."""
 
     key: tuple[int, ...]  # of the inputs
-    graph: Variable  # the output, with loops put together
+    graph: Variable | None  # with loops put together; not the output itself, which keeps this
     linearization: Linearization | None = None
 
 
@@ -542,7 +548,8 @@ def _known(root: Variable, xs: Sequence[Variable]) -> _Known:
     key = tuple(x._serial for x in xs)
     kept: _Known | None = root._linearized
     if kept is None or kept.key != key:
-        kept = root._linearized = _Known(key, together(root, xs))
+        graph = together(root, xs)
+        kept = root._linearized = _Known(key, None if graph is root else graph)
     return kept
 
 

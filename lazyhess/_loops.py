@@ -283,7 +283,8 @@ class _Graph:
             elif len(self.kinds[at].members) == 1:
                 parts += [self._arrays[at]] * len(numbers)
             else:
-                rows: Any = np.moveaxis(self._several(at, numbers), 0, axis)
+                stacked: Any = self._several(at, numbers)
+                rows = np.moveaxis(stacked, 0, axis)
                 shape = rows.shape
                 merged = (*shape[:axis], shape[axis] * shape[axis + 1], *shape[axis + 2 :])
                 parts.append(np.reshape(rows, merged))
