@@ -86,6 +86,10 @@ class Map(ABC):
     @abstractmethod
     def T(self) -> Map: ...
 
+    def each(self, count: int) -> Map:
+        """The map of each of `count` arrays that stand along a leading axis."""
+        return Each(self, count)
+
     def tail(self, start: int) -> Map | None:
         """The map to what lies from `start` on along the first axis of the output.
 

@@ -125,10 +125,13 @@ class Elementwise(Primitive):
         The second partial derivatives that are not zero, with k <= l.
     name : str, optional
         By default the function's own. Pickles find the primitive by it.
+    by_value : tuple of int, optional
+        Operands whose value, where constant, decides which formula is used.
     """
 
     # One table for all, by name, for pickling.
     table: ClassVar[dict[str, Elementwise]] = {}
+    elementwise = True
 
     def __init__(
         self,
@@ -136,7 +139,9 @@ class Elementwise(Primitive):
         first: tuple[Formula, ...],
         second: dict[tuple[int, int], Formula] | None = None,
         name: str | None = None,
+        by_value: tuple[int, ...] = (),
     ) -> None:
+        self.by_value = by_value
         self.name = name or ufunc.__name__
         self.ufunc = ufunc
         self.first = first
@@ -154,6 +159,9 @@ class Elementwise(Primitive):
     def value(self, *args: Any) -> Array:
         made: Array = self.ufunc(*args)
         return made
+
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
         formula, shape, inner = self.first[k], out.shape, args[k].shape
@@ -259,6 +267,9 @@ class Structural(Primitive):
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return self.map
+
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return Structural(self.name, self.map.each(count))
 
 
 class Cast(Primitive):

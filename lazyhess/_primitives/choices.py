@@ -18,12 +18,17 @@ class Choice(Primitive):
     What was not taken is masked, not multiplied by zero, so that its NaN goes nowhere.
     """
 
+    elementwise = True
+
     def __init__(self, name: str) -> None:
         self.name = name
 
     def value(self, *args: Any) -> Array:
         made: Array = getattr(np, self.name)(*args)
         return made
+
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         mine, other = args[k], args[1 - k]
@@ -57,16 +62,23 @@ class Where(Primitive):
     """``where(condition, a, b)`` with a fixed condition."""
 
     name = "where"
+    elementwise = True
 
     def value(self, *args: Any) -> Array:
         made: Array = np.where(*args)
         return made
+
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
         if k == 0:
             return None
         mask = np.broadcast_to(args[0] if k == 1 else np.logical_not(args[0]), out.shape)
         return chain(broadcast(shape_of(args[k]), out.shape), Mask(mask, out.shape))
+
+
+_WHERE = Where()
 
 
 @implements(np.where)
@@ -77,7 +89,7 @@ def where(condition: Any, /, *branches: Any) -> Any:
         return np.nonzero(condition)
     if not variables(*branches):
         return np.where(condition, *branches)
-    return record(Where(), np.asarray(condition) != 0, *branches)
+    return record(_WHERE, np.asarray(condition) != 0, *branches)
 
 
 @implements(np.clip)

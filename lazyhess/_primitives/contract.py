@@ -69,6 +69,14 @@ class Contraction(Primitive):
         made = Contract(self.left, self.right, self.onto, b, a.shape).dense(a[None])[0]
         return np.asarray(made, order="C")
 
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        new = max((*self.left, *self.right), default=0) + 1
+        left, right = (
+            (new, *names) if stacked else names
+            for names, stacked in zip((self.left, self.right), along, strict=True)
+        )
+        return _contraction(left, right, (new, *self.onto))
+
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         mine, other = (self.left, self.right)[:: 1 if k == 0 else -1]
         return contract(mine, other, self.onto, args[1 - k], args[k].shape)

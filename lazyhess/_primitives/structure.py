@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -262,6 +263,7 @@ class Concatenate(Primitive):
     """Arrays joined along an axis."""
 
     name = "concatenate"
+    broadcasts = False
 
     def __init__(self, axis: int) -> None:
         self.axis = axis
@@ -269,11 +271,20 @@ class Concatenate(Primitive):
     def value(self, *args: Any) -> Array:
         return np.concatenate(args, self.axis)
 
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return concatenation(self.axis + 1)
+
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         start = sum(args[n].shape[self.axis] for n in range(k))
         part = slice(start, start + args[k].shape[self.axis])
         index = (slice(None),) * self.axis + (part,)
         return Scatter(Gather(out.shape, index, args[k].shape))
+
+
+@cache
+def concatenation(axis: int) -> Concatenate:
+    """The primitive, one object for each axis."""
+    return Concatenate(axis)
 
 
 @implements(np.concatenate, np.concat)
@@ -288,7 +299,7 @@ def concatenate(
         parts, axis = [np.ravel(a) for a in parts], 0
     if any(a.ndim == 0 for a in parts):
         raise ValueError("zero-dimensional arrays cannot be concatenated")
-    made = record(Concatenate(one_axis(axis, parts[0].ndim)), *parts)
+    made = record(concatenation(one_axis(axis, parts[0].ndim)), *parts)
     return made if dtype is None else astype(made, dtype)
 
 
