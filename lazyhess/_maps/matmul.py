@@ -12,13 +12,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from math import prod
-from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
 
 from lazyhess._maps.pairing import Labels, Pairing
-from lazyhess._tangents import Array, Shape
+from lazyhess._tangents import SMALL, Array, Shape
 
 # About how long it takes, in nanoseconds: a multiplication, a further product of a batch, an
 # element that is copied, and one that lies elsewhere than where the next map looks for it.
@@ -131,8 +130,17 @@ def arranged(
     labels, onto = how.seeded
     a = _Lying(labels, shapes[0], strides[0], items[0])
     b = _Lying(how.with_, shapes[1], strides[1], items[1])
-    made = [_arrange(a, b, onto, *chosen) for chosen in _choices(a, b, onto)]
-    return min(made, key=itemgetter(0))[1]
+    best, least = None, np.inf
+    for batch, inner in _choices(a, b, onto):
+        choice = _Choice(a, b, onto, batch, inner)
+        cost, clean = choice.cost()
+        if cost < least:
+            best, least = choice, cost
+        # More in the batch would only make smaller products; for small arrays any will do.
+        if clean or a.size + b.size <= SMALL:
+            break
+    assert best is not None
+    return best.arrangement()
 
 
 def _choices(a: _Lying, b: _Lying, onto: Labels) -> Iterator[tuple[Labels, Labels]]:
@@ -149,34 +157,49 @@ def _choices(a: _Lying, b: _Lying, onto: Labels) -> Iterator[tuple[Labels, Label
                 yield (*order[:cut], *batch), order[cut:]
 
 
-def _arrange(
-    a: _Lying, b: _Lying, onto: Labels, batch: Labels, inner: Labels
-) -> tuple[float, Arrangement]:
-    """An arrangement, and what it takes."""
-    extent = a.extent | b.extent
-    rows = a.ordered(tuple(x for x in a.labels if x not in batch and x not in inner))
-    columns = b.ordered(tuple(x for x in b.labels if x not in batch and x not in inner))
-    lies = a.lies(rows, inner), b.lies(inner, columns)
-    # What comes first in the result is on the left.
-    swapped = bool(rows and columns) and onto.index(columns[0]) < onto.index(rows[0])
-    if swapped:
-        left = a.operand(batch, inner, rows, lies[0])
-        right = b.operand(batch, columns, inner, lies[1])
-        made = (*batch, *columns, *rows)
-    else:
-        left = a.operand(batch, rows, inner, lies[0])
-        right = b.operand(batch, inner, columns, lies[1])
-        made = (*batch, *rows, *columns)
-    added = tuple(axis for axis, label in enumerate(made) if label not in onto)
-    kept = tuple(label for label in made if label in onto)
-    count, m, n, k = (prod(extent[x] for x in part) for part in (batch, rows, columns, inner))
-    cost = _CALL * count + _COPY * ((not lies[0]) * a.size + (not lies[1]) * b.size)
-    # (1 + _THIN / m + _THIN / n + _SHORT / k) for each multiplication
-    cost += _MULTIPLY * count * (m * n * k + _THIN * (m + n) * k + _SHORT * m * n)
-    if added:
-        cost += _ASTRAY * count * m * n
-    if [x for x in kept if extent[x] != 1] != [x for x in onto if extent[x] != 1]:
-        cost += _ASTRAY * prod(extent[label] for label in onto)
-    return cost, Arrangement(
-        left, right, swapped, tuple(extent[x] for x in made), added, tuple(map(kept.index, onto))
-    )
+class _Choice:
+    """An arrangement by the labels of its batch, and of what is summed in each product."""
+
+    def __init__(self, a: _Lying, b: _Lying, onto: Labels, batch: Labels, inner: Labels) -> None:
+        self.a, self.b, self.onto, self.batch, self.inner = a, b, onto, batch, inner
+        self.extent = a.extent | b.extent
+        self.rows = a.ordered(tuple(x for x in a.labels if x not in batch and x not in inner))
+        self.columns = b.ordered(tuple(x for x in b.labels if x not in batch and x not in inner))
+        self.lies = a.lies(self.rows, inner), b.lies(inner, self.columns)
+        # What comes first in the result is on the left.
+        self.swapped = bool(self.rows and self.columns) and (
+            onto.index(self.columns[0]) < onto.index(self.rows[0])
+        )
+        sides = self.columns + self.rows if self.swapped else self.rows + self.columns
+        self.made = batch + sides
+        self.kept = tuple(label for label in self.made if label in onto)
+
+    def _size(self, labels: Labels) -> int:
+        return prod(self.extent[label] for label in labels)
+
+    def cost(self) -> tuple[float, bool]:
+        """About how long it takes, and whether that is products only."""
+        count, k = self._size(self.batch), self._size(self.inner)
+        m, n = self._size(self.rows), self._size(self.columns)
+        # (1 + _THIN / m + _THIN / n + _SHORT / k) for each multiplication
+        cost = _MULTIPLY * count * (m * n * k + _THIN * (m + n) * k + _SHORT * m * n)
+        rest = _COPY * ((not self.lies[0]) * self.a.size + (not self.lies[1]) * self.b.size)
+        if len(self.kept) != len(self.made):
+            rest += _ASTRAY * count * m * n
+        extent = self.extent
+        if [x for x in self.kept if extent[x] != 1] != [x for x in self.onto if extent[x] != 1]:
+            rest += _ASTRAY * self._size(self.onto)
+        return cost + _CALL * count + rest, not rest
+
+    def arrangement(self) -> Arrangement:
+        batch, rows, inner, columns = self.batch, self.rows, self.inner, self.columns
+        left = (inner, rows) if self.swapped else (rows, inner)
+        right = (columns, inner) if self.swapped else (inner, columns)
+        return Arrangement(
+            self.a.operand(batch, *left, self.lies[0]),
+            self.b.operand(batch, *right, self.lies[1]),
+            self.swapped,
+            tuple(self.extent[label] for label in self.made),
+            tuple(axis for axis, label in enumerate(self.made) if label not in self.onto),
+            tuple(map(self.kept.index, self.onto)),
+        )

@@ -180,6 +180,8 @@ class Elementwise(Primitive):
         return chain(broadcast(inner, shape), scale(weights, shape))
 
     def curved(self, active: tuple[int, ...]) -> bool:
+        if type(self).curvature is not Elementwise.curvature:
+            return super().curved(active)
         return any(k in active and l in active for k, l in self.second)
 
     def curvature(
