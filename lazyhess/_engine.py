@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from lazyhess._arrays import Arrays, Plain
 from lazyhess._loops import together
 from lazyhess._maps import NOTHING
 from lazyhess._replay import Tape, decided
@@ -58,11 +59,13 @@ class Engine(Protocol):
 
     shapes: tuple[Shape, ...]
     """Of each x, without the batch axis."""
-    dtypes: tuple[np.dtype[Any], ...]
+    dtypes: tuple[Any, ...]
     lead: Shape
     """Leading axes of the result: none, the batch, or the shape of ys (``reduction="none"``)."""
     create_graph: bool
     """Whether what it answers with can be differentiated again."""
+    arrays: Arrays
+    """What it answers with."""
 
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
@@ -128,6 +131,7 @@ class NumpyEngine:
         self.create_graph = create_graph
         self.block_size = block_size
         self.progress = progress
+        self.arrays: Arrays = Plain()
         self.dtypes = tuple(x.dtype for x in xs)
         if self.batch is None:
             self.shapes = tuple(x.shape for x in xs)
