@@ -49,7 +49,7 @@ def hessian(
         intermediates of the graph are allowed. If one is complex, all are, ys is a holomorphic
         function of them, and the Hessian is its complex second derivative, symmetric and not
         Hermitian.
-    batch_axis : int or sequence of int, optional
+    batch_axis : int or sequence of int or None, optional
         Position of the batch axis in every x (negative counts from the end), or one position for
         each. Then `ys` has one element for each sample, samples must not interact, and the
         result is one Hessian for each sample, the batch axis leading.
@@ -244,7 +244,13 @@ def _prepare(request: Request) -> _Problem:
     batch = None
     if request.batch_axis is not None:
         shapes = [(path, x.shape) for path, x in inputs]
-        batch = batch_axes(request.batch_axis, root.shape, shapes)
+        axes = batch_axes(request.batch_axis, root.shape, shapes)
+        batch = [axis for axis in axes if axis is not None]
+        if len(batch) < len(axes):
+            path = inputs[axes.index(None)][0]
+            raise NotImplementedError(
+                f"batch_axis None for xs{path}: one x shared by all samples is not in this version"
+            )
     return _Problem(root, inputs, xs, batch, aux, record, decided)
 
 

@@ -246,7 +246,7 @@ class NumpyEngine:
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
         size = prod(self.shapes[i])
-        bar = _bar(self.products(i, rows)) if self.progress else None
+        bar = progress_bar(self.products(i, rows)) if self.progress else None
         for output, part in self._outputs_of(rows, size):
             plan = self.linearization(output).plan(i, columns)
             whole = i in columns and len(rows) == size and not self.lead and not self.create_graph
@@ -557,7 +557,7 @@ def _known(root: Variable, xs: Sequence[Variable]) -> _Known:
     return kept
 
 
-def _bar(count: int) -> Any:
+def progress_bar(count: int) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError as error:

@@ -112,8 +112,8 @@ def call(
 
 def batch_axes(
     batch_axis: int | Sequence[int], shape: Shape, inputs: Sequence[tuple[str, Shape]]
-) -> list[int]:
-    """The batch axis of each x, counted from the start."""
+) -> list[int | None]:
+    """The batch axis of each x, counted from the start; ``None`` where all samples share it."""
     given: list[Any]
     if is_node(batch_axis):
         given = list(batch_axis)
@@ -123,18 +123,18 @@ def batch_axes(
         given = [batch_axis] * len(inputs)
     if not inputs:
         raise ValueError("batch_axis needs at least one x, got none")
-    axes = []
+    axes: list[int | None] = []
     for axis, (path, x) in zip(given, inputs, strict=True):
         if axis is None:
-            raise NotImplementedError(
-                f"batch_axis None for xs{path}: one x shared by all samples is not in this version"
-            )
+            axes.append(None)
+            continue
         if not -len(x) <= index(axis) < len(x):
             raise ValueError(
                 f"batch_axis {axis} is out of range for xs{path} with shape {x} ({len(x)} axes)"
             )
         axes.append(index(axis) % len(x))
-    sizes = [x[axis] for axis, (_, x) in zip(axes, inputs, strict=True)]
+    sizes = [x[axis] for axis, (_, x) in zip(axes, inputs, strict=True) if axis is not None]
+    sizes = sizes or [prod(shape)]  # all xs are shared: ys tells how many samples there are
     if len(set(sizes)) > 1:
         shapes = [x for _, x in inputs]
         raise ValueError(

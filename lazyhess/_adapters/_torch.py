@@ -8,7 +8,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from lazyhess._adapters.base import FrameworkEngine, Problem, Products
+from lazyhess._adapters.base import (
+    FrameworkEngine,
+    Problem,
+    Products,
+    by_output,
+    refuse_interacting,
+)
 from lazyhess._request import Request
 from lazyhess._tangents import Array, Ids, Shape
 from lazyhess._trees import leaves, rebuild
@@ -80,7 +86,25 @@ class Graph(Products):
             return torch.zeros_like(self.xs[i])
         return found if self.create_graph else found.detach().clone()
 
+    def weighted(self, weights: Array) -> list[Any]:
+        cotangent = self.arrays.own(weights, self.root.dtype)
+        made = torch.autograd.grad(
+            self.root, self.xs, cotangent, retain_graph=True, allow_unused=True
+        )
+        return [torch.zeros_like(x) if g is None else g for x, g in zip(self.xs, made, strict=True)]
+
     def products(
+        self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
+    ) -> dict[int, Any]:
+        return by_output(
+            outputs,
+            columns,
+            tangents,
+            self.arrays,
+            lambda part, output: self._products(i, part, columns, output),
+        )
+
+    def _products(
         self, i: int, tangents: Any, columns: Sequence[int], output: int | None
     ) -> dict[int, Any]:
         first, xs = self._all(output)[i], [self.xs[j] for j in columns]
@@ -125,6 +149,8 @@ class Torch:
             create_graph=request.create_graph,
             block_size=request.block_size,
         )
+        if request.batch_axis is not None:
+            refuse_interacting(engine, request.batch_axis)
         return Problem(engine, xs, rebuild, aux, again)
 
     def gradient(self, request: Request) -> Any:
