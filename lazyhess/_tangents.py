@@ -39,33 +39,19 @@ MERGE = 4
 FEW = 8
 
 
-# Bytes of freed memory that a process keeps for later temporaries.
-KEPT = 1 << 28
-
-
-def _keep_heap() -> Array:
+def _keep_heap() -> None:
     """Have glibc reuse the memory of temporaries instead of fetching it anew, page by page.
 
     It hands freed memory back to the system until a program has freed something large; from then
     on it keeps up to twice as much (see "dynamic mmap threshold" in mallopt(3)). So something
     large is freed, the largest that counts. The second time it comes from the heap itself, where
     NumPy asks for huge pages under it. None of its pages is touched, so none takes memory.
-
-    That much is kept at the end of the heap. What lies before memory that is in use is kept
-    whatever its size; so there is an array, which this returns, behind a stretch that is free. It
-    is as large as the others, to be taken from the end of the heap like them.
     """
-    large = (1 << 25) - (1 << 16)
     for _ in range(2):
-        np.empty(large, np.uint8)
-    try:
-        held = [np.empty(large, np.uint8) for _ in range(KEPT // large + 1)]
-    except MemoryError:  # the address space may be limited
-        return np.empty(0, np.uint8)
-    return held[-1]
+        np.empty((1 << 25) - (1 << 16), np.uint8)
 
 
-_BEHIND = _keep_heap()
+_keep_heap()
 
 
 class Pattern:
