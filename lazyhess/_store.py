@@ -107,8 +107,9 @@ class Ledger:
         return found
 
     def __setitem__(self, ids: Ids, numbers: Ids) -> None:
-        order = np.argsort(ids, kind="stable")
-        ids, numbers = ids[order], numbers[order]
+        if (ids[1:] <= ids[:-1]).any():
+            order = np.argsort(ids, kind="stable")
+            ids, numbers = ids[order], numbers[order]
         for page, part in _pages(ids):
             if page not in self._pages:
                 self._pages[page] = np.zeros(_PAGE, np.intp)

@@ -35,6 +35,7 @@ from lazyhess._tangents import (
     Factored,
     Ids,
     Shape,
+    Uniform,
     cast,
     dense,
     identity,
@@ -578,5 +579,5 @@ class Plan:
                     behind = Gather(shape, (slice(start, None),), (shape[0] - start, *shape[1:]))
                     blocks = [b if shape_of(b, shape) != shape else behind.apply(b) for b in blocks]
                 block = cast(total(blocks, last=True), dtype) if blocks else None
-                rows[k] = block.expanded() if isinstance(block, Factored) else block
+                rows[k] = block.expanded() if isinstance(block, (Factored, Uniform)) else block
         return rows, held + 3 * largest + nbytes(rows.values())

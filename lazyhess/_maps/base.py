@@ -18,8 +18,10 @@ from lazyhess._tangents import (
     Pattern,
     Shape,
     Sparse,
+    Uniform,
     compact,
     divide,
+    uniform,
 )
 
 # The label of what depends on nothing.
@@ -64,6 +66,24 @@ class Map(ABC):
         """
         return None
 
+    def uniform(self, block: Uniform) -> Block:
+        """The map of a block that is the same along some axes: of one place, if that is the same.
+
+        (`Chain` and the like apply their maps one by one.)
+        """
+        found = self.thinned(block.axes)
+        if found is None:
+            return self.apply(block.expanded())
+        map_, axes = found
+        return uniform(map_.apply(block.inner), axes, self.out)
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        """The map at one place of some axes, and where these come out (see `keeps`).
+
+        Its arrays have length 1 along them. ``None`` where places along them differ, or mix.
+        """
+        return None
+
     def _grow(self, block: Array) -> Block:
         """Make a small block larger: it became dense for being small, and may be sparse again."""
         if len(block) * prod(self.out) > SMALL:
@@ -101,6 +121,11 @@ def all_finite(array: Array) -> bool:
     with np.errstate(all="ignore"):
         # The sum is not finite where an item is not; where it merely overflows, look closer.
         return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
+
+
+def thin(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    """The shape with length 1 along some axes."""
+    return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
 
 
 class Weighted(Map):

@@ -8,7 +8,7 @@ from math import prod
 import numpy as np
 
 from lazyhess._maps.axes import Expand, Permute
-from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
+from lazyhess._maps.base import NOTHING, Chain, Map, Weighted, thin
 from lazyhess._maps.gather import Gather
 from lazyhess._tangents import (
     ENTRY_COST,
@@ -26,6 +26,7 @@ from lazyhess._tangents import (
     identity,
     settle,
     strides,
+    uniform,
 )
 
 # A sparse entry costs as much as this many elements in a product of matrices, if it is wide enough.
@@ -86,8 +87,22 @@ class Contract(Weighted):
             (*self._shape(self.shared), self._size(self.summed), self._size(self.new))
         )
 
+    def _alike(self, block: Array) -> tuple[int, ...]:
+        """The free axes along which a dense block is the same, and so is the answer."""
+        if block.size <= SMALL or 0 not in block.strides:
+            return ()
+        steps = zip(self.labels, block.strides[1:], strict=True)
+        return tuple(
+            k
+            for k, (x, step) in enumerate(steps)
+            if step == 0 and x in self.free and self.extent[x] != 1
+        )
+
     def dense(self, block: Array) -> Array:
         count = block.shape[0]
+        if alike := self._alike(block):
+            one = self._at_one(alike)
+            return np.broadcast_to(one.dense(_one(block, alike)), (count, *self.out))
         order = (*self.shared, *self.free, *self.summed)
         block = block.transpose((0, *(self.labels.index(label) + 1 for label in order)))
         shared = self._shape(self.shared)
@@ -123,16 +138,18 @@ class Contract(Weighted):
     def sparse(self, block: Sparse) -> Block:
         if not self.new:
             return self._along(block)
-        if block.unit and not self.shared and not self.free:
-            # Identity seeds pick rows of the matrix: the answer is a view of the operand.
-            start, labels = self._born(block.pattern)
-            rows = self.matrix_for(labels)[start : start + block.count]
-            if rows.dtype == np.result_type(rows, block.val):
-                made = rows.reshape((block.count, *self._shape(self.new)))
-                return made.transpose((0, *(self.new.index(label) + 1 for label in self.onto)))
         grid = self._grid(block)
         if grid is not None:
             return grid
+        if block.unit and self.places == 1 and not self.shared:
+            # Identity seeds pick rows of the matrix: the answer is a view of the operand.
+            start, labels = self._born(block.pattern)
+            summed = tuple(label for label in labels if label in self.summed)
+            rows = self.matrix_for(summed)[start : start + block.count]
+            if rows.dtype == np.result_type(rows, block.val):
+                order = (*self.kept, *self.new)
+                made = rows.reshape((block.count, *self._shape(order)))
+                return made.transpose((0, *(order.index(label) + 1 for label in self.onto)))
         wide = self.finite and self.rows >= _WIDE
         if wide and len(block.pos) * _PRODUCT_COST > block.count * prod(self.inp):
             return self.dense(block.dense())
@@ -203,10 +220,30 @@ class Contract(Weighted):
         names = [self.labels[axis] for axis in axes]
         return tuple(map(self.onto.index, names)) if set(names) <= set(self.onto) else None
 
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        names = [self.labels[axis] for axis in axes]
+        if not set(names) <= set(self.free):
+            return None
+        return self._at_one(axes), tuple(map(self.onto.index, names))
+
+    def _at_one(self, axes: tuple[int, ...]) -> Contract:
+        """The contraction at one place of some free axes."""
+        inp = thin(self.inp, axes)
+        one = Contract(self.labels, self.with_, self.onto, self.weights, inp)
+        one._finite = self._finite
+        return one
+
     def factored(self, block: Factored) -> Block:
         names = tuple(self.labels[axis] for axis in block.axes)
         inner, (count, others) = block.inner, block.grid
         free = self._size(self.free)
+        alike = self._alike(inner) if isinstance(inner, np.ndarray) else ()
+        alike = tuple(axis for axis in alike if axis not in block.axes)
+        if alike:
+            assert isinstance(inner, np.ndarray)
+            one = Factored(block.weights, block.axes, _one(inner, alike), block.first)
+            places = tuple(self.onto.index(self.labels[axis]) for axis in alike)
+            return uniform(self._at_one(alike).apply(one), places, self.out)
         if (
             set(names) != set(self.summed)
             or self.shared
@@ -335,6 +372,9 @@ class Contract(Weighted):
     def reach(self, labels: Ids) -> Ids:
         axes = tuple(self.labels.index(label) for label in self.summed)
         kept = [label for label in self.labels if label not in self.summed]
+        if labels.size:  # along stride-0 axes one label stands for all
+            flat = [axis in axes and step == 0 for axis, step in enumerate(labels.strides)]
+            labels = labels[tuple(slice(0, 1) if one else slice(None) for one in flat)]
         labels = np.max(labels, axis=axes, initial=NOTHING)
         order = [label for label in self.onto if label in kept]
         labels = labels.transpose([kept.index(label) for label in order])
@@ -366,6 +406,11 @@ class Contract(Weighted):
 def _from(axis: int, start: int) -> tuple[slice, ...]:
     """The index that cuts off what comes before `start` along an axis."""
     return (*(slice(None),) * axis, slice(start, None))
+
+
+def _one(block: Array, axes: tuple[int, ...]) -> Array:
+    """A block at the first place of some axes."""
+    return block[(slice(None), *(slice(1 if k in axes else None) for k in range(block.ndim - 1)))]
 
 
 def _swap(array: Array) -> Array:

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lazyhess._maps.base import NOTHING, Map, Weighted
+from lazyhess._maps.base import NOTHING, Map, Weighted, thin
 from lazyhess._tangents import (
     SMALL,
     Array,
@@ -49,6 +49,12 @@ class Scale(Weighted):
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        missing = len(self.inp) - self.weights.ndim
+        if any(axis >= missing and self.weights.shape[axis - missing] != 1 for axis in axes):
+            return None
+        return Scale(self.weights, thin(self.inp, axes)), axes
 
     def reach(self, labels: Ids) -> Ids:
         return labels
@@ -135,6 +141,9 @@ class Conjugate(Map):
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        return Conjugate(thin(self.inp, axes)), axes
 
     def reach(self, labels: Ids) -> Ids:
         return labels
