@@ -329,9 +329,10 @@ class NumpyEngine:
             starts = np.flatnonzero(changes(position))
         seeds, done = len(starts), 0
         starts = np.append(starts, len(order))
-        # What the blocks hold at the most: a seed reaches its own samples only.
+        # What the blocks hold at the most: a seed reaches its own samples only. Of those of both
+        # sweeps about half are there at a time.
         bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
-        block = self.block_size or (seeds if bound <= BUDGET else PROBE)
+        block = self.block_size or (seeds if bound <= 2 * BUDGET else PROBE)
         key = i, tuple(plan.targets), int(rows[0]) if seeds else 0, seeds
         known = self._counts.get(key, []) if self._structure is not None else []
         counts: list[int] = []

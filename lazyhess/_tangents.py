@@ -515,8 +515,10 @@ def uniform(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     if block is None:
         return None
     if isinstance(block, Factored):
-        whole = uniform(block.inner, axes, shape)
-        return block.moved(block.axes, whole.expanded() if isinstance(whole, Uniform) else whole)
+        inner = block.inner
+        if isinstance(inner, Sparse):
+            return block.moved(block.axes, Uniform(inner, axes, shape).expanded())
+        return block.moved(block.axes, np.broadcast_to(inner, (len(inner), *shape)))
     assert isinstance(block, (Sparse, np.ndarray))
     count = block.shape[0] if isinstance(block, np.ndarray) else block.count
     large = count * prod(shape) > SMALL
@@ -560,8 +562,10 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
     if len(blocks) == 1:
         return blocks[0]
     parts = [block for block in blocks if block is not None]
+    made: list[Any] = []  # arrays that nobody else has
     if len(parts) > 1 and any(isinstance(part, (Factored, Uniform)) for part in parts):
-        parts = _factors(parts)
+        parts = _factors(given := parts)
+        made = [part for part in parts if not any(part is other for other in given)]
     if len(parts) <= 1:
         return parts[0] if parts else None
     arrays: list[Any] = [part for part in parts if not isinstance(part, Sparse)]
@@ -586,10 +590,20 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
     if len(arrays) == 1:
         assert sparse is not None
         return _scatter(np.array(arrays[0], dtype=np.result_type(arrays[0], sparse.val)), sparse)
-    out = compactly(np.add, arrays[0], arrays[1])
+    out = _sum(arrays[0], arrays[1], made)
     for array in arrays[2:]:
         out = _plus(out, array)
     return out if sparse is None else _scatter(out, sparse)
+
+
+def _sum(a: Array, b: Array, made: list[Array]) -> Array:
+    """The sum of two arrays, in place of one of them if it is ours."""
+    for own, other in ((a, b), (b, a)):
+        if any(own is array for array in made) and own.dtype == np.result_type(a, b):
+            if own.flags.writeable and 0 not in own.strides:
+                own += other
+                return own
+    return compactly(np.add, a, b)
 
 
 def _factors(parts: list[Any]) -> list[Any]:

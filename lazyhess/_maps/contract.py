@@ -104,7 +104,9 @@ class Contract(Weighted):
             one = self._at_one(alike)
             return np.broadcast_to(one.dense(_one(block, alike)), (count, *self.out))
         order = (*self.shared, *self.free, *self.summed)
-        block = block.transpose((0, *(self.labels.index(label) + 1 for label in order)))
+        places = {label: k + 1 for k, label in enumerate(self.labels)}
+        inside = (0, *(places[label] for label in (*self.shared, *self.summed, *self.free)))
+        block, turned = block.transpose((0, *(places[x] for x in order))), block.transpose(inside)
         shared = self._shape(self.shared)
         free, summed = self._size(self.free), self._size(self.summed)
         matrix = self.matrix
@@ -113,10 +115,15 @@ class Contract(Weighted):
             result = block * weights
             made = (*self.shared, *self.free)
         elif (
-            self.free and self.new and self.onto.index(self.new[0]) < self.onto.index(self.free[0])
+            self.free
+            and self.new
+            and (
+                self.onto.index(self.new[0]) < self.onto.index(self.free[0])
+                or (turned.flags.c_contiguous and not block.flags.c_contiguous)
+            )
         ):
-            # The new axes come first in the answer: multiply from the left, so that it lies
-            # in memory the way the next map walks it.
+            # The new axes come first in the answer, or the summed ones in the block: multiply
+            # from the left, so that it lies in memory the way the next map walks it.
             right = _swap(block.reshape((count, *shared, free, summed)))
             result = np.matmul(_swap(matrix), right)
             made = (*self.shared, *self.new, *self.free)
