@@ -215,6 +215,8 @@ class NumpyEngine:
 
     def _first_interacting(self, lin: Linearization) -> int | None:
         assert self.batch is not None
+        if self.lead[0] < 2 or lin.keeps(self.batch):
+            return None
         labels = []
         for x, axis in zip(self.xs, self.batch, strict=True):
             shape = [1] * x.ndim

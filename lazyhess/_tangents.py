@@ -211,6 +211,14 @@ def changes(keys: Ids) -> NDArray[np.bool_]:
     return first
 
 
+def span(ids: Ids) -> slice | None:
+    """Ids in a row as a slice: copying it is one memory copy. Else ``None``."""
+    n = len(ids)
+    if n and ids[-1] - ids[0] == n - 1 and bool((ids[1:] > ids[:-1]).all()):
+        return slice(int(ids[0]), int(ids[0]) + n)
+    return None
+
+
 def divide(ids: Ids, size: int) -> tuple[Ids, Ids]:
     """Quotient and remainder of flat indices; far faster than `numpy.divmod`."""
     size = max(size, 1)

@@ -179,6 +179,13 @@ class Chain(Map):
     def sparse(self, block: Sparse) -> Sparse | Array:
         raise AssertionError("a chain applies its maps one by one")
 
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        found: tuple[int, ...] | None = axes
+        for step in self.maps:
+            if found is not None:
+                found = step.keeps(found)
+        return found
+
     def reach(self, labels: Ids) -> Ids:
         for step in self.maps:
             labels = step.reach(labels)
