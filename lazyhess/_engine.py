@@ -72,8 +72,10 @@ class Engine(Protocol):
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass.
 
-        Where it is cheaper, ids are a grid (sample, position); dense rows then have both axes in
-        front, and those of a CSR count in that order. Where `rows` are all there are, in order, those of (i, i) may be dense arrays without their
+        Ids may be a grid (sample, position): dense rows then have both axes in front, and those
+        of a CSR count in that order. All passes of a request have as many axes.
+
+        Where `rows` are all there are, in order, those of (i, i) may be dense arrays without their
         first columns, as many as the rows of earlier passes, all dense, tell by symmetry.
         """
 
@@ -239,7 +241,7 @@ class NumpyEngine:
             return len(rows)
         grid = self._grid(i, rows)
         if grid is not None:
-            return grid.shape[1]
+            return int(grid.shape[1])
         return int(np.count_nonzero(np.bincount(rows % max(prod(self.shapes[i]), 1))))
 
     def _grid(self, i: int, rows: Ids) -> Ids | None:

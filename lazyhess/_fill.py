@@ -92,7 +92,7 @@ def _fill_grid(
     target = grid if straight else np.empty((count, grid.shape[1]), grid.dtype)
     for piece in pieces:
         at, offset = (
-            ids if (part := span(ids)) is None else part for ids in (piece.at, piece.offset)
+            ids if (row := span(ids)) is None else row for ids in (piece.at, piece.offset)
         )
         if not isinstance(piece.rows, CSR):
             rows = piece.rows[offset]

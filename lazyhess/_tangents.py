@@ -407,7 +407,7 @@ class Uniform:
     inner : Sparse
         The block at one place: its shape has length 1 along `axes`.
     axes : tuple of int
-        Increasing; counted without the seed axis.
+        Counted without the seed axis.
     shape : tuple of int
         Of each of the K arrays.
     """
@@ -530,10 +530,8 @@ def uniform(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     assert isinstance(block, (Sparse, np.ndarray))
     count = block.shape[0] if isinstance(block, np.ndarray) else block.count
     large = count * prod(shape) > SMALL
-    if isinstance(block, np.ndarray) and large and block.size <= SMALL:
-        # It became dense for being small, and may be sparse again.
-        if np.count_nonzero(block) * ENTRY_COST <= block.size:
-            block = Sparse.of(block)
+    if isinstance(block, np.ndarray) and large and _sparse_again(block):
+        block = Sparse.of(block)
     if isinstance(block, Sparse):
         return Uniform(block, axes, shape)
     rest = tuple(axis for axis in range(len(shape)) if axis not in axes)
@@ -542,6 +540,11 @@ def uniform(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
         ones = np.broadcast_to(np.ones((), block.dtype), (1, *shape))
         return Factored(weights, rest, ones, first=True)
     return np.broadcast_to(block, (count, *shape))
+
+
+def _sparse_again(block: Array) -> bool:
+    """Whether a block that became dense for being small is better sparse where it grows."""
+    return block.size <= SMALL and int(np.count_nonzero(block)) * ENTRY_COST <= block.size
 
 
 def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Any:
@@ -607,10 +610,10 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
 def _sum(a: Array, b: Array, made: list[Array]) -> Array:
     """The sum of two arrays, in place of one of them if it is ours."""
     for own, other in ((a, b), (b, a)):
-        if any(own is array for array in made) and own.dtype == np.result_type(a, b):
-            if own.flags.writeable and 0 not in own.strides:
-                own += other
-                return own
+        ours = any(own is array for array in made) and own.flags.writeable
+        if ours and 0 not in own.strides and own.dtype == np.result_type(a, b):
+            own += other
+            return own
     return compactly(np.add, a, b)
 
 
@@ -628,9 +631,7 @@ def _factors(parts: list[Any]) -> list[Any]:
         isinstance(part, Factored) and first.like(part) for part in parts
     ):
         return [first.moved(first.axes, total([part.inner for part in parts]))]
-    return [
-        part.expanded() if isinstance(part, (Factored, Uniform)) else part for part in parts
-    ]
+    return [part.expanded() if isinstance(part, (Factored, Uniform)) else part for part in parts]
 
 
 def _plus(out: Array, array: Array) -> Array:

@@ -249,8 +249,8 @@ class Contract(Weighted):
         if alike:
             assert isinstance(inner, np.ndarray)
             one = Factored(block.weights, block.axes, _one(inner, alike), block.first)
-            places = tuple(self.onto.index(self.labels[axis]) for axis in alike)
-            return uniform(self._at_one(alike).apply(one), places, self.out)
+            come = tuple(self.onto.index(self.labels[axis]) for axis in alike)
+            return uniform(self._at_one(alike).apply(one), come, self.out)
         if (
             set(names) != set(self.summed)
             or self.shared
