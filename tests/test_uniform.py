@@ -32,7 +32,6 @@ from tests.thresholds import DENSE, SPARSE, thresholds
 rng = np.random.default_rng(8)
 N = rng.normal
 small = {name: m for name, m in (MAPS | ONES).items() if np.prod((*m.inp, *m.out)) < 10**6}
-every = pytest.mark.parametrize("map_", small.values(), ids=small)
 
 
 def thin(shape: tuple[int, ...], axes: tuple[int, ...]) -> tuple[int, ...]:
@@ -55,7 +54,10 @@ def seeds(block: Uniform) -> np.ndarray:
     return np.array(np.broadcast_to(inner, (len(inner), *block.shape)))
 
 
-@every
+some = {name: m for name, m in small.items() if np.prod((*m.inp, *m.out)) < 10**5}
+
+
+@pytest.mark.parametrize("map_", some.values(), ids=some)
 @pytest.mark.parametrize("low", [{}, SPARSE, DENSE], ids=["as it is", "sparse", "dense"])
 @pytest.mark.parametrize("dtype", [float, complex])
 def test_maps_of_uniform_blocks(map_: Map, low: dict[str, int], dtype: Any) -> None:
@@ -70,7 +72,7 @@ def test_maps_of_uniform_blocks(map_: Map, low: dict[str, int], dtype: Any) -> N
         np.testing.assert_allclose(got, want, rtol=0, atol=1e-12 * scale)
 
 
-@every
+@pytest.mark.parametrize("map_", some.values(), ids=some)
 def test_expanded(map_: Map) -> None:
     for block in blocks(map_.inp):
         want = seeds(block)

@@ -21,6 +21,10 @@ LOW: dict[str, tuple[int, ...]] = {
     "PROBE": (1, 3),
     "CUTS": (2,),
     "_FORMED": (0,),
+    "_STEPS": (0,),
+    "_SPARED": (0,),
+    "_TERMS": (2,),
+    "_PICKS": (0, 2),
 }
 # Never dense; factored, then never sparse; many passes.
 SPARSE = {"SMALL": 0, "ENTRY_COST": 0, "_PRODUCT_COST": 0, "MERGE": 0}
