@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
 
+from lazyhess._adapters.base import Problem
 from lazyhess._engine import NumpyEngine
 from lazyhess._hessian import Hessian
 from lazyhess._plan import Core
@@ -117,3 +120,42 @@ def _value(path: str, new: Any, x: Variable, keep: bool) -> Any:
     if keep and isinstance(new, Variable):
         return new.astype(x.dtype)
     return np.array(value, x.dtype, order="C", subok=False)
+
+
+class Anew:
+    """What makes the Hessian of a framework's function at another point: it is called again.
+
+    Parameters
+    ----------
+    problem : Problem
+        What the framework's adapter made of the call.
+    cache : int, str, cachetools.Cache or None
+        As given to `hessian`.
+    """
+
+    def __init__(self, problem: Problem, cache: Any) -> None:
+        self.problem = problem
+        self.cache = cache
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"problem": replace(self.problem, again=None), "cache": self.cache}
+
+    def blocks(self) -> Any:
+        """A Hessian for each pair of inputs, in the structure of xs twice."""
+        problem, numbers = self.problem, count()
+        tree = problem.rebuild(problem.tree, lambda _: next(numbers))
+        core = Core(problem.engine, self.cache, self)
+        return problem.rebuild(tree, lambda i: problem.rebuild(tree, lambda j: Hessian(core, i, j)))
+
+    def at(self, engine: Any, new_xs: tuple[Any, ...]) -> Any:
+        """The blocks at new inputs."""
+        if self.problem.again is None:
+            raise ValueError(
+                "at() calls ys again, and ys was not given as a function: lh.hessian(f, xs)"
+            )
+        tree = self.problem.tree
+        several = type(tree) in (tuple, list)
+        if not several and len(new_xs) != 1:
+            raise TypeError(f"at() takes one argument, new values for xs, got {len(new_xs)}")
+        made = self.problem.again(type(tree)(new_xs) if several else new_xs[0])
+        return Anew(made, self.cache).blocks()

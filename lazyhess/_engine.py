@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from lazyhess._arrays import Arrays, Plain
 from lazyhess._loops import together
 from lazyhess._maps import NOTHING
 from lazyhess._replay import Tape, decided
@@ -60,11 +61,13 @@ class Engine(Protocol):
 
     shapes: tuple[Shape, ...]
     """Of each x, without the batch axis."""
-    dtypes: tuple[np.dtype[Any], ...]
+    dtypes: tuple[Any, ...]
     lead: Shape
     """Leading axes of the result: none, the batch, or the shape of ys (``reduction="none"``)."""
     create_graph: bool
     """Whether what it answers with can be differentiated again."""
+    arrays: Arrays
+    """What it answers with."""
 
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
@@ -133,6 +136,7 @@ class NumpyEngine:
         self.create_graph = create_graph
         self.block_size = block_size
         self.progress = progress
+        self.arrays: Arrays = Plain()
         self.dtypes = tuple(x.dtype for x in xs)
         if self.batch is None:
             self.shapes = tuple(x.shape for x in xs)
@@ -265,7 +269,7 @@ class NumpyEngine:
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
         size = prod(self.shapes[i])
-        bar = _bar(self.products(i, rows)) if self.progress else None
+        bar = progress_bar(self.products(i, rows)) if self.progress else None
         for output, part in self._outputs_of(rows, size):
             plan = self.linearization(output).plan(i, columns)
             whole = i in columns and len(rows) == size and not self.lead and not self.create_graph
@@ -596,7 +600,7 @@ def _known(root: Variable, xs: Sequence[Variable]) -> _Known:
     return kept
 
 
-def _bar(count: int) -> Any:
+def progress_bar(count: int) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError as error:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._arrays import Arrays
 from lazyhess._store import Piece
 from lazyhess._tangents import CSR, Array, Ids, Shape, span
 
@@ -45,7 +46,8 @@ def fill(
     columns: Ids,
     shape: Shape,
     width: int,
-    dtype: np.dtype[Any],
+    dtype: Any,
+    arrays: Arrays,
 ) -> Any:
     """The answer, element by element ``rows[of_row][columns]``.
 
@@ -61,14 +63,29 @@ def fill(
     ndarray
         Or what the engine answers with, where its rows are no plain arrays.
     """
-    if not all(isinstance(piece.rows, (np.ndarray, CSR)) for piece in pieces):
-        whole = np.concatenate([piece.rows[piece.offset] for piece in pieces])
-        place = np.argsort(np.concatenate([piece.at for piece in pieces]))
-        return whole[place[of_row], columns]
     outer = [axis for axis in range(len(shape)) if of_row.shape[axis] != 1]
     inner = [axis for axis in range(len(shape)) if axis not in outer]
-    if all(columns.shape[axis] == 1 for axis in outer):
-        order = (*outer, *inner)
+    order = (*outer, *inner)
+    grid_like = all(columns.shape[axis] == 1 for axis in outer)
+    if not all(isinstance(piece.rows, (np.ndarray, CSR)) for piece in pieces):
+        place = np.argsort(np.concatenate([piece.at for piece in pieces]))
+        parts = [_whole(piece, arrays) for piece in pieces]
+        whole = parts[0] if len(parts) == 1 else arrays.concatenate(parts)
+        if not grid_like:
+            return arrays.points(whole, *np.broadcast_arrays(place[of_row], columns))
+        made = arrays.take(whole, place[of_row.reshape(-1)], 0)  # a copy: the rows are kept
+        wanted = np.broadcast_to(
+            columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
+        ).reshape(-1)
+        if len(wanted) != width or (wanted != np.arange(width)).any():
+            made = arrays.take(made, wanted, 1)
+        made = arrays.reshape(made, tuple(shape[axis] for axis in order))
+        return (
+            arrays.transpose(made, np.argsort(order).tolist())
+            if list(order) != sorted(order)
+            else made
+        )
+    if grid_like:
         out = empty(tuple(shape[axis] for axis in order), dtype)
         grid = out.reshape(of_row.size, prod(shape[axis] for axis in inner))
         wanted = np.broadcast_to(
@@ -81,6 +98,14 @@ def fill(
     numbers = np.broadcast_to(of_row, shape).reshape(-1)
     _fill_points(pieces, count, numbers, np.broadcast_to(columns, shape).reshape(-1), out)
     return out
+
+
+def _whole(piece: Piece, arrays: Arrays) -> Any:
+    """The rows of a piece, in its order; the kept ones themselves, where that is all of them."""
+    rows, offset = piece.rows, piece.offset
+    if len(offset) == rows.shape[0] and bool((offset == np.arange(len(offset))).all()):
+        return rows
+    return arrays.take(rows, offset, 0)
 
 
 def _fill_grid(

@@ -79,7 +79,9 @@ class Shelf:
         engine = core.engine
         self.widths = {k: prod(engine.shapes[k]) for k in flight.columns}
         self.dtypes = engine.dtypes
-        row = sum(self.widths.values()) * engine.dtypes[flight.i].itemsize + 8  # and its id
+        row = (
+            sum(self.widths.values()) * engine.arrays.itemsize(engine.dtypes[flight.i]) + 8
+        )  # and its id
         self.most = max(1, core.store.slab // max(row, 1))
         self.left = len(flight.ids)
         self.ids: list[Ids] = []
@@ -161,7 +163,7 @@ class Core:
     def __init__(self, engine: Engine, cache: Any, again: Any = None) -> None:
         self.engine = engine
         self.again = again
-        self.store = Store(cache)
+        self.store = Store(cache, engine.arrays)
         self.products = self.hits = self.misses = 0
         self._flights: list[Flight] = []
         self._turn = threading.Condition()
@@ -265,6 +267,7 @@ class Core:
         """Lead, row, column and value of all elements of a block that are not zero."""
         size, width = prod(self.engine.shapes[i]), prod(self.engine.shapes[j])
         rows, columns, values = [], [], []
+        arrays = self.engine.arrays
         with self._turn:
             missing, pieces = self.store.find(i, j, np.arange(self.rows_of(i)))
         for done, made in self.engine.rows(i, missing, (j,)) if len(missing) else ():
@@ -287,9 +290,9 @@ class Core:
                     there = np.flatnonzero(value)
                     row, column, value = row[there], column[there], value[there]
             else:
-                part = part[piece.offset]
-                row, column = np.nonzero(part)
-                value = part[row, column]
+                part = arrays.take(part, piece.offset, 0)
+                row, column = np.nonzero(arrays.numpy(part))
+                value = arrays.points(part, row, column)
                 row = at[row]
             in_order = in_order and last < at[0] and bool((at[1:] > at[:-1]).all())
             last = at[-1]
@@ -298,11 +301,12 @@ class Core:
             values.append(value)
         if not rows:
             none = np.zeros(0, np.intp)
-            return none, none, none, np.zeros(0, self.engine.dtypes[i])
-        row, column, value = map(np.concatenate, (rows, columns, values))
+            return none, none, none, arrays.zeros((0,), self.engine.dtypes[i])
+        row, column = map(np.concatenate, (rows, columns))
+        value = arrays.concatenate(values)
         if not in_order:
             order = np.argsort(row, kind="stable")
-            row, column, value = row[order], column[order], value[order]
+            row, column, value = row[order], column[order], arrays.take(value, order, 0)
         if not self.engine.lead:
             return row[:0], row, column, value
         lead, row = divide(row, size)
@@ -324,7 +328,7 @@ class Core:
     def _columns(self, i: int, j: int, ids: Ids) -> tuple[int, ...]:
         """The blocks (i, *) that come along: all that is not known, if it can be kept."""
         sizes = [prod(shape) for shape in self.engine.shapes]
-        bytes_each = sum(sizes) * self.engine.dtypes[i].itemsize
+        bytes_each = sum(sizes) * self.engine.arrays.itemsize(self.engine.dtypes[i])
         if len(sizes) == 1 or not self.store.keeps(len(ids) * bytes_each):
             return (j,)
         return tuple(k for k in range(len(sizes)) if k == j or self._wanted(i, k, ids))

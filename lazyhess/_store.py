@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import cachetools
 import numpy as np
 
+from lazyhess._arrays import Arrays
 from lazyhess._engine import Rows
 from lazyhess._tangents import CSR, Ids, changes, span
 
@@ -61,10 +62,7 @@ class Slab:
 
     ids: Ids
     rows: Rows
-
-    @property
-    def nbytes(self) -> int:
-        return self.ids.nbytes + int(self.rows.nbytes)
+    nbytes: int
 
 
 @dataclass
@@ -143,9 +141,12 @@ class Store:
     ----------
     cache : int, str, cachetools.Cache or None
         As in `lazyhess.hessian`.
+    arrays : Arrays
+        What rows are made of, where they are not sparse.
     """
 
-    def __init__(self, cache: Any) -> None:
+    def __init__(self, cache: Any, arrays: Arrays) -> None:
+        self.arrays = arrays
         self._own = not isinstance(cache, cachetools.Cache)
         self.cache: cachetools.Cache[Any, Slab]
         if isinstance(cache, cachetools.Cache):
@@ -215,12 +216,14 @@ class Store:
         """Keep rows of a block, as far as the cache takes them."""
         if not len(ids) or self.cache.maxsize <= 0:
             return
-        most = self.slab if self._own else rows.nbytes + ids.nbytes
-        step = max(1, most * len(ids) // max(rows.nbytes + ids.nbytes, 1))
+        nbytes = self._nbytes(rows) + ids.nbytes
+        most = self.slab if self._own else nbytes
+        step = max(1, most * len(ids) // max(nbytes, 1))
         where = self._where.setdefault((i, j), Ledger())
         for start in range(0, len(ids), step):
             part = slice(start, start + step)
-            slab = Slab(ids[part], _part(rows, part, len(ids)))
+            held = _part(rows, part, len(ids), self.arrays)
+            slab = Slab(ids[part], held, ids[part].nbytes + self._nbytes(held))
             number = next(self._numbers)
             with self._guard:
                 try:
@@ -232,6 +235,9 @@ class Store:
                 live = {key[1] for key in self._keys()}
                 self._lengths = {n: k for n, k in self._lengths.items() if n in live}
             where[slab.ids] = (number << _LOW) + np.arange(len(slab.ids))
+
+    def _nbytes(self, rows: Rows) -> int:
+        return rows.nbytes if isinstance(rows, CSR) else self.arrays.nbytes(rows)
 
     def clear(self) -> None:
         """Forget all rows."""
@@ -270,13 +276,13 @@ def _nbytes(slab: Slab) -> int:
     return slab.nbytes
 
 
-def _part(rows: Rows, part: slice, total: int) -> Rows:
+def _part(rows: Rows, part: slice, total: int, arrays: Arrays) -> Rows:
     """A part of the rows that keeps nothing else alive."""
     whole = part.start == 0 and part.stop >= total
     if isinstance(rows, CSR):
         return rows if whole else rows.take(np.arange(total)[part])
     if not isinstance(rows, np.ndarray):
-        return rows if whole else rows[part]
+        return rows if whole else arrays.take(rows, np.arange(total)[part], 0)
     if whole and (rows.base is None or rows.base.nbytes <= rows.nbytes):
         return rows
     return rows[part].copy()
