@@ -28,12 +28,14 @@ from lazyhess._tangents import (
     Sparse,
     add_up,
     changes,
+    compactly,
     dense,
     divide,
     embed,
     identity,
     shape_of,
     strides,
+    uniform,
 )
 from lazyhess._variable import Variable, leaf
 
@@ -74,6 +76,9 @@ class Engine(Protocol):
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass.
+
+        Ids may be a grid (sample, position): dense rows then have both axes in front, and those
+        of a CSR count in that order. All passes of a request have as many axes.
 
         Where `rows` are all there are, in order, those of (i, i) may be dense arrays without their
         first columns, as many as the rows of earlier passes, all dense, tell by symmetry.
@@ -220,12 +225,15 @@ class NumpyEngine:
 
     def _first_interacting(self, lin: Linearization) -> int | None:
         assert self.batch is not None
+        if self.lead[0] < 2 or lin.keeps(self.batch):
+            return None
         labels = []
         for x, axis in zip(self.xs, self.batch, strict=True):
             shape = [1] * x.ndim
             shape[axis] = -1
             labels.append(np.broadcast_to(np.arange(x.shape[axis]).reshape(shape), x.shape))
-        last, first = lin.reach(labels), lin.reach([-label for label in labels])
+        last = lin.reach(labels)
+        first = lin.reach([compactly(np.negative, label) for label in labels])
         if last is None or first is None:
             return None
         last, first = last.reshape(-1), first.reshape(-1)
@@ -239,7 +247,22 @@ class NumpyEngine:
         """How many Hessian-vector products these rows of x_i take."""
         if self.batch is None:
             return len(rows)
+        grid = self._grid(i, rows)
+        if grid is not None:
+            return int(grid.shape[1])
         return int(np.count_nonzero(np.bincount(rows % max(prod(self.shapes[i]), 1))))
+
+    def _grid(self, i: int, rows: Ids) -> Ids | None:
+        """Sorted rows of a batch as (sample, position), where they are all samples of some."""
+        samples, size = prod(self._samples), prod(self.shapes[i])
+        if samples < 2 or not len(rows) or len(rows) % samples:
+            return None
+        grid = rows.reshape(samples, -1)
+        if len(rows) == samples * size:
+            return grid
+        first = grid[0]
+        every = first + np.arange(0, samples * size, size)[:, None]
+        return grid if first[-1] < size and bool((grid == every).all()) else None
 
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]
@@ -304,9 +327,12 @@ class NumpyEngine:
         With `whole` the rows are all there are, and those of (i, i) may be cut, see `Engine.rows`.
         """
         x, size = self.xs[i], max(prod(self.shapes[i]), 1)
+        grid = None if self.create_graph else self._grid(i, rows)
         if self.batch is None:
             starts = np.arange(len(rows))
             order = rows
+        elif grid is not None:  # all samples alike
+            starts, order = np.arange(grid.shape[1]), rows
         else:
             # One seed for each position, with all the samples asked for at that position.
             by_position = np.argsort(rows % size, kind="stable")
@@ -315,9 +341,10 @@ class NumpyEngine:
             starts = np.flatnonzero(changes(position))
         seeds, done = len(starts), 0
         starts = np.append(starts, len(order))
-        # What the blocks hold at the most: a seed reaches its own samples only.
+        # What the blocks hold at the most: a seed reaches its own samples only. Of those of both
+        # sweeps about half are there at a time.
         bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
-        block = self.block_size or (seeds if bound <= BUDGET else PROBE)
+        block = self.block_size or (seeds if bound <= 2 * BUDGET else PROBE)
         key = i, tuple(plan.targets), int(rows[0]) if seeds else 0, seeds
         known = self._counts.get(key, []) if self._structure is not None else []
         counts: list[int] = []
@@ -334,14 +361,18 @@ class NumpyEngine:
             elif stretches:
                 count = stretches[0].taken(count, done)
             ids = order[starts[done] : starts[done + count]]
-            if self.batch is None:
+            tangents: Block
+            if grid is not None:
+                ids = grid[:, done : done + count]
+                tangents = self._alike(i, ids[0])
+            elif self.batch is None:
                 tangents = self._seeds(i, ids)
             else:
-                tangents = identity(self._positions(i, ids), x.shape, x.dtype)
+                tangents = some = identity(self._positions(i, ids), x.shape, x.dtype)
                 ends = starts[done : done + count + 1]
                 which = np.arange(count).repeat(ends[1:] - ends[:-1])
-                tangents.pattern.seed, tangents.pattern.count = which, count
-                tangents.pattern.start = tangents.pattern.start if len(ids) == count else None
+                some.pattern.seed, some.pattern.count = which, count
+                some.pattern.start = some.pattern.start if len(ids) == count else None
             blocks, held = plan.push(tangents, start)
             if start:  # what is to be completed by symmetry is an array
                 for j in blocks:
@@ -350,7 +381,7 @@ class NumpyEngine:
             yield ids, count, blocks
             done += count
             counts.append(count)
-            if self._structure is not None and self.batch is None:
+            if self._structure is not None and isinstance(tangents, Sparse) and self.batch is None:
                 self._structure.keep(i, ids, tangents.pattern)
             # Columns of rows that are done are known, where all of them are dense.
             whole = whole and isinstance(blocks.get(i), np.ndarray)
@@ -371,6 +402,13 @@ class NumpyEngine:
         if self._structure is None:
             return identity(ids, x.shape, x.dtype)
         return self._structure.seeds(i, ids, x.shape, x.dtype)
+
+    def _alike(self, i: int, positions: Ids) -> Block:
+        """Unit tangents that are the same in all samples."""
+        assert self.batch is not None
+        axis, shape = self.batch[i], self.xs[i].shape
+        one = identity(positions, (*shape[:axis], 1, *shape[axis + 1 :]), self.dtypes[i])
+        return uniform(one, (axis,), shape)
 
     @property
     def _samples(self) -> Shape:
@@ -396,7 +434,7 @@ class NumpyEngine:
     def _collect(self, i: int, j: int, ids: Ids, count: int, block: Block) -> Rows:
         """What came out for x_j as rows: for each id its row of the block (i, j)."""
         size = prod(self.shapes[j] if self.batch is not None else shape_of(block, self.shapes[j]))
-        shape, dtype = (len(ids), size), self.dtypes[j]
+        shape, dtype = (ids.size, size), self.dtypes[j]
         if block is None:
             return CSR.zeros(shape, dtype)
         if self.batch is None:
@@ -407,20 +445,25 @@ class NumpyEngine:
             row, column = block.seed, block.pos
         else:
             axis, full = self.batch[j], self.xs[j].shape
-            n = prod(self.shapes[i])
-            sample, position = divide(ids, n)
-            seed_of = np.cumsum(changes(position)) - 1
-            if not isinstance(block, Sparse):
-                whole: Any = block
-                picked = np.moveaxis(whole, axis + 1, 1)[seed_of, sample]
-                return picked.reshape(shape)
+            whole: Any = block
+            if ids.ndim == 1:
+                sample, position = divide(ids, prod(self.shapes[i]))
+                seed_of = np.cumsum(changes(position)) - 1
+                if not isinstance(block, Sparse):
+                    return np.moveaxis(whole, axis + 1, 1)[seed_of, sample].reshape(shape)
+            elif not isinstance(block, Sparse):
+                return np.moveaxis(whole, axis + 1, 0).reshape((*ids.shape, size))
             # The row of an entry is told by its seed and by the sample it stands at.
             axes = (axis, *(k for k in range(len(full)) if k != axis))
             at, column = divide(block.pattern.project(axes), size)
-            key = seed_of * self.lead[0] + sample
-            row = np.searchsorted(key, block.seed * self.lead[0] + at)
+            if ids.ndim == 1:
+                key = seed_of * self.lead[0] + sample
+                row = np.searchsorted(key, block.seed * self.lead[0] + at)
+            else:
+                row = at * count + block.seed
         if len(row) * 4 > prod(shape) or prod(shape) <= SMALL:
-            return add_up(row * size + column, block.val, prod(shape)).reshape(shape)
+            made = add_up(row * size + column, block.val, prod(shape))
+            return made.reshape((*ids.shape, size))
         if self.batch is None:
             return CSR.of(block)
         return CSR.of(Sparse(Pattern(*shape[:1], shape[1:], row, column), block.val))

@@ -43,7 +43,7 @@ def completed(rows: Rows, width: int, above: Sequence[Rows]) -> Rows:
     above : sequence of ndarray
         All rows before these, in order, complete.
     """
-    missing = width - rows.shape[1]
+    missing = width - rows.shape[-1]
     if not missing:
         return rows
     full = np.empty((len(rows), width), rows.dtype)
@@ -55,6 +55,17 @@ def completed(rows: Rows, width: int, above: Sequence[Rows]) -> Rows:
         full[:, at:stop] = earlier[: stop - at, columns].T
         at = stop
     return full
+
+
+def _flat(done: Ids, made: dict[int, Rows]) -> tuple[Ids, dict[int, Rows]]:
+    """A pass with one axis of rows."""
+    if done.ndim == 1:
+        return done, made
+    rows = {
+        k: part.reshape(done.size, part.shape[-1]) if isinstance(part, np.ndarray) else part
+        for k, part in made.items()
+    }
+    return done.reshape(-1), rows
 
 
 class Shelf:
@@ -79,7 +90,7 @@ class Shelf:
 
     def add(self, done: Ids, made: dict[int, Rows]) -> None:
         """Take the rows of one pass."""
-        count = self.core.engine.products(self.flight.i, done)
+        count = self.core.engine.products(self.flight.i, done) if done.ndim == 1 else done.shape[1]
         with self.core._turn:
             self.core.products += count
         above = [parts for _, parts in self.flight.parts]
@@ -90,26 +101,30 @@ class Shelf:
             for k, rows in made.items()
         }
         arrays = {k: rows for k, rows in made.items() if isinstance(rows, np.ndarray)}
-        if len(done) == len(self.flight.ids) or len(arrays) != len(made):
+        if done.size == len(self.flight.ids) or len(arrays) != len(made):
             self.flush()  # rows stay in order: later ones are completed from them
             self._keep(done, made)
-            self.left -= len(done)
+            self.left -= done.size
             return
+        # Of a grid the slabs are filled position by position, along the last axis of the ids.
+        samples, total = prod(done.shape[:-1]), done.shape[-1]
         start = 0
-        while start < len(done):
+        while start < total:
             if not self.buffers:
-                rows = min(self.left, self.most)
+                room = max(1, min(self.left, self.most) // samples)
                 self.buffers = {
-                    k: np.empty((rows, n), self.dtypes[k]) for k, n in self.widths.items()
+                    k: np.empty((*done.shape[:-1], room, n), self.dtypes[k])
+                    for k, n in self.widths.items()
                 }
-            room = len(next(iter(self.buffers.values()))) - self.held
+            room = next(iter(self.buffers.values())).shape[-2] - self.held
             part = slice(start, start + room)
-            count = len(done[part])
+            ids = done[..., part]
+            count = ids.shape[-1]
             for k, buffer in self.buffers.items():
-                buffer[self.held : self.held + count] = arrays[k][part]
-            self.ids.append(done[part])
+                buffer[..., self.held : self.held + count, :] = arrays[k][..., part, :]
+            self.ids.append(ids)
             self.held += count
-            self.left -= count
+            self.left -= ids.size
             start += count
             if count == room:
                 self.flush()
@@ -118,12 +133,14 @@ class Shelf:
         """Hand on what has been put together."""
         if self.held:
             self._keep(
-                np.concatenate(self.ids), {k: b[: self.held] for k, b in self.buffers.items()}
+                np.concatenate(self.ids, axis=-1),
+                {k: b[..., : self.held, :] for k, b in self.buffers.items()},
             )
         self.ids, self.held, self.buffers = [], 0, {}
 
     def _keep(self, done: Ids, made: dict[int, Rows]) -> None:
         core, i = self.core, self.flight.i
+        done, made = _flat(done, made)
         with core._turn:
             self.flight.parts.append((done, made))
             for k, rows in made.items():
@@ -229,6 +246,9 @@ class Core:
             wanted = ids[missing]
             for flight in (own, *others):
                 for done, made in flight.parts:
+                    if len(done) == len(wanted) and bool((done == wanted).all()):
+                        pieces.append(Piece(missing, made[b], np.arange(len(done))))
+                        continue
                     at = np.searchsorted(wanted, done)
                     at[at == len(wanted)] = 0
                     offset = np.flatnonzero(wanted[at] == done) if len(wanted) else at[:0]
@@ -251,9 +271,10 @@ class Core:
         with self._turn:
             missing, pieces = self.store.find(i, j, np.arange(self.rows_of(i)))
         for done, made in self.engine.rows(i, missing, (j,)) if len(missing) else ():
-            count = self.engine.products(i, done)
+            count = self.engine.products(i, done) if done.ndim == 1 else done.shape[1]
             with self._turn:
                 self.products += count
+            done, made = _flat(done, made)
             part = completed(made[j], width, [piece.rows for piece in pieces])
             pieces.append(Piece(done, part, np.arange(len(done))))
         last = -1

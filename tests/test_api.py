@@ -10,7 +10,7 @@ import pytest
 
 import lazyhess as lh
 from lazyhess import _engine
-from lazyhess._maps import Contract
+from lazyhess._maps.matmul import Arrangement
 from lazyhess._sweep import Linearization
 from tests import oracles
 
@@ -183,13 +183,13 @@ def test_value_gradient_and_hessian_share_one_linearization(monkeypatch):
 
 def test_the_adjoint_sweep_goes_on_for_the_gradient_only(monkeypatch):
     products = []
-    dense = Contract.dense
+    apply = Arrangement.apply
 
-    def counting(self, block):
+    def counting(self, left, right):
         products.append(1)
-        return dense(self, block)
+        return apply(self, left, right)
 
-    monkeypatch.setattr(Contract, "dense", counting)
+    monkeypatch.setattr(Arrangement, "apply", counting)
     rng = np.random.default_rng(0)
     X, v, x = rng.normal(size=(20, 300)), rng.normal(size=30), rng.normal(size=30)
 

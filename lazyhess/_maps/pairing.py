@@ -48,14 +48,6 @@ class Pairing:
         seed = max((*labels, *with_), default=0) + 1
         self.seeded = ((seed, *labels), (seed, *onto))
 
-    def thin(self, strides: tuple[int, ...]) -> tuple[slice, ...]:
-        """The index that cuts free axes of a block to length 1 where it is the same all along."""
-        loose = (False, *(label in self.free for label in self.labels))
-        return tuple(
-            slice(0, 1) if step == 0 and cut else slice(None)
-            for step, cut in zip(strides, loose, strict=True)
-        )
-
     def size(self, labels: Labels) -> int:
         """How many places there are along some labels."""
         return prod(self.extent[label] for label in labels)
@@ -63,6 +55,11 @@ class Pairing:
     def shape(self, labels: Labels) -> Shape:
         """The lengths of some labels."""
         return tuple(self.extent[label] for label in labels)
+
+    def at_one(self, axes: tuple[int, ...]) -> Pairing:
+        """That at one place of some free axes of the block."""
+        inp = tuple(1 if axis in axes else n for axis, n in enumerate(self.inp))
+        return pairing(self.labels, self.with_, self.onto, self.shape(self.with_), inp)
 
     @cached_property
     def T(self) -> Pairing:
