@@ -17,9 +17,11 @@ meet an infinity.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
+from operator import attrgetter
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
@@ -53,6 +55,9 @@ def _keep_heap() -> None:
 
 _keep_heap()
 
+_serials = itertools.count()
+_serial = attrgetter("serial")
+
 
 class Pattern:
     """Where the entries of a sparse block stand: shared by all blocks of the same structure.
@@ -61,7 +66,18 @@ class Pattern:
     out once for the forward sweep, the reverse sweep, and every value that has this structure.
     """
 
-    __slots__ = ("_derived", "core", "count", "distinct", "pos", "seed", "shape", "start", "turned")
+    __slots__ = (
+        "_derived",
+        "core",
+        "count",
+        "distinct",
+        "pos",
+        "seed",
+        "serial",
+        "shape",
+        "start",
+        "turned",
+    )
 
     def __init__(
         self,
@@ -83,6 +99,7 @@ class Pattern:
         self.start = start  # identity seeds: seed k stands at position start + k
         # As `start`, of the array whose axes were then put into this order.
         self.turned: tuple[int, tuple[int, ...]] | None = None
+        self.serial = next(_serials)  # younger patterns have larger ones
         self._derived: dict[Any, Any] = {}
 
     @property
@@ -543,20 +560,22 @@ def _joined(parts: list[Sparse]) -> Sparse | None:
     parts = list(by_pattern.values())
     if len(parts) == 1:
         return parts[0]
-    first = parts[0].pattern
-    # The joint structure is worked out once: sums of the same two kinds of block recur.
-    key = ("join", *(id(part.pattern) for part in parts[1:]))
-    pattern = first.derive(key, lambda: _join([part.pattern for part in parts]))[0]
+    patterns = [part.pattern for part in parts]
+    # The joint structure is worked out once: sums of the same two kinds of block recur. The
+    # youngest part keeps it. What a pattern keeps is then younger than itself: that is no cycle,
+    # which would hold all this memory until Python looks for cycles.
+    youngest = max(patterns, key=_serial)
+    key = ("join", *map(_serial, patterns))
+    pattern = youngest.derive(key, lambda: _join(patterns))
     return Sparse(pattern, np.concatenate([part.val for part in parts]))
 
 
-def _join(patterns: list[Pattern]) -> tuple[Pattern, list[Pattern]]:
-    # The second item keeps the others alive for as long as their ids stand in the first's key.
+def _join(patterns: list[Pattern]) -> Pattern:
     first = patterns[0]
     seed = np.concatenate([pattern.seed for pattern in patterns])
     pos = np.concatenate([pattern.pos for pattern in patterns])
     core = max(pattern.core for pattern in patterns)
-    return Pattern(first.count, first.shape, seed, pos, core=core), patterns[1:]
+    return Pattern(first.count, first.shape, seed, pos, core=core)
 
 
 def cast(block: Block, dtype: np.dtype[Any]) -> Block:
