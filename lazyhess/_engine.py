@@ -144,7 +144,8 @@ class NumpyEngine:
         self._counts: dict[Any, list[int]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None, "_outputs": OrderedDict(), "_tape": None}
+        left = {"_lock": None, "_outputs": OrderedDict(), "_tape": None, "_structure": None}
+        return {**self.__dict__, **left}
 
     def like(self, root: Variable, xs: Sequence[Variable]) -> NumpyEngine:
         """An engine with these options for another output and other inputs."""
