@@ -144,7 +144,12 @@ class NumpyEngine:
         self._counts: dict[Any, list[int]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        left = {"_lock": None, "_outputs": OrderedDict(), "_tape": None, "_structure": None}
+        left: dict[str, Any] = {
+            "_lock": None,
+            "_outputs": OrderedDict(),
+            "_tape": None,
+            "_structure": None,
+        }
         return {**self.__dict__, **left}
 
     def like(self, root: Variable, xs: Sequence[Variable]) -> NumpyEngine:
@@ -497,7 +502,9 @@ class Stretch(NamedTuple):
 def _stretches(plan: Plan, x: Variable, rows: Ids) -> list[Stretch]:
     """The stretches of rows that are consecutive, else none."""
     count = len(rows)
-    if not count or rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
+    if not count or not plan.segments:
+        return []
+    if rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
         return []
     found, low = [], int(rows[0])
     width = x.dtype.itemsize

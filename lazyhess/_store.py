@@ -264,7 +264,7 @@ def _part(rows: Rows, part: slice, total: int) -> Rows:
     """A part of the rows that keeps nothing else alive."""
     whole = part.start == 0 and part.stop >= total
     if isinstance(rows, CSR):
-        return rows if whole else rows.take(np.arange(total)[part])
+        return rows.lean() if whole else rows.take(np.arange(total)[part])
     if not isinstance(rows, np.ndarray):
         return rows if whole else rows[part]
     if whole and (rows.base is None or rows.base.nbytes <= rows.nbytes):

@@ -621,19 +621,23 @@ def compactly(function: Callable[..., Array], *arrays: Array) -> Array:
 class CSR:
     """Sparse rows: row r has ``vals[indptr[r]:indptr[r + 1]]`` at the columns ``cols[...]``."""
 
-    __slots__ = ("cols", "indptr", "ncols", "vals")
+    __slots__ = ("_rows", "cols", "indptr", "ncols", "vals")
 
-    def __init__(self, indptr: Ids, cols: Ids, vals: Array, ncols: int) -> None:
+    def __init__(
+        self, indptr: Ids, cols: Ids, vals: Array, ncols: int, rows: Ids | None = None
+    ) -> None:
         self.indptr = indptr
         self.cols = cols
         self.vals = vals
         self.ncols = ncols
+        self._rows = rows  # of every entry, where that was at hand
 
     @classmethod
     def of(cls, block: Sparse) -> CSR:
         """A block as one row for each seed; the structure is shared with its pattern."""
         merged = block.merged()
-        return cls(merged.pattern.indptr(), merged.pattern.pos, merged.val, merged.pattern.size)
+        pattern = merged.pattern
+        return cls(pattern.indptr(), pattern.pos, merged.val, pattern.size, pattern.seed)
 
     @classmethod
     def zeros(cls, shape: tuple[int, int], dtype: np.dtype[Any]) -> CSR:
@@ -655,7 +659,13 @@ class CSR:
 
     def rows(self) -> Ids:
         """The row of every entry."""
+        if self._rows is not None:
+            return self._rows
         return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+
+    def lean(self) -> CSR:
+        """The same rows without what can be worked out again."""
+        return CSR(self.indptr, self.cols, self.vals, self.ncols)
 
     def dense(self) -> Array:
         """The rows as a two-dimensional array."""
