@@ -335,11 +335,12 @@ class NumpyEngine:
             if self.batch is None:
                 tangents = self._seeds(i, ids)
             else:
-                tangents = identity(self._positions(i, ids), x.shape, x.dtype)
-                ends = starts[done : done + count + 1]
-                which = np.arange(count).repeat(ends[1:] - ends[:-1])
-                tangents.pattern.seed, tangents.pattern.count = which, count
-                tangents.pattern.start = tangents.pattern.start if len(ids) == count else None
+                places = self._positions(i, ids)
+                tangents = identity(places, x.shape, x.dtype)
+                if len(ids) != count:  # one seed stands in several samples
+                    ends = starts[done : done + count + 1]
+                    which = np.arange(count).repeat(ends[1:] - ends[:-1])
+                    tangents.pattern = Pattern(count, x.shape, which, places, distinct=True)
             blocks, held = plan.push(tangents, start)
             if start:  # what is to be completed by symmetry is an array
                 for j in blocks:
@@ -402,7 +403,6 @@ class NumpyEngine:
                 rows: Any = block
                 rows = rows.reshape(shape)
                 return np.ascontiguousarray(rows) if isinstance(rows, np.ndarray) else rows
-            row, column = block.seed, block.pos
         else:
             axis, full = self.batch[j], self.xs[j].shape
             n = prod(self.shapes[i])
@@ -417,11 +417,10 @@ class NumpyEngine:
             at, column = divide(block.pattern.project(axes), size)
             key = seed_of * self.lead[0] + sample
             row = np.searchsorted(key, block.seed * self.lead[0] + at)
-        if len(row) * 4 > prod(shape) or prod(shape) <= SMALL:
-            return add_up(row * size + column, block.val, prod(shape)).reshape(shape)
-        if self.batch is None:
-            return CSR.of(block)
-        return CSR.of(Sparse(Pattern(*shape[:1], shape[1:], row, column), block.val))
+            block = Sparse(Pattern(len(ids), (size,), row, column), block.val)
+        if block.pattern.entries * 4 > prod(shape) or prod(shape) <= SMALL:
+            return add_up(block.pattern.keys(), block.val, prod(shape)).reshape(shape)
+        return CSR.of(block)
 
     # --- products -------------------------------------------------------------------------------
 

@@ -27,6 +27,8 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
+from lazyhess._boxes import Box, disjoint, merged, spans, worthwhile
+
 Array: TypeAlias = NDArray[Any]
 Ids: TypeAlias = NDArray[np.intp]
 Shape: TypeAlias = tuple[int, ...]
@@ -55,6 +57,7 @@ def _keep_heap() -> None:
 
 _keep_heap()
 
+_NONE = np.zeros(0, np.intp)
 _serials = itertools.count()
 _serial = attrgetter("serial")
 
@@ -68,11 +71,13 @@ class Pattern:
 
     __slots__ = (
         "_derived",
+        "_pos",
+        "_seed",
+        "boxes",
         "core",
         "count",
         "distinct",
-        "pos",
-        "seed",
+        "entries",
         "serial",
         "shape",
         "start",
@@ -83,19 +88,22 @@ class Pattern:
         self,
         count: int,
         shape: Shape,
-        seed: Ids,
-        pos: Ids,
+        seed: Ids | None,
+        pos: Ids | None,
         *,
         distinct: bool = False,
         core: int | None = None,
         start: int | None = None,
+        boxes: Sequence[Box] = (),
     ) -> None:
         self.count = count
         self.shape = shape
-        self.seed = seed
-        self.pos = pos
+        self._seed = seed  # None: the boxes tell
+        self._pos = pos
+        self.boxes = boxes  # all entries in order, or none
+        self.entries = sum([box.size for box in boxes]) if pos is None else len(pos)
         self.distinct = distinct  # no (seed, position) stands twice
-        self.core = len(pos) if core is None else core  # entries when last known without repeats
+        self.core = self.entries if core is None else core  # when last known without repeats
         self.start = start  # identity seeds: seed k stands at position start + k
         # As `start`, of the array whose axes were then put into this order.
         self.turned: tuple[int, tuple[int, ...]] | None = None
@@ -107,8 +115,27 @@ class Pattern:
         return prod(self.shape)
 
     @property
+    def seed(self) -> Ids:
+        """The seed of every entry."""
+        if self._seed is None:
+            self._seed = np.concatenate([box.seeds() for box in self.boxes])
+        return self._seed
+
+    @property
+    def pos(self) -> Ids:
+        """The flat position of every entry."""
+        if self._pos is None:
+            self._pos = np.concatenate([box.positions() for box in self.boxes])
+        return self._pos
+
+    @property
+    def arrays(self) -> list[Ids]:
+        """What is held for each entry."""
+        return [array for array in (self._seed, self._pos) if array is not None]
+
+    @property
     def nbytes(self) -> int:
-        return self.seed.nbytes + self.pos.nbytes
+        return sum([array.nbytes for array in self.arrays])
 
     def derive(self, key: Any, make: Callable[[], Any]) -> Any:
         """What ``make()`` gives, made once for each key."""
@@ -132,8 +159,19 @@ class Pattern:
     ) -> Pattern:
         """The pattern of the same seeds (or the given ones) at other positions."""
         seed = self.seed if seed is None else seed
-        core = self.core if len(pos) == len(self.pos) else None
+        core = self.core if len(pos) == self.entries else None
         return Pattern(self.count, shape, seed, pos, distinct=distinct, core=core)
+
+    def boxed(self, shape: Shape, boxes: list[Box], *, distinct: bool = False) -> Pattern:
+        """As `moved`, of boxes; if they are small, their entries are known by arrays."""
+        entries = sum([box.size for box in boxes])
+        core = self.core if entries == self.entries else None
+        if not boxes:
+            return Pattern(self.count, shape, _NONE, _NONE, distinct=True)
+        made = Pattern(self.count, shape, None, None, distinct=distinct, core=core, boxes=boxes)
+        if not worthwhile(boxes):
+            made = Pattern(self.count, shape, made.seed, made.pos, distinct=distinct, core=core)
+        return made
 
     def project(self, axes: tuple[int, ...]) -> Ids:
         """The flat index of every entry over the named axes of the shape, in their order."""
@@ -153,6 +191,10 @@ class Pattern:
         return found
 
     def _merge(self) -> tuple[Pattern, Ids]:
+        found = merged(self.boxes, self.count) if self.boxes else None
+        if found is not None:
+            seed, pos, places = found
+            return Pattern(self.count, self.shape, seed, pos, distinct=True), places
         keys = self.keys()
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
@@ -286,7 +328,7 @@ class Sparse:
     def merged(self) -> Sparse:
         """The same block with every (seed, position) once, sorted."""
         pattern, places = self.pattern.merged()
-        return Sparse(pattern, add_up(places, self.val, len(pattern.pos)))
+        return Sparse(pattern, add_up(places, self.val, pattern.entries))
 
     def dense(self) -> Array:
         """The block as an array of shape ``(K,) + shape``."""
@@ -443,7 +485,10 @@ def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
     if in_order and int(positions[-1]) - int(positions[0]) == count - 1:
         start = int(positions[0])
     seed = np.arange(count, dtype=np.intp)
-    pattern = Pattern(count, shape, seed, positions, distinct=True, start=start)
+    boxes = [] if start is None else [Box((count,), start, (1,), 0, (1,))]
+    if not worthwhile(boxes):
+        boxes = []
+    pattern = Pattern(count, shape, seed, positions, distinct=True, start=start, boxes=boxes)
     return Sparse(pattern, np.broadcast_to(np.ones((), dtype), (count,)))
 
 
@@ -451,7 +496,7 @@ def settle(block: Sparse) -> Sparse | Array:
     """The block as it is, or dense where that is cheaper."""
     pattern = block.pattern
     total = pattern.count * pattern.size
-    if total <= SMALL or len(pattern.pos) * ENTRY_COST > total:
+    if total <= SMALL or pattern.entries * ENTRY_COST > total:
         return block.dense()
     return block
 
@@ -495,7 +540,7 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
         if (
             last
             or not isinstance(settled, Sparse)
-            or len(sparse.pos) <= MERGE * sparse.pattern.core
+            or sparse.pattern.entries <= MERGE * sparse.pattern.core
         ):
             return settled
         return sparse.merged()
@@ -566,16 +611,52 @@ def _joined(parts: list[Sparse]) -> Sparse | None:
     # which would hold all this memory until Python looks for cycles.
     youngest = max(patterns, key=_serial)
     key = ("join", *map(_serial, patterns))
-    pattern = youngest.derive(key, lambda: _join(patterns))
-    return Sparse(pattern, np.concatenate([part.val for part in parts]))
+    pattern, folded = youngest.derive(key, lambda: _join(patterns))
+    if folded is None:
+        return Sparse(pattern, np.concatenate([part.val for part in parts]))
+    val = np.empty(pattern.entries, np.result_type(*[part.val for part in parts]))
+    for part, boxes in zip(parts, folded, strict=True):
+        for (_, start, stop), (to, again) in zip(spans(part.pattern.boxes), boxes, strict=True):
+            place = val[to : to + stop - start]
+            if again:
+                place += part.val[start:stop]
+            else:
+                place[...] = part.val[start:stop]
+    return Sparse(pattern, val)
 
 
-def _join(patterns: list[Pattern]) -> Pattern:
+# For the boxes of each part where in the sum they begin, and whether others stand there already.
+Folded: TypeAlias = list[list[tuple[int, bool]]]
+
+
+def _join(patterns: list[Pattern]) -> tuple[Pattern, Folded | None]:
+    """The pattern of a sum, and what of it is added; ``None`` if nothing is."""
     first = patterns[0]
+    if all(pattern.boxes for pattern in patterns):
+        boxes = list(dict.fromkeys(box for pattern in patterns for box in pattern.boxes))
+        core, distinct = max(pattern.core for pattern in patterns), disjoint(boxes)
+        made = Pattern(
+            first.count,
+            first.shape,
+            None,
+            None,
+            distinct=distinct,
+            core=None if distinct else core,
+            boxes=boxes,
+        )
+        if made.entries == sum(pattern.entries for pattern in patterns):
+            return made, None
+        begins = {box: start for box, start, _ in spans(boxes)}
+        seen: set[Box] = set()
+        folded: Folded = []
+        for pattern in patterns:
+            folded.append([(begins[box], box in seen) for box in pattern.boxes])
+            seen.update(pattern.boxes)
+        return made, folded
     seed = np.concatenate([pattern.seed for pattern in patterns])
     pos = np.concatenate([pattern.pos for pattern in patterns])
     core = max(pattern.core for pattern in patterns)
-    return Pattern(first.count, first.shape, seed, pos, core=core)
+    return Pattern(first.count, first.shape, seed, pos, core=core), None
 
 
 def cast(block: Block, dtype: np.dtype[Any]) -> Block:

@@ -67,7 +67,11 @@ class Reshape(Map):
             return block
 
         def make() -> Pattern:
-            moved = pattern.moved(self.out, pattern.pos, distinct=pattern.distinct)
+            if pattern.boxes:
+                boxes = list(pattern.boxes)
+                moved = pattern.boxed(self.out, boxes, distinct=pattern.distinct)
+            else:
+                moved = pattern.moved(self.out, pattern.pos, distinct=pattern.distinct)
             moved.start = pattern.start
             return moved
 
@@ -237,7 +241,7 @@ class Expand(Map):
             return Reshape(self.inp, self.out).sparse(block)
         copies = prod(self.out[axis] for axis in self.axes)
         total = pattern.count * prod(self.out)
-        if total <= SMALL or len(pattern.pos) * copies * ENTRY_COST > total:
+        if total <= SMALL or pattern.entries * copies * ENTRY_COST > total:
             return self.dense(block.dense())
 
         def make() -> Pattern:

@@ -134,7 +134,7 @@ class Contract(Weighted):
         if grid is not None:
             return grid
         wide = self.finite and self.rows >= _WIDE
-        if wide and len(block.pos) * _PRODUCT_COST > block.count * prod(self.inp):
+        if wide and block.pattern.entries * _PRODUCT_COST > block.count * prod(self.inp):
             return self.dense(block.dense())
         return self._across(block)
 

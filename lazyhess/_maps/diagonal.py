@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from lazyhess._boxes import weigh
 from lazyhess._maps.base import NOTHING, Map, Weighted
 from lazyhess._tangents import (
     SMALL,
@@ -41,8 +42,11 @@ class Scale(Weighted):
         return compactly(np.multiply, block, np.broadcast_to(whole, block.shape))
 
     def sparse(self, block: Sparse) -> Sparse:
-        weights = pick(self.weights, block.pattern)
-        val = block.val * weights
+        pattern, weights = block.pattern, self.weights
+        if pattern.boxes and weights.shape == pattern.shape and weights.flags.c_contiguous:
+            val = weigh(pattern.boxes, block.val, weights)
+        else:
+            val = block.val * pick(weights, pattern)
         if not self.finite:
             val[block.val == 0] = 0
         return Sparse(block.pattern, val)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._boxes import Cut, cut, picked, put_back
 from lazyhess._maps.axes import Reshape, summed
 from lazyhess._maps.base import NOTHING, Chain, Map
 from lazyhess._tangents import (
@@ -133,11 +134,20 @@ class Gather(Map):
         pattern = block.pattern
         make = self._slice if self.basic else self._pick
         moved, keep = pattern.derive(("gather", id(self)), lambda: (self, make(pattern)))[1]
-        if not len(moved.pos):
+        if not moved.entries:
             return None
+        if type(keep) is list:
+            return settle(Sparse(moved, cut(block.val, keep)))
         return settle(Sparse(moved, block.val if keep is None else block.val[keep]))
 
-    def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | None]:
+    def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | list[Cut] | None]:
+        found = picked(pattern.boxes, self.inp, self.ranges) if pattern.boxes else None
+        if found is not None:
+            boxes, cuts = found
+            boxed = pattern.boxed(self.out, boxes, distinct=pattern.distinct)
+            if cuts is None and pattern.start is not None and self.window is not None:
+                boxed.start = pattern.start - self.window[0]
+            return boxed, cuts
         if pattern.start is not None and self.window is not None:
             # Identity seeds in order: the hits are a slice of them.
             first, last = self.window
@@ -272,6 +282,9 @@ class Scatter(Map):
             if not gather.basic:
                 pos = gather.source[pattern.pos]
                 return pattern.moved(self.out, pos), gather
+            boxes = put_back(pattern.boxes, self.inp, gather.ranges) if pattern.boxes else None
+            if boxes is not None:
+                return pattern.boxed(self.out, boxes, distinct=pattern.distinct), gather
             pos = np.full(
                 len(pattern.pos), sum(first * width for first, _, _, width, _ in gather.ranges)
             )
