@@ -82,12 +82,14 @@ def worthwhile(boxes: Sequence[Box]) -> bool:
     return BOX_COST * len(boxes) + RUN_COST * runs <= entries
 
 
-def spans(boxes: Sequence[Box]) -> Iterator[tuple[Box, int, int]]:
+def spans(boxes: Sequence[Box]) -> list[tuple[Box, int, int]]:
     """Boxes, and where in their block their entries begin and end."""
-    start = 0
+    made, start = [], 0
     for box in boxes:
-        yield box, start, start + box.size
-        start += box.size
+        stop = start + box.size
+        made.append((box, start, stop))
+        start = stop
+    return made
 
 
 def _widths(shape: Shape) -> Shape:
@@ -275,10 +277,10 @@ def put_back(boxes: Sequence[Box], shape: Shape, ranges: Sequence[Range]) -> lis
     return made
 
 
-def weigh(boxes: Sequence[Box], val: Array, weights: Array) -> Array:
+def weigh(spans: Sequence[tuple[Box, int, int]], val: Array, weights: Array) -> Array:
     """Values times the weights at their positions; `weights` is C-contiguous."""
     out = np.empty(len(val), np.result_type(val, weights))
-    for box, start, stop in spans(boxes):
+    for box, start, stop in spans:
         np.multiply(
             val[start:stop].reshape(box.lengths),
             box.within(weights),

@@ -129,6 +129,12 @@ class Pattern:
         return self._pos
 
     @property
+    def spans(self) -> list[tuple[Box, int, int]]:
+        """See `lazyhess._boxes.spans`."""
+        found: list[tuple[Box, int, int]] = self.derive("spans", lambda: spans(self.boxes))
+        return found
+
+    @property
     def arrays(self) -> list[Ids]:
         """What is held for each entry."""
         return [array for array in (self._seed, self._pos) if array is not None]
@@ -616,7 +622,7 @@ def _joined(parts: list[Sparse]) -> Sparse | None:
         return Sparse(pattern, np.concatenate([part.val for part in parts]))
     val = np.empty(pattern.entries, np.result_type(*[part.val for part in parts]))
     for part, boxes in zip(parts, folded, strict=True):
-        for (_, start, stop), (to, again) in zip(spans(part.pattern.boxes), boxes, strict=True):
+        for (_, start, stop), (to, again) in zip(part.pattern.spans, boxes, strict=True):
             place = val[to : to + stop - start]
             if again:
                 place += part.val[start:stop]

@@ -41,10 +41,15 @@ class Scale(Weighted):
         whole = np.broadcast_to(self.weights, self.inp)
         return compactly(np.multiply, block, np.broadcast_to(whole, block.shape))
 
+    @cached_property
+    def lying(self) -> Array:
+        """The weights as they are walked through by strides; a slice of an array is a copy."""
+        return np.ascontiguousarray(self.weights)
+
     def sparse(self, block: Sparse) -> Sparse:
         pattern, weights = block.pattern, self.weights
-        if pattern.boxes and weights.shape == pattern.shape and weights.flags.c_contiguous:
-            val = weigh(pattern.boxes, block.val, weights)
+        if pattern.boxes and weights.shape == pattern.shape:
+            val = weigh(pattern.spans, block.val, self.lying)
         else:
             val = block.val * pick(weights, pattern)
         if not self.finite:
