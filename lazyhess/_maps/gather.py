@@ -54,6 +54,13 @@ class Gather(Map):
         return runs(self.source)
 
     @cached_property
+    def ends(self) -> Ids:
+        """Where among the output positions sorted by source those of each source end, and 0."""
+        made = np.zeros(prod(self.inp) + 1, np.intp)
+        np.cumsum(np.bincount(self.source, minlength=prod(self.inp)), out=made[1:])
+        return made
+
+    @cached_property
     def ranges(self) -> list[tuple[int, int, int, int, int]]:
         """A basic index, an axis of the input at a time: start, step, length, both strides.
 
@@ -138,7 +145,11 @@ class Gather(Map):
             return None
         if type(keep) is list:
             return settle(Sparse(moved, cut(block.val, keep)))
-        return settle(Sparse(moved, block.val if keep is None else block.val[keep]))
+        if keep is None:
+            return settle(Sparse(moved, block.val))
+        one = block.val.strides == (0,)
+        val = np.broadcast_to(block.val[:1], (moved.entries,)) if one else block.val[keep]
+        return settle(Sparse(moved, val))
 
     def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | list[Cut] | None]:
         found = picked(pattern.boxes, self.inp, self.ranges) if pattern.boxes else None
@@ -185,17 +196,16 @@ class Gather(Map):
         return pattern.moved(self.out, pos, seed=seed, distinct=pattern.distinct), keep
 
     def _pick(self, pattern: Pattern) -> tuple[Pattern, Ids]:
-        order, starts, sources = self.targets
-        lengths = np.diff(starts, append=len(order))
-        at = np.searchsorted(sources, pattern.pos)
-        at[at == len(sources)] = 0
-        hit = np.flatnonzero(sources[at] == pattern.pos) if len(sources) else np.zeros(0, np.intp)
-        at = at[hit]
-        copies = lengths[at]
-        keep = np.repeat(hit, copies)
-        ends = np.cumsum(copies)
-        along = np.arange(len(keep)) - np.repeat(ends - copies, copies)
-        pos = order[np.repeat(starts[at], copies) + along]
+        order, ends = self.targets[0], self.ends
+        places = pattern.pos
+        begins = ends[places]
+        copies = ends[places + 1] - begins
+        keep = np.arange(len(places)).repeat(copies)
+        if pattern.start is not None:  # places in a row: so are the runs of their copies
+            pos = order[begins[0] : begins[0] + len(keep)]
+        else:
+            begins -= np.cumsum(copies) - copies
+            pos = order[begins.repeat(copies) + np.arange(len(keep))]
         moved = pattern.moved(self.out, pos, seed=pattern.seed[keep], distinct=pattern.distinct)
         return moved, keep
 
