@@ -295,7 +295,25 @@ def disjoint(boxes: Sequence[Box]) -> bool:
     return straight and len({box.pos - box.seed for box in boxes}) == len(boxes)
 
 
-def merged(boxes: Sequence[Box], count: int) -> tuple[Ids, Ids, Ids] | None:
+class Comb(NamedTuple):
+    """Entries `start` to `stop` are added every `step` places, from `first` on."""
+
+    start: int
+    stop: int
+    first: int
+    step: int
+
+
+def comb(val: Array, combs: Sequence[Comb], total: int) -> Array:
+    """Values added up into an array of `total` elements."""
+    single = val.dtype.kind == "f" and val.itemsize < 8  # added up in double precision
+    out = np.zeros(total, np.float64 if single else val.dtype)
+    for start, stop, first, step in combs:
+        out[first : first + (stop - start - 1) * step + 1 : step] += val[start:stop]
+    return out.astype(val.dtype, copy=False)
+
+
+def merged(boxes: Sequence[Box], count: int) -> tuple[Ids, Ids, Ids | list[Comb]] | None:
     """Seeds and positions without repeats, sorted, and where in them every entry is added.
 
     Of boxes along few diagonals, where the position less the seed is constant: a table of seeds
@@ -316,12 +334,29 @@ def merged(boxes: Sequence[Box], count: int) -> tuple[Ids, Ids, Ids] | None:
         _view(there, box.lengths, *held[-1])[...] = True
     rank: Ids = np.cumsum(there, dtype=np.intp)
     rank -= 1
-    places = np.empty(entries, np.intp)
-    for (box, start, stop), place in zip(spans(boxes), held, strict=True):
-        places[start:stop].reshape(box.lengths)[...] = _view(rank, box.lengths, *place)
     at = np.flatnonzero(there)
     seed = at // width
     at -= seed * width
     pos = np.array(diagonals, np.intp).take(at)
     pos += seed
+    combs = _combs(boxes, held, rank)
+    if combs is not None:
+        return seed, pos, combs
+    places = np.empty(entries, np.intp)
+    for (box, start, stop), place in zip(spans(boxes), held, strict=True):
+        places[start:stop].reshape(box.lengths)[...] = _view(rank, box.lengths, *place)
     return seed, pos, places
+
+
+def _combs(boxes: Sequence[Box], held: Sequence[tuple[int, Shape]], rank: Ids) -> list[Comb] | None:
+    """The places of lines of entries, where they are as far from each other all along."""
+    made = []
+    for (box, start, stop), place in zip(spans(boxes), held, strict=True):
+        if len(box.lengths) > 1:
+            return None
+        places = _view(rank, box.lengths, *place).reshape(-1)
+        step = int(places[1] - places[0]) if box.lengths else 1
+        if (places[1:] - places[:-1] != step).any():
+            return None
+        made.append(Comb(start, stop, int(places[0]), step))
+    return made

@@ -4,7 +4,7 @@ A block is one of these kinds, and every linear map acts on each of them:
 
 * ``None``: all K arrays are zero;
 * `Sparse`: entries (seed, position, value); what is not listed is zero, what is listed twice
-  adds up;
+  adds up. Where they stand, arrays tell, or boxes (`lazyhess._boxes`);
 * `Factored`: seeds of a grid, whose arrays are products of two smaller families;
 * an ``ndarray`` of shape ``(K,) + shape``, whose stride-0 axes are kept as they are;
 * `Recorded`: a Variable of that shape, where the sweeps are themselves recorded, for derivatives
@@ -27,7 +27,7 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from lazyhess._boxes import Box, disjoint, merged, spans, worthwhile
+from lazyhess._boxes import Box, Comb, comb, disjoint, merged, spans, worthwhile
 
 Array: TypeAlias = NDArray[Any]
 Ids: TypeAlias = NDArray[np.intp]
@@ -191,12 +191,12 @@ class Pattern:
         found: Ids = self.derive("keys", lambda: self.seed * self.size + self.pos)
         return found
 
-    def merged(self) -> tuple[Pattern, Ids]:
+    def merged(self) -> tuple[Pattern, Ids | list[Comb]]:
         """The pattern without repeats, sorted, and where in it every entry is added."""
-        found: tuple[Pattern, Ids] = self.derive("merged", self._merge)
+        found: tuple[Pattern, Ids | list[Comb]] = self.derive("merged", self._merge)
         return found
 
-    def _merge(self) -> tuple[Pattern, Ids]:
+    def _merge(self) -> tuple[Pattern, Ids | list[Comb]]:
         found = merged(self.boxes, self.count) if self.boxes else None
         if found is not None:
             seed, pos, places = found
@@ -334,6 +334,8 @@ class Sparse:
     def merged(self) -> Sparse:
         """The same block with every (seed, position) once, sorted."""
         pattern, places = self.pattern.merged()
+        if isinstance(places, list):
+            return Sparse(pattern, comb(self.val, places, pattern.entries))
         return Sparse(pattern, add_up(places, self.val, pattern.entries))
 
     def dense(self) -> Array:

@@ -151,6 +151,25 @@ def test_merged_without_sorting(names):
         np.testing.assert_array_equal(got.val, want.val)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
+def test_lines_are_added_by_strides(dtype):
+    with thresholds(**BOXES):
+        block = seeds((12,), 0, 12)
+        parts = []
+        for index in (slice(1, None), slice(None, -1), slice(3, None, 2), slice(11, None)):
+            gather = Gather((12,), (index,), np.empty(12)[index].shape)
+            parts.append(gather.T.apply(gather.apply(block)))
+        shift = Gather((12,), (slice(1, None),), (11,)).apply(block)
+        parts.append(Gather((12,), (slice(None, -1),), (11,)).T.apply(shift))
+        block = total(parts, last=True)
+        block = Sparse(block.pattern, rng.normal(size=block.pattern.entries).astype(dtype))
+        assert isinstance(block.pattern.merged()[1], list)
+        got, want = block.merged(), arrays(block).merged()
+        assert got.val.dtype == dtype
+        np.testing.assert_array_equal(got.pattern.keys(), want.pattern.keys())
+        np.testing.assert_array_equal(got.val, want.val)
+
+
 def test_many_or_bent_diagonals_are_sorted():
     line = Box((10,), 0, (1,), 0, (1,))
     assert merged([line], 10) is not None
