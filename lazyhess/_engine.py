@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from math import prod
 from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from lazyhess._loops import together
 from lazyhess._maps import NOTHING
 from lazyhess._replay import Tape, decided
 from lazyhess._structure import Structure
@@ -169,7 +171,8 @@ class NumpyEngine:
         if self._decided:
             return None
         if self._tape is None:
-            self._tape, self._structure = Tape(self.root, self.xs), Structure()
+            root = self.root if self.create_graph else _simplified(self.root, self.xs)
+            self._tape, self._structure = Tape(root, self.xs), Structure()
         made = self.like(*self._tape.play(values))
         made._tape, made._structure, made._counts = self._tape, self._structure, self._counts
         return made
@@ -197,8 +200,9 @@ class NumpyEngine:
         with self._lock:
             found = self._outputs.get(output)
             if found is None:
+                root = self.root if self.create_graph else _simplified(self.root, self.xs)
                 found = Linearization(
-                    self.root,
+                    root,
                     self.xs,
                     unit(self.root, output if self.each else None),
                     recorded=self.create_graph,
@@ -500,13 +504,12 @@ class Stretch(NamedTuple):
 
 def _stretches(plan: Plan, x: Variable, rows: Ids) -> list[Stretch]:
     """The stretches of rows that are consecutive, else none."""
-    count = len(rows)
-    if not count or not plan.segments:
+    count, width = len(rows), x.dtype.itemsize
+    if not count or count * plan.size * width < WORTHWHILE or not plan.segments:
         return []
     if rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
         return []
     found, low = [], int(rows[0])
-    width = x.dtype.itemsize
     for start, stop, unit in plan.segments:
         first = start + -(-max(low - start, 0) // unit) * unit
         last = start + (min(low + count, stop) - start) // unit * unit
@@ -525,12 +528,34 @@ def _joined(parts: list[Array], count: int, shape: Shape, dtype: np.dtype[Any]) 
 
 def linearize(root: Variable, xs: Sequence[Variable]) -> Linearization:
     """The linearization of the sum of `root`, made once for the same xs."""
+    known = _known(root, xs)
+    if known.linearization is None:
+        known.linearization = Linearization(_simplified(root, xs), xs, unit(root))
+    return known.linearization
+
+
+def _simplified(root: Variable, xs: Sequence[Variable]) -> Variable:
+    """The output with loops put together, made once for the same xs."""
+    graph = _known(root, xs).graph
+    return root if graph is None else graph
+
+
+@dataclass
+class _Known:
+    """What was worked out for an output and some inputs."""
+
+    key: tuple[int, ...]  # of the inputs
+    graph: Variable | None  # with loops put together; not the output itself, which keeps this
+    linearization: Linearization | None = None
+
+
+def _known(root: Variable, xs: Sequence[Variable]) -> _Known:
     key = tuple(x._serial for x in xs)
-    kept = root._linearized
-    if kept is None or kept[0] != key:
-        kept = root._linearized = key, Linearization(root, xs, unit(root))
-    found: Linearization = kept[1]
-    return found
+    kept: _Known | None = root._linearized
+    if kept is None or kept.key != key:
+        graph = together(root, xs)
+        kept = root._linearized = _Known(key, None if graph is root else graph)
+    return kept
 
 
 def _bar(count: int) -> Any:

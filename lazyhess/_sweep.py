@@ -12,6 +12,7 @@ blocks (A. Griewank and A. Walther, *Evaluating Derivatives*, 2nd ed., SIAM 2008
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from math import lcm, prod
 from typing import Any, TypeAlias
 
@@ -118,9 +119,10 @@ class Linearization:
         slot_of: dict[int, int] = {}
         nodes: list[Variable] = []
         for node in ancestors([root]):
-            if node._serial in wanted or any(
-                type(x) is Variable and x._serial in slot_of for x in node._operands
-            ):
+            active = node._serial in wanted
+            for x in node._operands:
+                active = active or (type(x) is Variable and x._serial in slot_of)
+            if active:
                 slot_of[node._serial] = len(nodes)
                 nodes.append(node)
         self.slots = [slot_of.get(x._serial) for x in xs]
@@ -161,24 +163,23 @@ class Linearization:
         adjoint: Block,
         pending: dict[int, list[Block]],
     ) -> Step:
-        value: Any = node._value
-        primitive = node._primitive
-        assert primitive is not None
+        value: Any = node if self.recorded else node._value
+        primitive: Any = node._primitive
         args = node._operands
-        if self.recorded:
-            value = node
-        else:
-            args = tuple(x._value if type(x) is Variable else x for x in args)
         slots: dict[int, int] = {}
-        for k, x in enumerate(node._operands):
-            if type(x) is Variable and x._serial in slot_of:
-                slots[k] = slot_of[x._serial]
+        for k, x in enumerate(args):
+            if type(x) is Variable:
+                operand = slot_of.get(x._serial)
+                if operand is not None:
+                    slots[k] = operand
+        if not self.recorded:
+            args = tuple([x._value if type(x) is Variable else x for x in args])
         step = Step(slot, value)
         for k, operand in slots.items():
             jacobian = primitive.jacobian(k, args, value)
             if jacobian is not None:
                 step.jacobian.append((operand, jacobian, jacobian.T))
-        if len(set(slots.values())) < len(slots):
+        if len(slots) > 1 and len(set(slots.values())) < len(slots):
             merged = _merged([(operand, slot, j) for operand, j, _ in step.jacobian])
             step.jacobian = [(operand, j, j.T) for operand, _, j in merged]
         for operand, _, transposed in step.jacobian:
@@ -263,7 +264,7 @@ def _work(map_: Map) -> int:
     """The multiplications of a map for one seed, as far as they are products of matrices."""
     if isinstance(map_, Chain):
         return sum(map(_work, map_.maps))
-    return map_.places * map_.rows * map_.width if isinstance(map_, Contract) else 0
+    return map_.work if isinstance(map_, Contract) else 0
 
 
 def _merged(edges: list[tuple[int, int, Map]]) -> list[tuple[int, int, Map]]:
@@ -413,11 +414,8 @@ class Plan:
         self.backward = backward
         self.used = used
         self.kept = {slot for slot, _ in self.targets.values()}
-        # Pieces of the source, where products of matrices make use of them.
-        self.windows = self._windows(lin.steps) if self._multiplies() else {}
-        # The last maps of a sweep back to the source, where they need not give all of it.
-        self.ends = self._ends() if self.windows and source in targets else {}
-        self.segments = self._segments() if self.windows else []
+        self.steps = lin.steps
+        self.whole = source in targets
         # Elements of all arrays that a product passes through: bounds what one seed can hold.
         passed = {step.out for step, _ in forward} | {step.out for step, _, _ in backward}
         self.size = sum(lin.sizes[slot] for slot in passed | self.kept if slot is not None)
@@ -431,10 +429,13 @@ class Plan:
                     return True
         return False
 
-    def _windows(self, steps: list[Step]) -> dict[int, Window]:
-        """Arrays that are pieces of the source, by their slots."""
-        found = {} if self.source is None else {self.source: Window(0, prod(self.shape))}
-        for step in steps:
+    @cached_property
+    def windows(self) -> dict[int, Window]:
+        """Arrays that are pieces of the source, by their slots; none without products."""
+        if self.source is None or not self._multiplies():
+            return {}
+        found = {self.source: Window(0, prod(self.shape))}
+        for step in self.steps:
             if len(step.jacobian) == 1:
                 operand, jacobian, _ = step.jacobian[0]
                 window = found.get(operand)
@@ -444,11 +445,14 @@ class Plan:
                     found[step.out] = window
         return found
 
-    def _segments(self) -> list[tuple[int, int, int]]:
+    @cached_property
+    def segments(self) -> list[tuple[int, int, int]]:
         """Start, stop and unit of pieces of the source whose seeds make factored blocks.
 
         They do if they are taken in multiples of the unit.
         """
+        if not self.windows:
+            return []
         first = [(k, j) for _, ahead in self.forward for k, j, _ in ahead]
         first += [(l, c) for _, _, curved in self.backward for _, l, c in curved]
         units: dict[tuple[int, int], int] = {}
@@ -464,9 +468,12 @@ class Plan:
                 found.append((start, stop, unit))
         return found
 
-    def _ends(self) -> dict[int, Map]:
-        """Maps onto the source that can be cut, by their identity."""
+    @cached_property
+    def ends(self) -> dict[int, Map]:
+        """The last maps of a sweep back to the source that need not give all of it, by identity."""
         found: dict[int, Map] = {}
+        if not self.whole or not self.windows:
+            return found
         spared = False  # a product of matrices: else it would not be worth it
         for step, backs, curved in self.backward:
             if step.out == self.source:  # an intermediate: what arrives is handed on

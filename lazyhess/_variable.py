@@ -68,6 +68,9 @@ class Primitive(ABC):
 
     name: str
     holomorphic = True  # as a function of complex operands
+    elementwise = False  # whether operands broadcast, and every element is worked out by itself
+    broadcasts = True  # whether `each` takes operands that are the same for all
+    by_value: tuple[int, ...] = ()  # operands whose value, where constant, decides what is done
 
     @abstractmethod
     def value(self, *args: Any) -> Array:
@@ -86,6 +89,14 @@ class Primitive(ABC):
         `active` operands are wanted. A linear primitive has none.
         """
         return ()
+
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        """The same for `count` sets of operands: those of `along` have them along a leading axis.
+
+        So has the value. Those of an elementwise primitive come with as many axes as the value; of
+        one that does not broadcast, all have it.
+        """
+        raise NotImplementedError
 
 
 class Variable:
@@ -433,7 +444,7 @@ def made(primitive: Primitive | None, operands: tuple[Operand, ...], value: Arra
 
 def record(primitive: Primitive, *operands: Operand) -> Variable:
     """Apply a primitive to operands, at least one of them a Variable, and remember it."""
-    held = tuple(x if type(x) is Variable else constant(x) for x in operands)
+    held = tuple([x if type(x) is Variable else constant(x) for x in operands])
     args = [x._value if type(x) is Variable else x for x in held]
     return made(primitive, held, np.asarray(primitive.value(*args)))
 
@@ -521,15 +532,18 @@ def _from_snapshot(snapshot: _Snapshot, place: int) -> Variable:
 
 
 def ancestors(
-    roots: Iterable[Variable], enter: Callable[[Variable], bool] = lambda node: True
+    roots: Iterable[Variable], enter: Callable[[Variable], bool] | None = None
 ) -> list[Variable]:
-    """The roots and all that they were made from, in the order of recording."""
+    """The roots and all that they were made from, in the order of recording.
+
+    With `enter`, only through nodes for which it holds.
+    """
     seen: dict[int, Variable] = {}
     stack = list(roots)
     while stack:
         node = stack.pop()
-        if node._serial in seen or not enter(node):
+        if node._serial in seen or not (enter is None or enter(node)):
             continue
         seen[node._serial] = node
-        stack.extend(x for x in node._operands if type(x) is Variable)
+        stack.extend([x for x in node._operands if type(x) is Variable and x._serial not in seen])
     return [seen[serial] for serial in sorted(seen)]

@@ -24,6 +24,10 @@ LOW: dict[str, tuple[int, ...]] = {
     "BOX_COST": (0,),
     "RUN_COST": (0,),
     "TABLE": (0, 1 << 20),
+    "_STEPS": (0,),
+    "_SPARED": (0,),
+    "_TERMS": (2,),
+    "_PICKS": (0, 2),
 }
 # Never dense; factored, then never sparse; many passes.
 SPARSE = {"SMALL": 0, "ENTRY_COST": 0, "_PRODUCT_COST": 0, "MERGE": 0}

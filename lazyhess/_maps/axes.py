@@ -83,6 +83,9 @@ class Reshape(Map):
     def reach(self, labels: Ids) -> Ids:
         return labels.reshape(self.out)
 
+    def each(self, count: int) -> Map:
+        return Reshape((count, *self.inp), (count, *self.out))
+
     @property
     def T(self) -> Map:
         return self if self.inp == self.out else Reshape(self.out, self.inp)
@@ -182,6 +185,10 @@ class Reduce(Map):
             labels = labels[tuple(slice(0, 1) if thin else slice(None) for thin in flat)]
         made: Ids = np.max(labels, axis=self.axes, initial=NOTHING)
         return made.reshape(self.out)
+
+    def each(self, count: int) -> Map:
+        axes = tuple(axis + 1 for axis in self.axes)
+        return Reduce((count, *self.inp), axes, (count, *self.out))
 
     @property
     def T(self) -> Map:

@@ -86,6 +86,10 @@ class Map(ABC):
     @abstractmethod
     def T(self) -> Map: ...
 
+    def each(self, count: int) -> Map:
+        """The map of each of `count` arrays that stand along a leading axis."""
+        return Each(self, count)
+
     def tail(self, start: int) -> Map | None:
         """The map to what lies from `start` on along the first axis of the output.
 
@@ -98,9 +102,13 @@ def all_finite(array: Array) -> bool:
     """Whether no element is infinite or NaN."""
     if array.size == 1:
         return isfinite(array.item()) if array.dtype.kind != "c" else bool(np.isfinite(array))
-    with np.errstate(all="ignore"):
-        # The sum is not finite where an item is not; where it merely overflows, look closer.
-        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
+    if array.dtype.kind == "f" and array.flags.forc:
+        # The sum of squares is not finite where an item is not, and BLAS gives it in one call
+        # without warnings; where it merely overflows, look closer.
+        flat = array.ravel("K")
+        if isfinite(flat.dot(flat)):
+            return True
+    return bool(np.isfinite(array).all())
 
 
 class Weighted(Map):

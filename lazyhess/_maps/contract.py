@@ -10,6 +10,7 @@ import numpy as np
 from lazyhess._maps.axes import Expand, Permute
 from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
 from lazyhess._maps.gather import Gather
+from lazyhess._maps.pairing import Labels, Pairing, pairing
 from lazyhess._tangents import (
     ENTRY_COST,
     SMALL,
@@ -43,97 +44,65 @@ class Contract(Weighted):
     """
 
     def __init__(
-        self,
-        labels: tuple[int, ...],
-        with_: tuple[int, ...],
-        onto: tuple[int, ...],
-        weights: Array,
-        inp: Shape,
+        self, labels: Labels, with_: Labels, onto: Labels, weights: Array, inp: Shape
     ) -> None:
-        self.labels, self.with_, self.onto = labels, with_, onto
+        self._set(pairing(labels, with_, onto, weights.shape, inp), weights)
+
+    def _set(self, how: Pairing, weights: Array) -> None:
+        self.how = how
         self.weights = weights
-        self.inp = inp
-        extent = dict(zip(labels, inp, strict=True)) | dict(zip(with_, weights.shape, strict=True))
-        self.extent = extent
-        self.out = tuple(extent[label] for label in onto)
-        held = set(with_)
-        self.shared = tuple(x for x in labels if x in held and x in onto)
-        self.summed = tuple(x for x in labels if x in held and x not in onto)
-        self.free = tuple(x for x in labels if x not in held)
-        self.new = tuple(x for x in onto if x not in labels)
-        self.grows = prod(self.out) > prod(inp)
-        # What the sparse side asks of every pattern: axes of the input, and sizes.
-        self.kept = (*self.shared, *self.free)
-        self.met = (*self.shared, *self.summed)
-        self.kept_axes = tuple(labels.index(x) for x in self.kept)
-        self.met_axes = tuple(labels.index(x) for x in self.met)
-        self.places, self.rows = self._size(self.kept), self._size(self.met)
-        self.width = self._size(self.new)
-        self.key = (labels, with_, onto, self.out)
-
-    def _size(self, labels: tuple[int, ...]) -> int:
-        return prod(self.extent[label] for label in labels)
-
-    def _shape(self, labels: tuple[int, ...]) -> Shape:
-        return tuple(self.extent[label] for label in labels)
+        self.inp, self.out, self.grows = how.inp, how.out, how.grows
 
     @cached_property
     def matrix(self) -> Array:
         """The weights as (shared..., summed, new)."""
-        order = self.shared + self.summed + self.new
-        weights = self.weights.transpose([self.with_.index(label) for label in order])
-        return weights.reshape(
-            (*self._shape(self.shared), self._size(self.summed), self._size(self.new))
-        )
+        return self.weights.transpose(self.how.turn).reshape(self.how.matrix)
+
+    @property
+    def work(self) -> int:
+        """The multiplications for one seed."""
+        how = self.how
+        return how.places * how.rows * how.width
 
     def dense(self, block: Array) -> Array:
+        how, matrix = self.how, self.matrix
         count = block.shape[0]
-        order = (*self.shared, *self.free, *self.summed)
-        block = block.transpose((0, *(self.labels.index(label) + 1 for label in order)))
-        shared = self._shape(self.shared)
-        free, summed = self._size(self.free), self._size(self.summed)
-        matrix = self.matrix
-        if not self.summed and not self.new:
-            weights = matrix.reshape(shared + (1,) * len(self.free))
-            result = block * weights
-            made = (*self.shared, *self.free)
-        elif (
-            self.free and self.new and self.onto.index(self.new[0]) < self.onto.index(self.free[0])
-        ):
+        block = block.transpose(how.forth)
+        shared = how.matrix[:-2]
+        free, summed = how.loose, how.matrix[-2]
+        if not how.summed and not how.new:
+            result = block * matrix.reshape(shared + (1,) * len(how.free))
+        elif how.left:
             # The new axes come first in the answer: multiply from the left, so that it lies
             # in memory the way the next map walks it.
             right = _swap(block.reshape((count, *shared, free, summed)))
             result = np.matmul(_swap(matrix), right)
-            made = (*self.shared, *self.new, *self.free)
-        elif not shared and (not self.free or block.flags.c_contiguous):
+        elif not shared and (not how.free or block.flags.c_contiguous):
             # One product for all seeds; without free axes BLAS takes any layout.
             result = np.matmul(block.reshape((count * free, summed)), matrix)
-            made = (*self.free, *self.new)
-        elif shared and not self.free:
+        elif shared and not how.free:
             # One vector for each seed: let the seeds be the rows of the matrix product.
             left = np.moveaxis(block.reshape((count, *shared, summed)), 0, -2)
             result = np.moveaxis(np.matmul(left, matrix), -2, 0)
-            made = (*self.shared, *self.new)
         else:
             result = np.matmul(block.reshape((count, *shared, free, summed)), matrix)
-            made = (*self.shared, *self.free, *self.new)
-        result = result.reshape((count, *self._shape(made)))
-        return result.transpose((0, *(made.index(label) + 1 for label in self.onto)))
+        return result.reshape((count, *how.made)).transpose(how.back)
 
     def sparse(self, block: Sparse) -> Block:
-        if not self.new:
+        how = self.how
+        if not how.new:
             return self._along(block)
-        if block.unit and not self.shared and not self.free:
+        if block.unit and not how.shared and not how.free:
             # Identity seeds pick rows of the matrix: the answer is a view of the operand.
             start, labels = self._born(block.pattern)
             rows = self.matrix_for(labels)[start : start + block.count]
             if rows.dtype == np.result_type(rows, block.val):
-                made = rows.reshape((block.count, *self._shape(self.new)))
-                return made.transpose((0, *(self.new.index(label) + 1 for label in self.onto)))
+                made = rows.reshape((block.count, *how.shape(how.new)))
+                return made.transpose((0, *(how.new.index(label) + 1 for label in how.onto)))
         grid = self._grid(block)
         if grid is not None:
             return grid
-        wide = self.finite and self.rows >= _WIDE
+        wide = self.finite and how.rows >= _WIDE
         if wide and block.pattern.entries * _PRODUCT_COST > block.count * prod(self.inp):
             return self.dense(block.dense())
         return self._across(block)
@@ -141,35 +110,37 @@ class Contract(Weighted):
     def _born(self, pattern: Pattern) -> tuple[int, tuple[int, ...]]:
         """Where identity seeds start, and the labels of the array that they were born in."""
         if pattern.turned is None:
-            return pattern.start or 0, self.labels
+            return pattern.start or 0, self.how.labels
         start, axes = pattern.turned
         return start, self._before(axes)
 
     def _before(self, axes: tuple[int, ...]) -> tuple[int, ...]:
         """The labels of the input before its axes were put into this order."""
-        return tuple(self.labels[axes.index(axis)] for axis in range(len(axes)))
+        return tuple(self.how.labels[axes.index(axis)] for axis in range(len(axes)))
 
     def unit(self, axes: tuple[int, ...] | None = None) -> int:
         """How many identity seeds in a row make a factored block; 0 where none do.
 
         With `axes` they are those of an array whose axes were put into this order.
         """
-        return self._unit(self.labels if axes is None else self._before(axes))
+        return self._unit(self.how.labels if axes is None else self._before(axes))
 
     def _unit(self, labels: tuple[int, ...]) -> int:
-        if self.shared or not (self.free and self.summed and self.new):
+        how = self.how
+        if how.shared or not (how.free and how.summed and how.new):
             return 0
-        free = tuple(label for label in labels if label in self.free)
-        summed = tuple(label for label in labels if label in self.summed)
+        free = tuple(label for label in labels if label in how.free)
+        summed = tuple(label for label in labels if label in how.summed)
         if labels == summed + free:
-            return self.places
-        return self.rows if labels == free + summed else 0
+            return how.places
+        return how.rows if labels == free + summed else 0
 
     def _grid(self, block: Sparse) -> Factored | None:
         """Identity seeds as a factored block: the matrix along the new axes, units along the free.
 
         ``None`` where they are no grid, or a small one.
         """
+        how = self.how
         if not block.unit:
             return None
         start, labels = self._born(block.pattern)
@@ -180,93 +151,99 @@ class Contract(Weighted):
         high = low + count // unit
         if rest or count % unit:
             return None
-        free = tuple(label for label in labels if label in self.free)
-        summed = tuple(label for label in labels if label in self.summed)
-        weights = self.matrix_for(summed).reshape((self.rows, *self._shape(self.new)))
+        free = tuple(label for label in labels if label in how.free)
+        summed = tuple(label for label in labels if label in how.summed)
+        weights = self.matrix_for(summed).reshape((how.rows, *how.shape(how.new)))
         first = labels[0] in summed
         if first:
-            weights, units = weights[low:high], np.arange(self.places)
+            weights, units = weights[low:high], np.arange(how.places)
         else:
             units = np.arange(low, high)
         if len(weights) == 1:
             return None
-        axes = tuple(self.onto.index(label) for label in self.new)
-        seeds = identity(units, self._shape(free), block.dtype)
-        made = tuple(label for label in self.onto if label in free)
+        axes = tuple(how.onto.index(label) for label in how.new)
+        seeds = identity(units, how.shape(free), block.dtype)
+        made = tuple(label for label in how.onto if label in free)
         if made != free:
-            turn = Permute(self._shape(free), tuple(free.index(label) for label in made))
+            turn = Permute(how.shape(free), tuple(free.index(label) for label in made))
             seeds = turn.sparse(seeds)
-        inner = Expand(self._shape(made), axes, self.out).sparse(seeds)
+        inner = Expand(how.shape(made), axes, self.out).sparse(seeds)
         return Factored(weights, axes, inner, first)
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
-        names = [self.labels[axis] for axis in axes]
-        return tuple(map(self.onto.index, names)) if set(names) <= set(self.onto) else None
+        how = self.how
+        names = [how.labels[axis] for axis in axes]
+        return tuple(map(how.onto.index, names)) if set(names) <= set(how.onto) else None
 
     def factored(self, block: Factored) -> Block:
-        names = tuple(self.labels[axis] for axis in block.axes)
+        how = self.how
+        names = tuple(how.labels[axis] for axis in block.axes)
         inner, (count, others) = block.inner, block.grid
-        free = self._size(self.free)
+        free = how.size(how.free)
         if (
-            set(names) != set(self.summed)
-            or self.shared
+            set(names) != set(how.summed)
+            or how.shared
             or isinstance(inner, Sparse)
             or not self.finite
-            or others * free < self.width
+            or others * free < how.width
         ):
             return super().factored(block)
         # The weights times the matrix, for each a and each new place: that is the smaller array.
         order = (*(block.axes[k] + 1 for k in range(len(names))), 0)
-        order += tuple(self.labels.index(label) + 1 for label in self.free)
-        right = inner.transpose(order).reshape(self.rows, others * free)
+        order += tuple(how.labels.index(label) + 1 for label in how.free)
+        right = inner.transpose(order).reshape(how.rows, others * free)
         matrix = np.ascontiguousarray(self.matrix_for(names).T)
-        weights = block.weights.reshape(count, 1, self.rows)
+        weights = block.weights.reshape(count, 1, how.rows)
         dtype = np.result_type(weights, matrix, right)
-        made = np.empty((count, self.width, others * free), dtype)
+        made = np.empty((count, how.width, others * free), dtype)
         step = max(1, _CHUNK // max(matrix.size, 1))
         for start in range(0, count, step):
             left = weights[start : start + step] * matrix
-            many = len(left) * self.width
+            many = len(left) * how.width
             part = made[start : start + step].reshape(many, others * free)
-            np.matmul(left.reshape(many, self.rows), right, out=part)
-        made = made.reshape((count, *self._shape(self.new), others, *self._shape(self.free)))
-        places = {label: k + 1 for k, label in enumerate(self.new)}
-        places |= {label: k + 2 + len(self.new) for k, label in enumerate(self.free)}
-        axis = 1 + len(self.new)
-        return block.ordered(made.transpose((0, axis, *(places[label] for label in self.onto))))
+            np.matmul(left.reshape(many, how.rows), right, out=part)
+        made = made.reshape((count, *how.shape(how.new), others, *how.shape(how.free)))
+        places = {label: k + 1 for k, label in enumerate(how.new)}
+        places |= {label: k + 2 + len(how.new) for k, label in enumerate(how.free)}
+        axis = 1 + len(how.new)
+        return block.ordered(made.transpose((0, axis, *(places[label] for label in how.onto))))
 
     def matrix_for(self, summed: tuple[int, ...]) -> Array:
         """The matrix with the summed labels in the given order (no shared labels)."""
-        weights = self.weights.transpose([self.with_.index(x) for x in (*summed, *self.new)])
-        return weights.reshape((self._size(summed), self._size(self.new)))
+        how = self.how
+        weights = self.weights.transpose([how.with_.index(x) for x in (*summed, *how.new)])
+        return weights.reshape((how.size(summed), how.size(how.new)))
 
     def _along(self, block: Sparse) -> Sparse | Array:
         """No new axis: every entry stays one entry."""
+        how = self.how
         pattern = block.pattern
 
         def make() -> Pattern:
-            pos = self._place(pattern.project(self.kept_axes), self.kept)
-            lone = self._size(self.summed) == 1
+            pos = self._place(pattern.project(how.kept_axes), how.kept)
+            lone = how.size(how.summed) == 1
             return pattern.moved(self.out, pos, distinct=pattern.distinct and lone)
 
-        val = block.val * self.matrix.reshape(-1).take(pattern.project(self.met_axes))
+        val = block.val * self.matrix.reshape(-1).take(pattern.project(how.met_axes))
         if not self.finite:
             val[block.val == 0] = 0
-        return settle(Sparse(pattern.derive(("along", self.key), make), val))
+        return settle(Sparse(pattern.derive(("along", how.key), make), val))
 
     def _place(self, pos: Ids, made: tuple[int, ...]) -> Ids:
         """Flat indices over the labels `made` -> their share of flat indices of the output."""
-        if made == self.onto:
+        how = self.how
+        if made == how.onto:
             return pos
-        width = dict(zip(self.onto, strides(self.out), strict=True))
-        return embed(pos, self._shape(made), [width[label] for label in made])
+        width = dict(zip(how.onto, strides(self.out), strict=True))
+        return embed(pos, how.shape(made), [width[label] for label in made])
 
     def _across(self, block: Sparse) -> Sparse | Array:
         """New axes: entries of one (seed, shared, free) place make one fibre along them."""
+        how = self.how
         pattern, val = block.pattern, block.val
 
         def group() -> tuple[Ids | None, Array, Ids]:
-            keys = pattern.seed * self.places + pattern.project(self.kept_axes)
+            keys = pattern.seed * how.places + pattern.project(how.kept_axes)
             order = None
             if len(keys) > 1 and (keys[1:] < keys[:-1]).any():
                 order = np.argsort(keys, kind="stable")
@@ -274,13 +251,13 @@ class Contract(Weighted):
             first = changes(keys)
             return order, first, keys[first]
 
-        order, first, keys = pattern.derive(("across", self.kept_axes), group)
-        at = pattern.project(self.met_axes)
+        order, first, keys = pattern.derive(("across", how.kept_axes), group)
+        at = pattern.project(how.met_axes)
         if order is not None:
             at, val = at[order], val[order]
         alone = len(keys) == len(val)
-        summed = self._size(self.summed)
-        if not alone and not self.shared and self.finite and len(keys) * summed < 8 * len(val):
+        summed = how.size(how.summed)
+        if not alone and not how.shared and self.finite and len(keys) * summed < 8 * len(val):
             # The entries nearly fill the matrix (groups, summed): multiply it whole.
             flat = (np.cumsum(first) - 1) * summed + at
             full = np.zeros(len(keys) * summed, val.dtype)
@@ -299,66 +276,75 @@ class Contract(Weighted):
         return self._spread(pattern, alone and order is None, keys, fibres)
 
     def _rows(self, at: Ids) -> Array:
-        return self.matrix.reshape(self.rows, self.width).take(at, axis=0)
+        return self.matrix.reshape(self.how.rows, self.how.width).take(at, axis=0)
 
     def _spread(self, pattern: Pattern, alone: bool, keys: Ids, fibres: Array) -> Sparse | Array:
         """Fibres at (seed, place) -> a block: dense where they fill it, else sparse.
 
         `alone` says that every entry of the pattern is a group, and so a fibre, of its own.
         """
-        count, new = pattern.count, self.width
-        total = count * self.places
+        how = self.how
+        count, new = pattern.count, how.width
+        total = count * how.places
         if len(keys) * ENTRY_COST > total or total * new <= SMALL:
             if len(keys) == total:
                 full = fibres
             else:
                 full = np.zeros((total, new), fibres.dtype)
                 full[keys] = fibres
-            order = (*self.kept, *self.new)
-            full = full.reshape((count, *self._shape(order)))
-            return full.transpose((0, *(order.index(label) + 1 for label in self.onto)))
+            order = (*how.kept, *how.new)
+            full = full.reshape((count, *how.shape(order)))
+            return full.transpose((0, *(order.index(label) + 1 for label in how.onto)))
 
         def make() -> Pattern:
             if alone:
-                seed, place = pattern.seed, pattern.project(self.kept_axes)
+                seed, place = pattern.seed, pattern.project(how.kept_axes)
             else:
-                seed, place = divide(keys, self.places)
-            if self.onto == self.kept + self.new:
+                seed, place = divide(keys, how.places)
+            if how.onto == how.kept + how.new:
                 base, along = place * new, np.arange(new)
             else:
-                base, along = self._place(place, self.kept), self._place(np.arange(new), self.new)
+                base, along = (
+                    self._place(place, how.kept),
+                    self._place(np.arange(new), how.new),
+                )
             pos = (base[:, None] + along).reshape(-1)
             return Pattern(count, self.out, seed.repeat(new), pos, distinct=True)
 
-        return Sparse(pattern.derive(("spread", self.key), make), fibres.reshape(-1))
+        return Sparse(pattern.derive(("spread", how.key), make), fibres.reshape(-1))
 
     def reach(self, labels: Ids) -> Ids:
-        axes = tuple(self.labels.index(label) for label in self.summed)
-        kept = [label for label in self.labels if label not in self.summed]
+        how = self.how
+        axes = tuple(how.labels.index(label) for label in how.summed)
+        kept = [label for label in how.labels if label not in how.summed]
         labels = np.max(labels, axis=axes, initial=NOTHING)
-        order = [label for label in self.onto if label in kept]
+        order = [label for label in how.onto if label in kept]
         labels = labels.transpose([kept.index(label) for label in order])
-        thin = [self.extent[label] if label in kept else 1 for label in self.onto]
+        thin = [how.extent[label] if label in kept else 1 for label in how.onto]
         return np.broadcast_to(labels.reshape(thin), self.out)
 
     @property
     def T(self) -> Map:
-        return Contract(self.onto, self.with_, self.labels, self.weights, self.out)
+        made = object.__new__(Contract)
+        made._set(self.how.T, self.weights)
+        made._finite = self.finite
+        return made
 
     def tail(self, start: int) -> Map | None:
-        if not self.onto or not self.summed:
+        how = self.how
+        if not how.onto or not how.summed:
             return None
-        first = self.onto[0]
+        first = how.onto[0]
         inp, weights, ahead = self.inp, self.weights, None
-        if first in self.labels:
-            axis = self.labels.index(first)
+        if first in how.labels:
+            axis = how.labels.index(first)
             ahead = Gather(
                 inp, _from(axis, start), (*inp[:axis], inp[axis] - start, *inp[axis + 1 :])
             )
             inp = ahead.out
-        if first in self.with_:
-            weights = weights[_from(self.with_.index(first), start)]
-        cut = Contract(self.labels, self.with_, self.onto, weights, inp)
+        if first in how.with_:
+            weights = weights[_from(how.with_.index(first), start)]
+        cut = Contract(how.labels, how.with_, how.onto, weights, inp)
         cut._finite = self.finite or None  # of some of the numbers: only "not all" may change
         return cut if ahead is None else Chain(ahead, cut)
 

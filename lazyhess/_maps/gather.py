@@ -48,6 +48,16 @@ class Gather(Map):
         picked: Ids = grid[self.index]
         return picked.reshape(-1)
 
+    def places(self) -> Ids:
+        """As `source`; of a basic index worked out without a grid of the input, and not kept."""
+        if not self.basic:
+            return self.source
+        made = np.zeros((1,), np.intp)
+        for start, step, length, width, _ in self.ranges:
+            along = width * (start + step * np.arange(length))
+            made = np.add.outer(made, along).reshape(-1)
+        return made
+
     @cached_property
     def targets(self) -> tuple[Ids, Ids, Ids]:
         """The output positions sorted by source, where each source's run starts, the sources."""
@@ -253,6 +263,12 @@ class Gather(Map):
     def reach(self, labels: Ids) -> Ids:
         made: Ids = labels[self.index]
         return made
+
+    def each(self, count: int) -> Map:
+        if not self.basic:
+            return super().each(count)
+        index = (slice(None), *self.index)
+        return Gather((count, *self.inp), index, (count, *self.out))
 
     @property
     def T(self) -> Map:

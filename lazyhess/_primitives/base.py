@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Iterable
+from functools import lru_cache
 from typing import Any, ClassVar, TypeVar
 
 import numpy as np
@@ -116,10 +117,13 @@ class Elementwise(Primitive):
         The second partial derivatives that are not zero, with k <= l.
     name : str, optional
         By default the function's own. Pickles find the primitive by it.
+    by_value : tuple of int, optional
+        Operands whose value, where constant, decides which formula is used.
     """
 
     # One table for all, by name, for pickling.
     table: ClassVar[dict[str, Elementwise]] = {}
+    elementwise = True
 
     def __init__(
         self,
@@ -127,7 +131,9 @@ class Elementwise(Primitive):
         first: tuple[Formula, ...],
         second: dict[tuple[int, int], Formula] | None = None,
         name: str | None = None,
+        by_value: tuple[int, ...] = (),
     ) -> None:
+        self.by_value = by_value
         self.name = name or ufunc.__name__
         self.ufunc = ufunc
         self.first = first
@@ -145,6 +151,9 @@ class Elementwise(Primitive):
     def value(self, *args: Any) -> Array:
         made: Array = self.ufunc(*args)
         return made
+
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
         formula, shape = self.first[k], out.shape
@@ -246,6 +255,9 @@ class Structural(Primitive):
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return self.map
 
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return Structural(self.name, self.map.each(count))
+
 
 class Cast(Primitive):
     """The same numbers in another floating dtype."""
@@ -267,6 +279,12 @@ class Cast(Primitive):
 def structural(name: str, x: Any, map_: Map) -> Any:
     """Record a structural primitive of `x`."""
     return record(Structural(name, map_), x)
+
+
+@lru_cache(maxsize=4096)
+def shaped(name: str, kind: Callable[..., Map], *args: Any) -> Structural:
+    """The structural primitive of a map that shapes determine: one object for equal shapes."""
+    return Structural(name, kind(*args))
 
 
 @implements(mapped)
@@ -346,6 +364,7 @@ __all__ = [
     "nested",
     "one_axis",
     "options",
+    "shaped",
     "squared",
     "structural",
     "variables",

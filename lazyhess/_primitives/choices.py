@@ -18,6 +18,8 @@ class Choice(Primitive):
     What was not taken is masked, not multiplied by zero, so that its NaN goes nowhere.
     """
 
+    elementwise = True
+
     def __init__(self, name: str) -> None:
         self.name = name
 
@@ -25,17 +27,24 @@ class Choice(Primitive):
         made: Array = getattr(np, self.name)(*args)
         return made
 
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return self
+
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         mine, other = args[k], args[1 - k]
         # An operand that is NaN is taken by maximum, and left by fmax, as `out` shows.
-        took = (mine == out) | (np.isnan(out) & np.isnan(mine))
-        tied = took & ((other == out) | (np.isnan(out) & np.isnan(other)))
-        half = Scale(np.where(tied, out.dtype.type(0.5), out.dtype.type(1)), out.shape)
-        return chain(
-            broadcast(shape_of(mine), out.shape),
-            None if np.all(took) else Mask(np.broadcast_to(took, out.shape), out.shape),
-            half if np.any(tied) else None,
-        )
+        took, left = mine == out, other == out
+        lost = np.isnan(out)
+        if lost.any():
+            took, left = took | (lost & np.isnan(mine)), left | (lost & np.isnan(other))
+        maps: list[Map] = [broadcast(shape_of(mine), out.shape)]
+        if not took.all():
+            maps.append(Mask(np.broadcast_to(took, out.shape), out.shape))
+        tied = took & left
+        if tied.any():
+            shares = np.where(tied, out.dtype.type(0.5), out.dtype.type(1))
+            maps.append(Scale(shares, out.shape))
+        return chain(*maps)
 
 
 def _choice(ufunc: np.ufunc) -> None:
@@ -53,16 +62,23 @@ class Where(Primitive):
     """``where(condition, a, b)`` with a fixed condition."""
 
     name = "where"
+    elementwise = True
 
     def value(self, *args: Any) -> Array:
         made: Array = np.where(*args)
         return made
+
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
         if k == 0:
             return None
         mask = np.broadcast_to(args[0] if k == 1 else np.logical_not(args[0]), out.shape)
         return chain(broadcast(shape_of(args[k]), out.shape), Mask(mask, out.shape))
+
+
+_WHERE = Where()
 
 
 @implements(np.where)
@@ -73,7 +89,7 @@ def where(condition: Any, /, *branches: Any) -> Any:
         return np.nonzero(condition)
     if not variables(*branches):
         return np.where(condition, *branches)
-    return record(Where(), np.asarray(condition) != 0, *branches)
+    return record(_WHERE, np.asarray(condition) != 0, *branches)
 
 
 @implements(np.clip)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -68,6 +69,14 @@ class Contraction(Primitive):
         made = Contract(self.left, self.right, self.onto, b, a.shape).dense(a[None])[0]
         return np.asarray(made, order="C")
 
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        new = max((*self.left, *self.right), default=0) + 1
+        left, right = (
+            (new, *names) if stacked else names
+            for names, stacked in zip((self.left, self.right), along, strict=True)
+        )
+        return _contraction(left, right, (new, *self.onto))
+
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         mine, other = (self.left, self.right)[:: 1 if k == 0 else -1]
         return contract(mine, other, self.onto, args[1 - k], args[k].shape)
@@ -83,6 +92,10 @@ class Contraction(Primitive):
 
 def product(operands: Sequence[Any], labels: Sequence[Labels], onto: Labels) -> Any:
     """The general einsum: repeated, missing and broadcast labels, any number of operands."""
+    if len(operands) == 2:
+        (a, b), (left, right) = operands, labels
+        if _clean_pair(shape_of(a), shape_of(b), tuple(left), tuple(right), tuple(onto)):
+            return _pair(nested(a), tuple(left), nested(b), tuple(right), tuple(onto))
     extent: dict[int, int] = {}
     for a, names in zip(operands, labels, strict=True):
         for n, label in zip(shape_of(a), names, strict=True):
@@ -119,10 +132,26 @@ def product(operands: Sequence[Any], labels: Sequence[Labels], onto: Labels) -> 
     return np.broadcast_to(a, shape)
 
 
+@lru_cache(maxsize=4096)
+def _clean_pair(a: Shape, b: Shape, left: Labels, right: Labels, onto: Labels) -> bool:
+    """Whether operands of these shapes and labels are as `Contraction` wants them."""
+    first, second, answer = set(left), set(right), set(onto)
+    distinct = len(first) == len(left) and len(second) == len(right) and len(answer) == len(onto)
+    pairs = (*zip(left, a, strict=True), *zip(right, b, strict=True))
+    same = len(set(pairs)) == len(first | second)
+    return distinct and same and answer <= first | second and first ^ second <= answer
+
+
+@lru_cache(maxsize=4096)
+def _contraction(left: Labels, right: Labels, onto: Labels) -> Contraction:
+    return Contraction(left, right, onto)
+
+
 def _pair(a: Any, left: Labels, b: Any, right: Labels, onto: Labels) -> Any:
+    primitive = _contraction(left, right, onto)
     if isinstance(a, Variable) or isinstance(b, Variable):
-        return record(Contraction(left, right, onto), a, b)
-    return Contraction(left, right, onto).value(a, b)
+        return record(primitive, a, b)
+    return primitive.value(a, b)
 
 
 def _clean(a: Any, names: Labels, extent: dict[int, int]) -> tuple[Any, Labels]:

@@ -28,7 +28,10 @@ def _unary(ufunc: np.ufunc, first: Formula, second: Formula | None = None) -> No
 
 
 def _binary(
-    ufunc: np.ufunc, first: tuple[Formula, Formula], second: dict[tuple[int, int], Formula]
+    ufunc: np.ufunc,
+    first: tuple[Formula, Formula],
+    second: dict[tuple[int, int], Formula],
+    by_value: tuple[int, ...] = (),
 ) -> None:
     """Register a function of two operands, which its formulas get in the precision of the value."""
 
@@ -38,7 +41,8 @@ def _binary(
         return lambda z, x, y: formula(z, _like(z, x), _like(z, y))
 
     left, right = map(alike, first)
-    Elementwise(ufunc, (left, right), {key: alike(formula) for key, formula in second.items()})
+    bends = {key: alike(formula) for key, formula in second.items()}
+    Elementwise(ufunc, (left, right), bends, by_value=by_value)
 
 
 def _like(z: Any, x: Any) -> Any:
@@ -200,6 +204,7 @@ for _pow in (np.power, np.float_power):
             (0, 1): _wide(lambda z, x, y: _times_power(1 + y * _log(x), z, x, y, 1)),
             (1, 1): _wide(lambda z, x, y: z * np.square(_log(x))),
         },
+        by_value=(1,),
     )
 
 # --- exponentials and logarithms ------------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from lazyhess._primitives.base import (
     implements,
     nested,
     one_axis,
+    shaped,
     squared,
     structural,
 )
@@ -77,7 +79,7 @@ def sum_(
     """`numpy.sum`."""
     a = _prepared("sum", a, dtype, out, where)
     axes = reduced_axes(axis, a.ndim)
-    made = structural("sum", a, Reduce(a.shape, axes, reduced(a.shape, axes, keepdims)))
+    made = record(shaped("sum", Reduce, a.shape, axes, reduced(a.shape, axes, keepdims)), a)
     return made + initial if given(initial) else made
 
 
@@ -94,11 +96,19 @@ class Mean(Primitive):
         made: Array = np.mean(args[0], axis=self.axes)
         return np.asarray(made).reshape(self.out)
 
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return _mean(tuple(axis + 1 for axis in self.axes), (count, *self.out))
+
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         shape = args[0].shape
         with np.errstate(all="ignore"):
             share = out.dtype.type(1) / np.prod([shape[axis] for axis in self.axes], dtype=int)
         return chain(Reduce(shape, self.axes, self.out), Scale(out.dtype.type(share), self.out))
+
+
+@lru_cache(maxsize=4096)
+def _mean(axes: tuple[int, ...], out: Shape) -> Mean:
+    return Mean(axes, out)
 
 
 @implements(np.mean)
@@ -117,7 +127,7 @@ def mean(
         return total / counted(a, axis, keepdims, where).astype(total.real.dtype)
     a = _prepared("mean", a, dtype, out)
     axes = reduced_axes(axis, a.ndim)
-    return record(Mean(axes, reduced(a.shape, axes, keepdims)), a)
+    return record(_mean(axes, reduced(a.shape, axes, keepdims)), a)
 
 
 @implements(np.var)
@@ -188,6 +198,9 @@ class Extremum(Primitive):
         made = getattr(np, self.name)(args[0], axis=self.axes)
         return np.asarray(made).reshape(self.out)
 
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return _extreme(self.name, tuple(axis + 1 for axis in self.axes), (count, *self.out))
+
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         (a,) = args
         thin = tuple(1 if axis in self.axes else n for axis, n in enumerate(a.shape))
@@ -210,6 +223,11 @@ class Extremum(Primitive):
         return tuple(at[axis].reshape(self.out) for axis in range(took.ndim))
 
 
+@lru_cache(maxsize=4096)
+def _extreme(name: str, axes: tuple[int, ...], out: Shape) -> Extremum:
+    return Extremum(name, axes, out)
+
+
 def _extremum(name: str, pair: np.ufunc) -> Any:
     def extremum(
         a: Any,
@@ -228,7 +246,7 @@ def _extremum(name: str, pair: np.ufunc) -> Any:
         shape = reduced(a.shape, axes, keepdims)
         if given(initial) and a.size == 0:
             return np.sum(a, axis=axes).reshape(shape) + initial
-        made = record(Extremum(name, axes, shape), a)
+        made = record(_extreme(name, axes, shape), a)
         return pair(made, initial) if given(initial) else made
 
     extremum.__name__ = name

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from lazyhess._maps import Gather
-from lazyhess._primitives.base import implements, structural
-from lazyhess._variable import Variable, getitem
+from lazyhess._primitives.base import Structural, implements, structural
+from lazyhess._tangents import Shape
+from lazyhess._variable import Variable, getitem, record
 
 
 def _fixed(item: Any) -> Any:
@@ -26,14 +28,37 @@ def _fixed(item: Any) -> Any:
     return made
 
 
+def _key(item: Any) -> Any:
+    """An item of a basic index as a key, a slice as a tuple; else `NotImplemented`."""
+    if type(item) is int or item is None or item is Ellipsis:
+        return item
+    if isinstance(item, np.integer):
+        return int(item)
+    if type(item) is slice:
+        parts = item.start, item.stop, item.step
+        if all(part is None or type(part) is int for part in parts):
+            return parts
+    return NotImplemented
+
+
+# Loops over scalars use an index for each; a basic one takes next to no memory.
+@lru_cache(maxsize=1 << 13)
+def _basic(shape: Shape, keys: tuple[Any, ...]) -> Structural:
+    """The primitive of a basic index: one object for equal shapes and indices."""
+    index = tuple(slice(*key) if type(key) is tuple else key for key in keys)
+    return Structural("getitem", _gather(shape, index))
+
+
+def _gather(shape: Shape, index: tuple[Any, ...]) -> Gather:
+    # NumPy checks the index and tells the shape, on an array without elements' memory.
+    return Gather(shape, index, np.broadcast_to(np.empty((), "V0"), shape)[index].shape)
+
+
 @implements(getitem)
 def getitem_(a: Any, index: Any) -> Any:
     """``a[index]``."""
-    if type(index) is int and a.ndim and -a.shape[0] <= index < a.shape[0]:
-        # The one form that loops over scalars are made of.
-        return structural("getitem", a, Gather(a.shape, (index,), a.shape[1:]))
-    items = index if isinstance(index, tuple) else (index,)
-    items = tuple(_fixed(item) for item in items)
-    # NumPy checks the index and tells the shape, on an array without elements' memory.
-    out = np.broadcast_to(np.empty((), "V0"), a.shape)[items].shape
-    return structural("getitem", a, Gather(a.shape, items, out))
+    items = index if type(index) is tuple else (index,)
+    keys = tuple([_key(item) for item in items])
+    if NotImplemented not in keys:
+        return record(_basic(a.shape, keys), a)
+    return structural("getitem", a, _gather(a.shape, tuple(_fixed(item) for item in items)))

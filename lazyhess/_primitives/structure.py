@@ -3,12 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 from typing import Any
 
 import numpy as np
 
 from lazyhess._maps import Gather, Map, Mask, Permute, Reshape, Scatter, broadcast
-from lazyhess._primitives.base import astype, axis_tuple, implements, nested, one_axis, structural
+from lazyhess._primitives.base import (
+    astype,
+    axis_tuple,
+    implements,
+    nested,
+    one_axis,
+    shaped,
+    structural,
+)
 from lazyhess._tangents import Array
 from lazyhess._variable import Primitive, Variable, record, refuse_out, shape_of, value_of
 
@@ -21,7 +30,7 @@ def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any
         return np.transpose(np.reshape(np.transpose(a), shape[::-1]))
     # NumPy works out -1 and words the errors, on an array without elements' memory.
     shape = np.broadcast_to(np.empty((), "V0"), a.shape).reshape(shape).shape
-    return structural("reshape", a, Reshape(a.shape, shape))
+    return record(shaped("reshape", Reshape, a.shape, shape), a)
 
 
 @implements(np.ravel)
@@ -36,7 +45,7 @@ def transpose(a: Any, axes: Any = None) -> Any:
     axes = tuple(range(a.ndim))[::-1] if axes is None else axis_tuple(axes, a.ndim)
     if len(axes) != a.ndim:
         raise ValueError("axes don't match array")
-    return structural("transpose", a, Permute(a.shape, axes))
+    return record(shaped("transpose", Permute, a.shape, axes), a)
 
 
 @implements(np.matrix_transpose)
@@ -112,7 +121,7 @@ def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     """`numpy.broadcast_to`."""
     shape = np.broadcast_to(np.empty((), "V0"), shape).shape
     np.broadcast_to(np.broadcast_to(np.empty((), "V0"), array.shape), shape)
-    return structural("broadcast_to", array, broadcast(array.shape, shape))
+    return record(shaped("broadcast_to", broadcast, array.shape, shape), array)
 
 
 @implements(np.broadcast_arrays)
@@ -255,6 +264,7 @@ class Concatenate(Primitive):
     """Arrays joined along an axis."""
 
     name = "concatenate"
+    broadcasts = False
 
     def __init__(self, axis: int) -> None:
         self.axis = axis
@@ -262,11 +272,20 @@ class Concatenate(Primitive):
     def value(self, *args: Any) -> Array:
         return np.concatenate(args, self.axis)
 
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return concatenation(self.axis + 1)
+
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         start = sum(args[n].shape[self.axis] for n in range(k))
         part = slice(start, start + args[k].shape[self.axis])
         index = (slice(None),) * self.axis + (part,)
         return Scatter(Gather(out.shape, index, args[k].shape))
+
+
+@cache
+def concatenation(axis: int) -> Concatenate:
+    """The primitive, one object for each axis."""
+    return Concatenate(axis)
 
 
 @implements(np.concatenate, np.concat)
@@ -281,7 +300,7 @@ def concatenate(
         parts, axis = [np.ravel(a) for a in parts], 0
     if any(a.ndim == 0 for a in parts):
         raise ValueError("zero-dimensional arrays cannot be concatenated")
-    made = record(Concatenate(one_axis(axis, parts[0].ndim)), *parts)
+    made = record(concatenation(one_axis(axis, parts[0].ndim)), *parts)
     return made if dtype is None else astype(made, dtype)
 
 
