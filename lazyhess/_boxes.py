@@ -20,7 +20,7 @@ Shape: TypeAlias = tuple[int, ...]
 
 # What a box costs, and each run along its last axis, in entries that are gathered instead.
 BOX_COST = 256
-RUN_COST = 16
+RUN_COST = 4
 # Diagonals are merged in a table of at most this many places for each entry.
 TABLE = 4
 
