@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from itertools import count
 from typing import Any
 
 import numpy as np
 
+from lazyhess._adapters.base import Problem
 from lazyhess._engine import NumpyEngine
 from lazyhess._hessian import Hessian
+from lazyhess._per_sample import PerSampleEngine
 from lazyhess._plan import Core
 from lazyhess._trees import is_node, rebuild
 from lazyhess._variable import Variable
@@ -52,7 +56,7 @@ class Again:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "record": None}  # functions of users need not pickle
 
-    def blocks(self, engine: NumpyEngine) -> Any:
+    def blocks(self, engine: NumpyEngine | PerSampleEngine) -> Any:
         """A Hessian for each pair of inputs, in the structure of xs twice."""
         if engine.batch is not None and (sample := engine.interacting()) is not None:
             raise ValueError(
@@ -64,7 +68,7 @@ class Again:
         core = Core(engine, self.cache, self)
         return rebuild(self.tree, lambda i: rebuild(self.tree, lambda j: Hessian(core, i, j)))
 
-    def at(self, engine: NumpyEngine, new_xs: tuple[Any, ...]) -> Any:
+    def at(self, engine: NumpyEngine | PerSampleEngine, new_xs: tuple[Any, ...]) -> Any:
         """The blocks at new inputs."""
         several = type(self.tree) in (tuple, list)
         if not several and len(new_xs) != 1:
@@ -117,3 +121,42 @@ def _value(path: str, new: Any, x: Variable, keep: bool) -> Any:
     if keep and isinstance(new, Variable):
         return new.astype(x.dtype)
     return np.array(value, x.dtype, order="C", subok=False)
+
+
+class Anew:
+    """What makes the Hessian of a framework's function at another point: it is called again.
+
+    Parameters
+    ----------
+    problem : Problem
+        What the framework's adapter made of the call.
+    cache : int, str, cachetools.Cache or None
+        As given to `hessian`.
+    """
+
+    def __init__(self, problem: Problem, cache: Any) -> None:
+        self.problem = problem
+        self.cache = cache
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"problem": replace(self.problem, again=None), "cache": self.cache}
+
+    def blocks(self) -> Any:
+        """A Hessian for each pair of inputs, in the structure of xs twice."""
+        problem, numbers = self.problem, count()
+        tree = problem.rebuild(problem.tree, lambda _: next(numbers))
+        core = Core(problem.engine, self.cache, self)
+        return problem.rebuild(tree, lambda i: problem.rebuild(tree, lambda j: Hessian(core, i, j)))
+
+    def at(self, engine: Any, new_xs: tuple[Any, ...]) -> Any:
+        """The blocks at new inputs."""
+        if self.problem.again is None:
+            raise ValueError(
+                "at() calls ys again, and ys was not given as a function: lh.hessian(f, xs)"
+            )
+        tree = self.problem.tree
+        several = type(tree) in (tuple, list)
+        if not several and len(new_xs) != 1:
+            raise TypeError(f"at() takes one argument, new values for xs, got {len(new_xs)}")
+        made = self.problem.again(type(tree)(new_xs) if several else new_xs[0])
+        return Anew(made, self.cache).blocks()

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from math import prod
-from operator import index
 from typing import Any
 
 import numpy as np
 
 from lazyhess import _dispatch  # noqa: F401 - gives Variable its operators and methods
-from lazyhess._again import Again, Recorder
+from lazyhess._adapters import find
+from lazyhess._again import Again, Anew, Recorder
 from lazyhess._engine import NumpyEngine, linearize, unit
+from lazyhess._per_sample import PerSampleEngine
+from lazyhess._request import Request, batch_axes, call
 from lazyhess._store import DEFAULT_CACHE
 from lazyhess._sweep import Linearization
-from lazyhess._trees import is_node, leaves, rebuild
+from lazyhess._trees import leaves, rebuild
 from lazyhess._variable import Variable, ancestors, asked_since, leaf, moment, variable
 
 
@@ -49,10 +50,11 @@ def hessian(
         intermediates of the graph are allowed. If one is complex, all are, ys is a holomorphic
         function of them, and the Hessian is its complex second derivative, symmetric and not
         Hermitian.
-    batch_axis : int or sequence of int, optional
+    batch_axis : int or sequence of int or None, optional
         Position of the batch axis in every x (negative counts from the end), or one position for
-        each. Then `ys` has one element for each sample, samples must not interact, and the
-        result is one Hessian for each sample, the batch axis leading.
+        each, ``None`` for an x that all samples share (parameters of a model). Then `ys` has one
+        element for each sample, samples must not interact, and the result is one Hessian for
+        each sample, the batch axis leading.
     reduction : {None, "sum", "none"}
         ``"sum"``: the Hessian of the sum over all elements of all `ys`. ``"none"``: of each
         element of `ys`, whose axes lead in the result.
@@ -120,20 +122,38 @@ def hessian(
     >>> lh.gradient(np.trace(H), x)
     array([6., 6., 6.])
     """
-    problem = _prepare(ys, xs, reduction, has_aux, argnums, create_graph, batch_axis)
+    request = Request(
+        ys,
+        xs,
+        batch_axis,
+        reduction,
+        has_aux,
+        argnums,
+        create_graph,
+        strict,
+        block_size,
+        progress,
+    )
+    adapter = find(ys, xs)
+    if adapter is not None:
+        found = adapter.problem(request)
+        answer = Anew(found, cache).blocks()
+        return (answer, found.aux) if has_aux else answer
+    problem = _prepare(request)
     if strict:
         _check_related(problem)
-    if block_size is not None and index(block_size) < 1:
-        raise ValueError(f"block_size must be at least 1, got {block_size}")
-    engine = NumpyEngine(
+    own = [axis for axis in problem.batch or () if axis is not None]
+    shared = problem.batch is not None and len(own) < len(problem.batch)
+    inner = NumpyEngine(
         problem.root,
         [x for _, x in problem.inputs],
-        batch=problem.batch,
-        each=reduction == "none",
+        batch=own if problem.batch is not None and not shared else None,
+        each=reduction == "none" or shared,
         create_graph=create_graph,
         block_size=block_size,
         progress=progress,
     )
+    engine = PerSampleEngine(inner, problem.batch or ()) if shared else inner
     numbers = iter(range(len(problem.inputs)))
     places = rebuild(problem.tree, lambda _: next(numbers))
     answer = Again(places, cache, batch_axis, problem.record, problem.decided).blocks(engine)
@@ -177,7 +197,11 @@ def gradient(
     """
     if reduction == "none":
         raise ValueError('gradient knows reduction=None and "sum", got "none"')
-    problem = _prepare(ys, xs, reduction, has_aux, argnums, create_graph, None)
+    request = Request(ys, xs, None, reduction, has_aux, argnums, create_graph, strict)
+    adapter = find(ys, xs)
+    if adapter is not None:
+        return adapter.gradient(request)
+    problem = _prepare(request)
     if strict:
         _check_related(problem)
     inputs = [x for _, x in problem.inputs]
@@ -195,105 +219,46 @@ class _Problem:
     root: Variable  # the output
     inputs: list[tuple[str, Variable]]  # with their paths in xs
     tree: Any  # the structure of xs
-    batch: list[int] | None  # the position of the batch axis in each
+    batch: list[int | None] | None  # the position of the batch axis in each
     aux: Any
     record: Recorder | None  # the function at new inputs, if it was given as one
     decided: bool  # whether the function asked for values
 
 
-def _prepare(
-    ys: Any,
-    xs: Any,
-    reduction: str | None,
-    has_aux: bool,
-    argnums: Any,
-    create_graph: bool,
-    batch_axis: int | Sequence[int] | None,
-) -> _Problem:
+def _prepare(request: Request) -> _Problem:
     """Record a callable, and check the output and the inputs."""
-    if reduction not in (None, "sum", "none"):
-        raise ValueError(f'reduction must be None, "sum" or "none", got {reduction!r}')
-    batched = batch_axis is not None
-    if batched and reduction is not None:
-        raise ValueError(f"batch_axis and reduction={reduction!r} exclude each other; give one")
-    aux: Any = None
+    ys, xs, aux = request.ys, request.xs, None
     record: Recorder | None = None
     decided = False
     if callable(ys) and not isinstance(ys, Variable):
-        fresh = _copied if create_graph else _fresh
-        function, arguments, start = ys, xs, moment()
-        ys, xs, aux = _call(function, arguments, has_aux, argnums, fresh)
+        start = moment()
+        ys, xs, aux = call(request, _copied if request.create_graph else _fresh, _plain)
 
         def record(new: Any) -> tuple[Variable, list[Variable], bool]:
-            again = _prepare(
-                function,
-                new if argnums is None else _replaced(arguments, argnums, new),
-                reduction,
-                has_aux,
-                argnums,
-                create_graph,
-                batch_axis,
-            )
+            again = _prepare(request.at(new))
             return again.root, [x for _, x in again.inputs], again.decided
 
         decided = asked_since(start)
 
-    elif has_aux or argnums is not None:
-        name = "has_aux" if has_aux else "argnums"
-        raise TypeError(f"{name} is for a callable ys, got {type(ys).__name__}")
-    inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
-    root = _output(ys, reduction)
-    _check_complex(root, inputs)
-    if reduction is None and not batched and root.size != 1:
-        raise ValueError(
-            f"ys must have one element, got shape {root.shape}; the ways out: "
-            'reduction="sum" for the Hessian of its sum, reduction="none" for one Hessian for each '
-            "element, batch_axis=... if each element belongs to a sample of a batch"
-        )
-    batch = None if batch_axis is None else _batch_axes(batch_axis, root, inputs)
-    return _Problem(root, inputs, xs, batch, aux, record, decided)
-
-
-def _replaced(arguments: Any, argnums: Any, new: Any) -> list[Any]:
-    """The arguments with new values for those that are differentiated."""
-    args = list(arguments) if type(arguments) in (tuple, list) else [arguments]
-    one = np.ndim(argnums) == 0
-    for k, value in zip((argnums,) if one else argnums, (new,) if one else new, strict=True):
-        args[k] = value
-    return args
-
-
-def _call(
-    ys: Any, xs: Any, has_aux: bool, argnums: Any, fresh: Callable[[Any], Variable]
-) -> tuple[Any, Any, Any]:
-    """Record ``ys(*xs)``: the output, the Variables in the structure of xs, and aux."""
-    args = list(xs) if type(xs) in (tuple, list) else [xs]
-    picked: Any
-    if argnums is None:
-        args = [rebuild(arg, fresh) for arg in args]
-        picked = rebuild(xs, lambda _: None)
-        picked = type(xs)(args) if type(xs) in (tuple, list) else args[0]
     else:
-        chosen = (argnums,) if np.ndim(argnums) == 0 else tuple(argnums)
-        for k in chosen:
-            if not -len(args) <= index(k) < len(args):
-                raise ValueError(f"argnums {argnums} is out of range for {len(args)} arguments")
-            args[k] = rebuild(args[k], fresh)
-        picked = args[chosen[0]] if np.ndim(argnums) == 0 else tuple(args[k] for k in chosen)
-    made = ys(*args)
-    aux: Any = None
-    if has_aux:
-        if not (isinstance(made, tuple) and len(made) == 2):
-            raise TypeError(
-                f"with has_aux the callable returns (ys, aux), got {type(made).__name__}"
-            )
-        made, aux = made
-        aux = rebuild(aux, lambda x: np.array(x._value) if isinstance(x, Variable) else x)
-    return made, picked, aux
+        request.needs_callable()
+    inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
+    root = _output(ys, request.reduction)
+    _check_complex(root, inputs)
+    request.check_output(root.shape)
+    batch = None
+    if request.batch_axis is not None:
+        shapes = [(path, x.shape) for path, x in inputs]
+        batch = batch_axes(request.batch_axis, root.shape, shapes)
+    return _Problem(root, inputs, xs, batch, aux, record, decided)
 
 
 def _fresh(x: Any) -> Variable:
     return leaf(x._value) if isinstance(x, Variable) else variable(x)
+
+
+def _plain(x: Any) -> Any:
+    return np.array(x._value) if isinstance(x, Variable) else x
 
 
 def _copied(x: Any) -> Variable:
@@ -375,43 +340,3 @@ def _check_related(problem: _Problem) -> None:
                 f"ys does not depend on xs{path} (shape {x.shape}), and strict=True asks for it; "
                 "without strict its blocks are zero"
             )
-
-
-def _batch_axes(
-    batch_axis: int | Sequence[int], root: Variable, inputs: list[tuple[str, Variable]]
-) -> list[int]:
-    """The batch axis of each x, counted from the start."""
-    given: list[Any]
-    if is_node(batch_axis):
-        given = list(batch_axis)
-        if len(given) != len(inputs):
-            raise ValueError(f"batch_axis gives {len(given)} positions for {len(inputs)} xs")
-    else:
-        given = [batch_axis] * len(inputs)
-    if not inputs:
-        raise ValueError("batch_axis needs at least one x, got none")
-    axes = []
-    for axis, (path, x) in zip(given, inputs, strict=True):
-        if axis is None:
-            raise NotImplementedError(
-                f"batch_axis None for xs{path}: one x shared by all samples is not in this version"
-            )
-        if not -x.ndim <= index(axis) < x.ndim:
-            raise ValueError(
-                f"batch_axis {axis} is out of range for xs{path} with shape {x.shape} "
-                f"({x.ndim} axes)"
-            )
-        axes.append(index(axis) % x.ndim)
-    sizes = [x.shape[axis] for axis, (_, x) in zip(axes, inputs, strict=True)]
-    if len(set(sizes)) > 1:
-        shapes = [x.shape for _, x in inputs]
-        raise ValueError(
-            f"batch sizes differ: {sizes} along batch_axis={batch_axis} of xs with shapes {shapes}"
-        )
-    shape = root.shape
-    if prod(shape) != sizes[0] or max(shape, default=1) != sizes[0]:
-        raise ValueError(
-            f"with batch_axis={batch_axis} ys has one element for each of {sizes[0]} samples, got "
-            f"shape {shape}; sum over each sample's own axes first"
-        )
-    return axes

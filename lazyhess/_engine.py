@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol, TypeAlias
 
 import numpy as np
 
+from lazyhess._arrays import Arrays, Plain
 from lazyhess._loops import together
 from lazyhess._maps import NOTHING
 from lazyhess._replay import Tape, decided
@@ -27,12 +28,14 @@ from lazyhess._tangents import (
     Sparse,
     add_up,
     changes,
+    compactly,
     dense,
     divide,
     embed,
     identity,
     shape_of,
     strides,
+    uniform,
 )
 from lazyhess._variable import Variable, leaf
 
@@ -58,11 +61,13 @@ class Engine(Protocol):
 
     shapes: tuple[Shape, ...]
     """Of each x, without the batch axis."""
-    dtypes: tuple[np.dtype[Any], ...]
+    dtypes: tuple[Any, ...]
     lead: Shape
     """Leading axes of the result: none, the batch, or the shape of ys (``reduction="none"``)."""
     create_graph: bool
     """Whether what it answers with can be differentiated again."""
+    arrays: Arrays
+    """What it answers with."""
 
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
@@ -71,6 +76,9 @@ class Engine(Protocol):
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass.
+
+        Ids may be a grid (sample, position): dense rows then have both axes in front, and those
+        of a CSR count in that order. All passes of a request have as many axes.
 
         Where `rows` are all there are, in order, those of (i, i) may be dense arrays without their
         first columns, as many as the rows of earlier passes, all dense, tell by symmetry.
@@ -128,6 +136,7 @@ class NumpyEngine:
         self.create_graph = create_graph
         self.block_size = block_size
         self.progress = progress
+        self.arrays: Arrays = Plain()
         self.dtypes = tuple(x.dtype for x in xs)
         if self.batch is None:
             self.shapes = tuple(x.shape for x in xs)
@@ -222,12 +231,15 @@ class NumpyEngine:
 
     def _first_interacting(self, lin: Linearization) -> int | None:
         assert self.batch is not None
+        if self.lead[0] < 2 or lin.keeps(self.batch):
+            return None
         labels = []
         for x, axis in zip(self.xs, self.batch, strict=True):
             shape = [1] * x.ndim
             shape[axis] = -1
             labels.append(np.broadcast_to(np.arange(x.shape[axis]).reshape(shape), x.shape))
-        last, first = lin.reach(labels), lin.reach([-label for label in labels])
+        last = lin.reach(labels)
+        first = lin.reach([compactly(np.negative, label) for label in labels])
         if last is None or first is None:
             return None
         last, first = last.reshape(-1), first.reshape(-1)
@@ -241,14 +253,29 @@ class NumpyEngine:
         """How many Hessian-vector products these rows of x_i take."""
         if self.batch is None:
             return len(rows)
+        grid = self._grid(i, rows)
+        if grid is not None:
+            return int(grid.shape[1])
         return int(np.count_nonzero(np.bincount(rows % max(prod(self.shapes[i]), 1))))
+
+    def _grid(self, i: int, rows: Ids) -> Ids | None:
+        """Sorted rows of a batch as (sample, position), where they are all samples of some."""
+        samples, size = prod(self._samples), prod(self.shapes[i])
+        if samples < 2 or not len(rows) or len(rows) % samples:
+            return None
+        grid = rows.reshape(samples, -1)
+        if len(rows) == samples * size:
+            return grid
+        first = grid[0]
+        every = first + np.arange(0, samples * size, size)[:, None]
+        return grid if first[-1] < size and bool((grid == every).all()) else None
 
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
         size = prod(self.shapes[i])
-        bar = _bar(self.products(i, rows)) if self.progress else None
+        bar = progress_bar(self.products(i, rows)) if self.progress else None
         for output, part in self._outputs_of(rows, size):
             plan = self.linearization(output).plan(i, columns)
             whole = i in columns and len(rows) == size and not self.lead and not self.create_graph
@@ -306,9 +333,12 @@ class NumpyEngine:
         With `whole` the rows are all there are, and those of (i, i) may be cut, see `Engine.rows`.
         """
         x, size = self.xs[i], max(prod(self.shapes[i]), 1)
+        grid = None if self.create_graph else self._grid(i, rows)
         if self.batch is None:
             starts = np.arange(len(rows))
             order = rows
+        elif grid is not None:  # all samples alike
+            starts, order = np.arange(grid.shape[1]), rows
         else:
             # One seed for each position, with all the samples asked for at that position.
             by_position = np.argsort(rows % size, kind="stable")
@@ -317,9 +347,10 @@ class NumpyEngine:
             starts = np.flatnonzero(changes(position))
         seeds, done = len(starts), 0
         starts = np.append(starts, len(order))
-        # What the blocks hold at the most: a seed reaches its own samples only.
+        # What the blocks hold at the most: a seed reaches its own samples only. Of those of both
+        # sweeps about half are there at a time.
         bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
-        block = self.block_size or (seeds if bound <= BUDGET else PROBE)
+        block = self.block_size or (seeds if bound <= 2 * BUDGET else PROBE)
         key = i, tuple(plan.targets), int(rows[0]) if seeds else 0, seeds
         known = self._counts.get(key, []) if self._structure is not None else []
         counts: list[int] = []
@@ -336,15 +367,19 @@ class NumpyEngine:
             elif stretches:
                 count = stretches[0].taken(count, done)
             ids = order[starts[done] : starts[done + count]]
-            if self.batch is None:
+            tangents: Block
+            if grid is not None:
+                ids = grid[:, done : done + count]
+                tangents = self._alike(i, ids[0])
+            elif self.batch is None:
                 tangents = self._seeds(i, ids)
             else:
                 places = self._positions(i, ids)
-                tangents = identity(places, x.shape, x.dtype)
+                tangents = some = identity(places, x.shape, x.dtype)
                 if len(ids) != count:  # one seed stands in several samples
                     ends = starts[done : done + count + 1]
                     which = np.arange(count).repeat(ends[1:] - ends[:-1])
-                    tangents.pattern = Pattern(count, x.shape, which, places, distinct=True)
+                    some.pattern = Pattern(count, x.shape, which, places, distinct=True)
             blocks, held = plan.push(tangents, start)
             if start:  # what is to be completed by symmetry is an array
                 for j in blocks:
@@ -353,7 +388,7 @@ class NumpyEngine:
             yield ids, count, blocks
             done += count
             counts.append(count)
-            if self._structure is not None and self.batch is None:
+            if self._structure is not None and isinstance(tangents, Sparse) and self.batch is None:
                 self._structure.keep(i, ids, tangents.pattern)
             # Columns of rows that are done are known, where all of them are dense.
             whole = whole and isinstance(blocks.get(i), np.ndarray)
@@ -374,6 +409,13 @@ class NumpyEngine:
         if self._structure is None:
             return identity(ids, x.shape, x.dtype)
         return self._structure.seeds(i, ids, x.shape, x.dtype)
+
+    def _alike(self, i: int, positions: Ids) -> Block:
+        """Unit tangents that are the same in all samples."""
+        assert self.batch is not None
+        axis, shape = self.batch[i], self.xs[i].shape
+        one = identity(positions, (*shape[:axis], 1, *shape[axis + 1 :]), self.dtypes[i])
+        return uniform(one, (axis,), shape)
 
     @property
     def _samples(self) -> Shape:
@@ -399,7 +441,7 @@ class NumpyEngine:
     def _collect(self, i: int, j: int, ids: Ids, count: int, block: Block) -> Rows:
         """What came out for x_j as rows: for each id its row of the block (i, j)."""
         size = prod(self.shapes[j] if self.batch is not None else shape_of(block, self.shapes[j]))
-        shape, dtype = (len(ids), size), self.dtypes[j]
+        shape, dtype = (ids.size, size), self.dtypes[j]
         if block is None:
             return CSR.zeros(shape, dtype)
         if self.batch is None:
@@ -409,21 +451,26 @@ class NumpyEngine:
                 return np.ascontiguousarray(rows) if isinstance(rows, np.ndarray) else rows
         else:
             axis, full = self.batch[j], self.xs[j].shape
-            n = prod(self.shapes[i])
-            sample, position = divide(ids, n)
-            seed_of = np.cumsum(changes(position)) - 1
-            if not isinstance(block, Sparse):
-                whole: Any = block
-                picked = np.moveaxis(whole, axis + 1, 1)[seed_of, sample]
-                return picked.reshape(shape)
+            whole: Any = block
+            if ids.ndim == 1:
+                sample, position = divide(ids, prod(self.shapes[i]))
+                seed_of = np.cumsum(changes(position)) - 1
+                if not isinstance(block, Sparse):
+                    return np.moveaxis(whole, axis + 1, 1)[seed_of, sample].reshape(shape)
+            elif not isinstance(block, Sparse):
+                return np.moveaxis(whole, axis + 1, 0).reshape((*ids.shape, size))
             # The row of an entry is told by its seed and by the sample it stands at.
             axes = (axis, *(k for k in range(len(full)) if k != axis))
             at, column = divide(block.pattern.project(axes), size)
-            key = seed_of * self.lead[0] + sample
-            row = np.searchsorted(key, block.seed * self.lead[0] + at)
-            block = Sparse(Pattern(len(ids), (size,), row, column), block.val)
+            if ids.ndim == 1:
+                key = seed_of * self.lead[0] + sample
+                row = np.searchsorted(key, block.seed * self.lead[0] + at)
+            else:
+                row = at * count + block.seed
+            block = Sparse(Pattern(shape[0], (size,), row, column), block.val)
         if block.pattern.entries * 4 > prod(shape) or prod(shape) <= SMALL:
-            return add_up(block.pattern.keys(), block.val, prod(shape)).reshape(shape)
+            made = add_up(block.pattern.keys(), block.val, prod(shape))
+            return made.reshape((*ids.shape, size))
         return CSR.of(block)
 
     # --- products -------------------------------------------------------------------------------
@@ -558,7 +605,7 @@ def _known(root: Variable, xs: Sequence[Variable]) -> _Known:
     return kept
 
 
-def _bar(count: int) -> Any:
+def progress_bar(count: int) -> Any:
     try:
         from tqdm.auto import tqdm
     except ImportError as error:

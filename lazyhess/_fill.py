@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._arrays import Arrays
 from lazyhess._store import Piece
-from lazyhess._tangents import CSR, Array, Ids, Shape
+from lazyhess._tangents import CSR, Array, Ids, Shape, span
 
 # Elements of a temporary array when columns of sparse rows are picked.
 _CHUNK = 1 << 20
@@ -45,7 +46,8 @@ def fill(
     columns: Ids,
     shape: Shape,
     width: int,
-    dtype: np.dtype[Any],
+    dtype: Any,
+    arrays: Arrays,
 ) -> Any:
     """The answer, element by element ``rows[of_row][columns]``.
 
@@ -61,14 +63,29 @@ def fill(
     ndarray
         Or what the engine answers with, where its rows are no plain arrays.
     """
-    if not all(isinstance(piece.rows, (np.ndarray, CSR)) for piece in pieces):
-        whole = np.concatenate([piece.rows[piece.offset] for piece in pieces])
-        place = np.argsort(np.concatenate([piece.at for piece in pieces]))
-        return whole[place[of_row], columns]
     outer = [axis for axis in range(len(shape)) if of_row.shape[axis] != 1]
     inner = [axis for axis in range(len(shape)) if axis not in outer]
-    if all(columns.shape[axis] == 1 for axis in outer):
-        order = (*outer, *inner)
+    order = (*outer, *inner)
+    grid_like = all(columns.shape[axis] == 1 for axis in outer)
+    if not all(isinstance(piece.rows, (np.ndarray, CSR)) for piece in pieces):
+        place = np.argsort(np.concatenate([piece.at for piece in pieces]))
+        parts = [_whole(piece, arrays) for piece in pieces]
+        whole = parts[0] if len(parts) == 1 else arrays.concatenate(parts)
+        if not grid_like:
+            return arrays.points(whole, *np.broadcast_arrays(place[of_row], columns))
+        made = arrays.take(whole, place[of_row.reshape(-1)], 0)  # a copy: the rows are kept
+        wanted = np.broadcast_to(
+            columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
+        ).reshape(-1)
+        if len(wanted) != width or (wanted != np.arange(width)).any():
+            made = arrays.take(made, wanted, 1)
+        made = arrays.reshape(made, tuple(shape[axis] for axis in order))
+        return (
+            arrays.transpose(made, np.argsort(order).tolist())
+            if list(order) != sorted(order)
+            else made
+        )
+    if grid_like:
         out = empty(tuple(shape[axis] for axis in order), dtype)
         grid = out.reshape(of_row.size, prod(shape[axis] for axis in inner))
         wanted = np.broadcast_to(
@@ -83,6 +100,14 @@ def fill(
     return out
 
 
+def _whole(piece: Piece, arrays: Arrays) -> Any:
+    """The rows of a piece, in its order; the kept ones themselves, where that is all of them."""
+    rows, offset = piece.rows, piece.offset
+    if len(offset) == rows.shape[0] and bool((offset == np.arange(len(offset))).all()):
+        return rows
+    return arrays.take(rows, offset, 0)
+
+
 def _fill_grid(
     pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, grid: Array, width: int
 ) -> None:
@@ -91,7 +116,9 @@ def _fill_grid(
     straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
     target = grid if straight else np.empty((count, grid.shape[1]), grid.dtype)
     for piece in pieces:
-        at, offset = _span(piece.at), _span(piece.offset)
+        at, offset = (
+            ids if (row := span(ids)) is None else row for ids in (piece.at, piece.offset)
+        )
         if not isinstance(piece.rows, CSR):
             rows = piece.rows[offset]
             target[at] = rows if everything else rows.take(columns, axis=1)
@@ -105,14 +132,6 @@ def _fill_grid(
             )
     if not straight:
         np.take(target, numbers, axis=0, out=grid)
-
-
-def _span(ids: Ids) -> Ids | slice:
-    """Ids in a row as a slice: copying it is one memory copy."""
-    n = len(ids)
-    if n and ids[-1] - ids[0] == n - 1 and bool((ids[1:] > ids[:-1]).all()):
-        return slice(int(ids[0]), int(ids[0]) + n)
-    return ids
 
 
 def _fill_points(

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Iterator
+from itertools import pairwise
 from math import prod
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 
+from lazyhess._arrays import Plain
 from lazyhess._fill import empty, fill
 from lazyhess._index import Selection, select
 from lazyhess._plan import Core
@@ -67,8 +69,8 @@ class Hessian:
         return shape[::-1] if self._transposed else shape
 
     @property
-    def dtype(self) -> np.dtype[Any]:
-        """The dtype of x_i."""
+    def dtype(self) -> Any:
+        """The dtype of x_i: NumPy's, or that of the framework."""
         return self._core.engine.dtypes[self._i]
 
     @property
@@ -84,7 +86,7 @@ class Hessian:
     @property
     def itemsize(self) -> int:
         """Bytes of an element."""
-        return self.dtype.itemsize
+        return self._core.engine.arrays.itemsize(self.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -234,23 +236,39 @@ class Hessian:
         core, i, j = self._core, self._i, self._j
         sizes = [prod(shape) for shape in core.engine.shapes]
         if 0 in wanted.shape:
-            return core.engine.own(np.empty(wanted.shape, self.dtype))
+            return core.engine.own(core.engine.arrays.zeros(wanted.shape, self.dtype))
         row_ids = wanted.lead * sizes[i] + wanted.rows
         column_ids = wanted.lead * sizes[j] + wanted.columns
         rows, of_row = _unique(row_ids)
         columns, of_column = _unique(column_ids)
         if prod(wanted.shape) * self.itemsize > _LARGE:
-            empty(wanted.shape, self.dtype)  # too large for this machine: say so before the work
+            empty(
+                wanted.shape, np.dtype(f"V{self.itemsize}")
+            )  # too large for this machine: say so before the work
         by_rows, pieces = core.gather(i, j, rows, columns)
         if by_rows:
             made = fill(
-                pieces, len(rows), of_row, wanted.columns, wanted.shape, sizes[j], self.dtype
+                pieces,
+                len(rows),
+                of_row,
+                wanted.columns,
+                wanted.shape,
+                sizes[j],
+                self.dtype,
+                core.engine.arrays,
             )
         else:
             made = fill(
-                pieces, len(columns), of_column, wanted.rows, wanted.shape, sizes[i], self.dtype
+                pieces,
+                len(columns),
+                of_column,
+                wanted.rows,
+                wanted.shape,
+                sizes[i],
+                self.dtype,
+                core.engine.arrays,
             )
-        return made[()] if wanted.scalar else made
+        return made[()] if wanted.scalar and isinstance(made, np.ndarray) else made
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy is False:
@@ -258,7 +276,10 @@ class Hessian:
                 "a Hessian has no array to share: np.asarray(H) computes a new one, copy=False "
                 "cannot"
             )
-        made = np.asarray(self[...])
+        engine = self._core.engine
+        made = self[...]
+        # What is recorded refuses: its derivative would be lost.
+        made = np.asarray(made) if engine.create_graph else engine.arrays.numpy(made)
         return made if dtype is None else made.astype(dtype, copy=False)
 
     def diagonal(self) -> Array:
@@ -288,7 +309,11 @@ class Hessian:
         lead = np.arange(prod(engine.lead)).reshape(engine.lead + (1,) * len(shape))
         at = np.arange(prod(shape)).reshape((1,) * len(engine.lead) + shape)
         made: Array = self._take(Selection(lead, at, at, engine.lead + shape, False))
-        return made.T if self._transposed else made
+        if not self._transposed:
+            return made
+        axes = range(len(engine.lead) + len(shape))
+        turned: Array = engine.arrays.transpose(made, axes[::-1])
+        return turned
 
     def tocoo(self) -> tuple[Array, ...]:
         """The nonzero elements of the matrix, without its dense form.
@@ -329,11 +354,12 @@ class Hessian:
 
     def _product(self, other: Any, *, left: bool) -> Any:
         """``self @ other``, or ``other @ self``: as NumPy's, but without the dense Hessian."""
-        other = _dense(other)
-        if not isinstance(other, Variable):
-            other = np.asarray(other)
-        elif not self._core.engine.create_graph:
+        other, arrays = _dense(other), self._core.engine.arrays
+        native, recorded = isinstance(arrays, Plain), self._core.engine.create_graph
+        if (isinstance(other, Variable) and not recorded) or (recorded and not native):
             return self._evaluated(other, left)
+        if not isinstance(other, Variable):
+            other = np.asarray(other) if native else arrays.numpy(other)
         if self._transposed:
             # (H.T @ v) contracts the first axes of H; where H is a matrix that is v @ H.
             if self.ndim == 2 and other.ndim in (1, 2):
@@ -366,14 +392,21 @@ class Hessian:
         made = self._contract(axis, vectors, stacked)
         if made is None:
             return self._evaluated(other, left)
-        made = np.astype(made, np.result_type(self.dtype, other.dtype), copy=False)
+        if native:
+            made = np.astype(made, np.result_type(self.dtype, other.dtype), copy=False)
         # The contracted axis is now K, where NumPy puts it; a vector has none.
-        made = np.moveaxis(made, 0, axis)
-        return made.reshape(made.shape[:axis] + made.shape[axis + 1 :]) if other.ndim == 1 else made
+        axes = [*range(1, len(made.shape))]
+        axes.insert(axis, 0)
+        made = arrays.transpose(made, axes)
+        shape = tuple(made.shape)
+        return arrays.reshape(made, shape[:axis] + shape[axis + 1 :]) if other.ndim == 1 else made
 
     def _evaluated(self, other: Any, left: bool) -> Any:
         whole = self[...]
-        return np.matmul(other, whole) if left else np.matmul(whole, other)
+        arrays = self._core.engine.arrays
+        if isinstance(other, np.ndarray) and not isinstance(arrays, Plain):
+            other = arrays.own(other, self.dtype)
+        return other @ whole if left else whole @ other
 
     def _contract(self, axis: int, vectors: Any, stacked: bool) -> Any:
         """The sum along an axis times each vector: (K,) + the other axes. None if dense is cheaper.
@@ -402,28 +435,22 @@ class Hessian:
             k, unit = np.divmod(which, max(units, 1))
             place = np.zeros((len(which), *(1 for _ in lead), units, 1), np.bool_)
             place[np.arange(len(which)), ..., unit, 0] = True
-            tangents = np.where(place, flat[k][..., None, :], self.dtype.type(0))
+            tangents = np.where(place, flat[k][..., None, :], 0)
             tangents = tangents.reshape(
                 (len(which), *lead, *shape[:own], *shape[own + 1 :], shape[own])
             )
             tangents = np.moveaxis(tangents, -1, 1 + len(lead) + own)
             parts.append(core.apply(source, tangents, target))
         rest = shape[:own] + shape[own + 1 :]
-        none = engine.own(np.zeros((0, *other), self.dtype))
-        made = parts[0] if len(parts) == 1 else np.concatenate([none, *parts])
-        made = made.reshape((len(vectors), *rest, *other))
+        arrays = engine.arrays
+        none = engine.own(arrays.zeros((0, *other), self.dtype))
+        made = parts[0] if len(parts) == 1 else arrays.concatenate([none, *parts])
+        made = arrays.reshape(made, (len(vectors), *rest, *other))
         # (K, rest of the contracted x, lead, other x) -> (K, lead, x_i's axes, x_j's axes)
-        made = np.moveaxis(
-            made,
-            range(1 + len(rest), 1 + len(rest) + len(lead)),
-            range(1, 1 + len(lead)),
-        )
-        if not on_rows:
-            first = 1 + len(lead)
-            made = np.moveaxis(
-                made, range(first, first + len(rest)), range(made.ndim - len(rest), made.ndim)
-            )
-        return made
+        ends = np.cumsum([1, len(rest), len(lead), len(shapes[1 if on_rows else 0])]).tolist()
+        _, rest_axes, lead_axes, other_axes = (list(range(a, b)) for a, b in pairwise([0, *ends]))
+        both = rest_axes + other_axes if on_rows else other_axes + rest_axes
+        return arrays.transpose(made, [0, *lead_axes, *both])
 
     # --- what evaluates -------------------------------------------------------------------------
 
@@ -439,7 +466,7 @@ class Hessian:
         self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any
     ) -> Any:
         if func in (np.shape, np.ndim, np.size):
-            return func(np.broadcast_to(np.empty((), self.dtype), self.shape), *args[1:], **kwargs)
+            return func(np.broadcast_to(np.empty((), "V0"), self.shape), *args[1:], **kwargs)
         return func(*(_dense(x) for x in args), **{name: _dense(x) for name, x in kwargs.items()})
 
     if TYPE_CHECKING:  # added below, for all operators alike

@@ -18,8 +18,9 @@ from typing import Any, NamedTuple
 import cachetools
 import numpy as np
 
+from lazyhess._arrays import Arrays
 from lazyhess._engine import Rows
-from lazyhess._tangents import CSR, Ids, changes
+from lazyhess._tangents import CSR, Ids, changes, span
 
 DEFAULT_CACHE = "1GiB"
 # A slab is at most this part of the cache, so that dropping one drops little.
@@ -61,10 +62,7 @@ class Slab:
 
     ids: Ids
     rows: Rows
-
-    @property
-    def nbytes(self) -> int:
-        return self.ids.nbytes + int(self.rows.nbytes)
+    nbytes: int
 
 
 @dataclass
@@ -101,29 +99,39 @@ class Ledger:
 
     def __getitem__(self, ids: Ids) -> Ids:
         found = np.zeros(len(ids), np.intp)
-        for page, part in _pages(ids):
+        for page, part, places in _pages(ids):
             if page in self._pages:
-                found[part] = self._pages[page][ids[part] & (_PAGE - 1)]
+                found[part] = self._pages[page][places]
         return found
 
     def __setitem__(self, ids: Ids, numbers: Ids) -> None:
-        order = np.argsort(ids, kind="stable")
-        ids, numbers = ids[order], numbers[order]
-        for page, part in _pages(ids):
+        if (ids[1:] <= ids[:-1]).any():
+            order = np.argsort(ids, kind="stable")
+            ids, numbers = ids[order], numbers[order]
+        for page, part, places in _pages(ids):
             if page not in self._pages:
                 self._pages[page] = np.zeros(_PAGE, np.intp)
-            self._pages[page][ids[part] & (_PAGE - 1)] = numbers[part]
+            self._pages[page][places] = numbers[part]
 
 
-_PAGE = 1 << 12
+_BITS = 12
+_PAGE = 1 << _BITS
 
 
-def _pages(ids: Ids) -> Iterator[tuple[int, slice]]:
-    """The pages that sorted ids are on, and which of the ids are on each."""
-    pages = ids >> (_PAGE.bit_length() - 1)
+def _pages(ids: Ids) -> Iterator[tuple[int, slice, Ids | slice]]:
+    """The pages that sorted ids are on, which of the ids are on each, and where there."""
+    row = span(ids)
+    if row is not None:
+        for page in range(row.start >> _BITS, (row.stop - 1 >> _BITS) + 1):
+            first, last = page << _BITS, page + 1 << _BITS
+            first, last = max(first, row.start), min(last, row.stop)
+            low = first & (_PAGE - 1)
+            yield page, slice(first - row.start, last - row.start), slice(low, low + last - first)
+        return
+    pages = ids >> _BITS
     starts = np.flatnonzero(changes(pages)).tolist()
     for start, stop in zip(starts, [*starts[1:], len(ids)], strict=True):
-        yield int(pages[start]), slice(start, stop)
+        yield int(pages[start]), slice(start, stop), ids[start:stop] & (_PAGE - 1)
 
 
 class Store:
@@ -133,9 +141,12 @@ class Store:
     ----------
     cache : int, str, cachetools.Cache or None
         As in `lazyhess.hessian`.
+    arrays : Arrays
+        What rows are made of, where they are not sparse.
     """
 
-    def __init__(self, cache: Any) -> None:
+    def __init__(self, cache: Any, arrays: Arrays) -> None:
+        self.arrays = arrays
         self._own = not isinstance(cache, cachetools.Cache)
         self.cache: cachetools.Cache[Any, Slab]
         if isinstance(cache, cachetools.Cache):
@@ -205,12 +216,14 @@ class Store:
         """Keep rows of a block, as far as the cache takes them."""
         if not len(ids) or self.cache.maxsize <= 0:
             return
-        most = self.slab if self._own else rows.nbytes + ids.nbytes
-        step = max(1, most * len(ids) // max(rows.nbytes + ids.nbytes, 1))
+        nbytes = self._nbytes(rows) + ids.nbytes
+        most = self.slab if self._own else nbytes
+        step = max(1, most * len(ids) // max(nbytes, 1))
         where = self._where.setdefault((i, j), Ledger())
         for start in range(0, len(ids), step):
             part = slice(start, start + step)
-            slab = Slab(ids[part], _part(rows, part, len(ids)))
+            held = _part(rows, part, len(ids), self.arrays)
+            slab = Slab(ids[part], held, ids[part].nbytes + self._nbytes(held))
             number = next(self._numbers)
             with self._guard:
                 try:
@@ -222,6 +235,9 @@ class Store:
                 live = {key[1] for key in self._keys()}
                 self._lengths = {n: k for n, k in self._lengths.items() if n in live}
             where[slab.ids] = (number << _LOW) + np.arange(len(slab.ids))
+
+    def _nbytes(self, rows: Rows) -> int:
+        return rows.nbytes if isinstance(rows, CSR) else self.arrays.nbytes(rows)
 
     def clear(self) -> None:
         """Forget all rows."""
@@ -260,13 +276,13 @@ def _nbytes(slab: Slab) -> int:
     return slab.nbytes
 
 
-def _part(rows: Rows, part: slice, total: int) -> Rows:
+def _part(rows: Rows, part: slice, total: int, arrays: Arrays) -> Rows:
     """A part of the rows that keeps nothing else alive."""
     whole = part.start == 0 and part.stop >= total
     if isinstance(rows, CSR):
         return rows.lean() if whole else rows.take(np.arange(total)[part])
     if not isinstance(rows, np.ndarray):
-        return rows if whole else rows[part]
+        return rows if whole else arrays.take(rows, np.arange(total)[part], 0)
     if whole and (rows.base is None or rows.base.nbytes <= rows.nbytes):
         return rows
     return rows[part].copy()

@@ -36,6 +36,7 @@ from lazyhess._tangents import (
     Factored,
     Ids,
     Shape,
+    Uniform,
     cast,
     dense,
     identity,
@@ -232,6 +233,24 @@ class Linearization:
         if found is None:
             found = self._plans[key] = Plan(self, source, targets, without)
         return found
+
+    def keeps(self, axes: Sequence[int]) -> bool:
+        """Whether every step works alone at every place of an axis, which is given for each x.
+
+        Then places do not depend on each other. (They may not, either, where steps mix and part
+        them again: `reach` tells.)
+        """
+        places: dict[int, tuple[int, ...]] = {}
+        for slot, axis in zip(self.slots, axes, strict=True):
+            if slot is not None and places.setdefault(slot, (axis,)) != (axis,):
+                return False
+        for step in self.steps:
+            for operand, jacobian, _ in step.jacobian:
+                if operand in places:
+                    made = jacobian.keeps(places[operand])
+                    if made is None or places.setdefault(step.out, made) != made:
+                        return False
+        return True
 
     def reach(self, labels: Sequence[Ids]) -> Ids | None:
         """The largest label that each element of the root depends on, labels given for each x.
@@ -585,5 +604,5 @@ class Plan:
                     behind = Gather(shape, (slice(start, None),), (shape[0] - start, *shape[1:]))
                     blocks = [b if shape_of(b, shape) != shape else behind.apply(b) for b in blocks]
                 block = cast(total(blocks, last=True), dtype) if blocks else None
-                rows[k] = block.expanded() if isinstance(block, Factored) else block
+                rows[k] = block.expanded() if isinstance(block, (Factored, Uniform)) else block
         return rows, held + 3 * largest + nbytes(rows.values())

@@ -6,6 +6,7 @@ A block is one of these kinds, and every linear map acts on each of them:
 * `Sparse`: entries (seed, position, value); what is not listed is zero, what is listed twice
   adds up. Where they stand, arrays tell, or boxes (`lazyhess._boxes`);
 * `Factored`: seeds of a grid, whose arrays are products of two smaller families;
+* `Uniform`: a sparse block that is the same all along some axes: the seeds of a whole batch;
 * an ``ndarray`` of shape ``(K,) + shape``, whose stride-0 axes are kept as they are;
 * `Recorded`: a Variable of that shape, where the sweeps are themselves recorded, for derivatives
   of higher order.
@@ -275,6 +276,14 @@ def changes(keys: Ids) -> NDArray[np.bool_]:
     return first
 
 
+def span(ids: Ids) -> slice | None:
+    """Ids in a row as a slice: copying it is one memory copy. Else ``None``."""
+    n = len(ids)
+    if n and ids[-1] - ids[0] == n - 1 and bool((ids[1:] > ids[:-1]).all()):
+        return slice(int(ids[0]), int(ids[0]) + n)
+    return None
+
+
 def divide(ids: Ids, size: int) -> tuple[Ids, Ids]:
     """Quotient and remainder of flat indices; far faster than `numpy.divmod`."""
     size = max(size, 1)
@@ -428,9 +437,11 @@ class Factored:
             return settle(self._entries(self.inner, count))
         thin = [n if axis in self.axes else 1 for axis, n in enumerate(self.shape)]
         weights, shape = self.weights.reshape((count, 1, *thin)), (count * others, *self.shape)
-        if not self.first:
-            return (self.inner[:, None] * weights.swapaxes(0, 1)).reshape(shape)
-        return (weights * self.inner).reshape(shape)
+        inner = compact(self.inner)
+        grid = weights * inner if self.first else inner[:, None] * weights.swapaxes(0, 1)
+        if inner is not self.inner:  # stride-0 axes stay so, those of the seeds excepted
+            grid = np.broadcast_to(grid, (*self.grid[:: 1 if self.first else -1], *self.shape))
+        return grid.reshape(shape)
 
     def _entries(self, inner: Sparse, count: int) -> Sparse:
         pattern, first = inner.pattern, self.first
@@ -452,6 +463,47 @@ class Factored:
         return Sparse(moved, (weights * inner.val).reshape(-1))
 
 
+class Uniform:
+    """A sparse tangent block that is the same all along some axes.
+
+    So are seeds of one position in every sample of a batch. A map that treats all places along
+    these axes alike acts on `inner` alone.
+
+    Parameters
+    ----------
+    inner : Sparse
+        The block at one place: its shape has length 1 along `axes`.
+    axes : tuple of int
+        Counted without the seed axis.
+    shape : tuple of int
+        Of each of the K arrays.
+    """
+
+    __slots__ = ("axes", "inner", "shape")
+
+    def __init__(self, inner: Sparse, axes: tuple[int, ...], shape: Shape) -> None:
+        self.inner = inner
+        self.axes = axes
+        self.shape = shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        return self.inner.dtype
+
+    @property
+    def nbytes(self) -> int:
+        return self.inner.nbytes
+
+    def mapped(self, map_: Any) -> Block:
+        """A linear map of each of the K arrays."""
+        made: Block = map_.uniform(self)
+        return made
+
+    def expanded(self) -> Sparse | Array:
+        """The block with the entries of every place."""
+        return spread(self.inner, self.inner.shape, self.axes, self.shape)
+
+
 class Recorded(Protocol):
     """A dense block that remembers how it was made."""
 
@@ -468,7 +520,7 @@ class Recorded(Protocol):
     def __getitem__(self, index: Any) -> Any: ...
 
 
-Block: TypeAlias = Sparse | Factored | Array | Recorded | None
+Block: TypeAlias = Sparse | Factored | Uniform | Array | Recorded | None
 
 
 def add_up(keys: Ids, val: Array, total: int) -> Array:
@@ -509,11 +561,67 @@ def settle(block: Sparse) -> Sparse | Array:
     return block
 
 
+def spread(block: Sparse, thin: Shape, axes: tuple[int, ...], out: Shape) -> Sparse | Array:
+    """The same all along some axes of `out`, which have length 1 in `thin`, or are missing."""
+    pattern = block.pattern
+    copies = prod(out[axis] for axis in axes)
+    total = pattern.count * prod(out)
+    if total <= SMALL or pattern.entries * copies * ENTRY_COST > total:
+        return np.broadcast_to(block.dense().reshape((block.count, *thin)), (block.count, *out))
+
+    def make() -> Pattern:
+        width = strides(out)
+        base = embed(pattern.pos, thin, width)
+        along = embed(
+            np.arange(copies), tuple(out[axis] for axis in axes), [width[axis] for axis in axes]
+        )
+        pos = (base[:, None] + along).reshape(-1)
+        seed = np.repeat(pattern.seed, copies)
+        core = pattern.core * copies
+        return Pattern(pattern.count, out, seed, pos, distinct=pattern.distinct, core=core)
+
+    moved = pattern.derive(("expand", axes, out), make)
+    return Sparse(moved, np.repeat(block.val, copies))
+
+
+def uniform(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
+    """A block that is the same all along some axes, from the block at one place of them.
+
+    What varies along the other axes only is a factored block of one inner seed: what follows acts
+    on that one, however many seeds there are.
+    """
+    if block is None:
+        return None
+    if isinstance(block, Factored):
+        inner = block.inner
+        if isinstance(inner, Sparse):
+            return block.moved(block.axes, Uniform(inner, axes, shape).expanded())
+        return block.moved(block.axes, np.broadcast_to(inner, (len(inner), *shape)))
+    assert isinstance(block, (Sparse, np.ndarray))
+    count = block.shape[0] if isinstance(block, np.ndarray) else block.count
+    large = count * prod(shape) > SMALL
+    if isinstance(block, np.ndarray) and large and _sparse_again(block):
+        block = Sparse.of(block)
+    if isinstance(block, Sparse):
+        return Uniform(block, axes, shape)
+    rest = tuple(axis for axis in range(len(shape)) if axis not in axes)
+    if large and count > 1 and rest and np.isfinite(block).all():
+        weights = block.reshape((count, *(shape[axis] for axis in rest)))
+        ones = np.broadcast_to(np.ones((), block.dtype), (1, *shape))
+        return Factored(weights, rest, ones, first=True)
+    return np.broadcast_to(block, (count, *shape))
+
+
+def _sparse_again(block: Array) -> bool:
+    """Whether a block that became dense for being small is better sparse where it grows."""
+    return block.size <= SMALL and int(np.count_nonzero(block)) * ENTRY_COST <= block.size
+
+
 def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Any:
     """Any block as an array of shape ``(count,) + shape`` (it may share memory, or be stride 0)."""
     if block is None:
         return np.broadcast_to(np.zeros((), dtype), (count, *shape))
-    if isinstance(block, Factored):
+    if isinstance(block, (Factored, Uniform)):
         block = block.expanded()
     if isinstance(block, Sparse):
         return block.dense()
@@ -524,7 +632,7 @@ def shape_of(block: Block, none: Shape) -> Shape:
     """The shape of the K arrays of a block; of a zero block it is not known, and is `none`."""
     if block is None:
         return none
-    return block.shape if isinstance(block, (Sparse, Factored)) else block.shape[1:]
+    return block.shape if isinstance(block, (Sparse, Factored, Uniform)) else block.shape[1:]
 
 
 def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
@@ -535,8 +643,10 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
     if len(blocks) == 1:
         return blocks[0]
     parts = [block for block in blocks if block is not None]
-    if len(parts) > 1 and any(isinstance(part, Factored) for part in parts):
-        parts = _factors(parts)
+    made: list[Any] = []  # arrays that nobody else has
+    if len(parts) > 1 and any(isinstance(part, (Factored, Uniform)) for part in parts):
+        parts = _factors(given := parts)
+        made = [part for part in parts if not any(part is other for other in given)]
     if len(parts) <= 1:
         return parts[0] if parts else None
     arrays: list[Any] = [part for part in parts if not isinstance(part, Sparse)]
@@ -561,20 +671,37 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
     if len(arrays) == 1:
         assert sparse is not None
         return _scatter(np.array(arrays[0], dtype=np.result_type(arrays[0], sparse.val)), sparse)
-    out = compactly(np.add, arrays[0], arrays[1])
+    out = _sum(arrays[0], arrays[1], made)
     for array in arrays[2:]:
         out = _plus(out, array)
     return out if sparse is None else _scatter(out, sparse)
 
 
+def _sum(a: Array, b: Array, made: list[Array]) -> Array:
+    """The sum of two arrays, in place of one of them if it is ours."""
+    for own, other in ((a, b), (b, a)):
+        ours = any(own is array for array in made) and own.flags.writeable
+        if ours and 0 not in own.strides and own.dtype == np.result_type(a, b):
+            own += other
+            return own
+    return compactly(np.add, a, b)
+
+
 def _factors(parts: list[Any]) -> list[Any]:
-    """The summands, where factored blocks of the same weights are one, or else no more factored."""
+    """The summands, where factored blocks of the same weights are one, or else no more factored.
+
+    Likewise blocks that are the same all along the same axes.
+    """
     first = parts[0]
+    if isinstance(first, Uniform) and all(
+        isinstance(part, Uniform) and part.axes == first.axes for part in parts
+    ):
+        return [uniform(total([part.inner for part in parts]), first.axes, first.shape)]
     if isinstance(first, Factored) and all(
         isinstance(part, Factored) and first.like(part) for part in parts
     ):
         return [first.moved(first.axes, total([part.inner for part in parts]))]
-    return [part.expanded() if isinstance(part, Factored) else part for part in parts]
+    return [part.expanded() if isinstance(part, (Factored, Uniform)) else part for part in parts]
 
 
 def _plus(out: Array, array: Array) -> Array:
@@ -673,6 +800,8 @@ def cast(block: Block, dtype: np.dtype[Any]) -> Block:
         return block
     if isinstance(block, Sparse):
         return Sparse(block.pattern, _cast(block.val, dtype))
+    if isinstance(block, Uniform):
+        return uniform(cast(block.inner, dtype), block.axes, block.shape)
     if isinstance(block, Factored):
         return cast(block.expanded(), dtype)
     if isinstance(block, np.ndarray):

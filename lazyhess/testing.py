@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._api import gradient, hessian
+from lazyhess._contract import check_engine
 from lazyhess._hessian import Hessian
 from lazyhess._sweep import Linearization, Step
 from lazyhess._tangents import Array, Pattern, Sparse, dense
@@ -21,6 +22,7 @@ from lazyhess._trees import leaves
 from lazyhess._variable import Primitive, Variable, ancestors, value_of, variable
 
 __all__ = [
+    "check_engine",
     "check_hessian",
     "check_rule",
     "difference_gradient",

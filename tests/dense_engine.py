@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._arrays import Plain
 from lazyhess._tangents import CSR, Sparse
 
 
@@ -40,6 +41,7 @@ class DenseEngine:
             for j in range(len(shapes))
         }
         self.create_graph = False
+        self.arrays = Plain()
         self.computed: list[tuple[int, int]] = []  # (x, row) of every row that was computed
         self.before: Any = None  # called before each pass
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from lazyhess._boxes import Cut, cut, picked, put_back
 from lazyhess._maps.axes import Reshape, summed
-from lazyhess._maps.base import NOTHING, Chain, Map
+from lazyhess._maps.base import NOTHING, Chain, Map, thin
 from lazyhess._tangents import (
     ENTRY_COST,
     SMALL,
@@ -260,6 +260,15 @@ class Gather(Map):
         kept = self.kept
         return tuple(kept[axis] for axis in axes) if all(axis in kept for axis in axes) else None
 
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        # Arrays of integers that count up take their axis whole, but have no place in one of 1.
+        if not self.basic and any(axis >= self.lead for axis in axes):
+            return None
+        made = self.keeps(axes)
+        if made is None:
+            return None
+        return Gather(thin(self.inp, axes), self.index, thin(self.out, made)), made
+
     def reach(self, labels: Ids) -> Ids:
         made: Ids = labels[self.index]
         return made
@@ -328,6 +337,11 @@ class Scatter(Map):
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         back = {place: axis for axis, place in self.gather.kept.items()}
         return tuple(back[axis] for axis in axes) if all(axis in back for axis in axes) else None
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.keeps(axes)
+        back = None if made is None else self.gather.thinned(made)
+        return None if made is None or back is None else (back[0].T, made)
 
     def tail(self, start: int) -> Map | None:
         window = self.gather.window

@@ -46,13 +46,16 @@ class Pairing:
         self.left = bool(
             self.free and self.new and onto.index(self.new[0]) < onto.index(self.free[0])
         )
-        if self.left:
-            made = (*self.shared, *self.new, *self.free)
-        else:
-            made = (*self.shared, *self.free, *self.new)
-        self.made = self.shape(made)
         self.loose = self.size(self.free)
-        self.back = (0, *(made.index(label) + 1 for label in onto))
+        self.right = self._answer((*self.shared, *self.free, *self.new))
+        # The same where the matrix stands on the left: (seeds, shared..., summed..., free...).
+        order = (*self.shared, *self.summed, *self.free)
+        self.turned = (0, *(labels.index(label) + 1 for label in order))
+        self.leftwards = self._answer((*self.shared, *self.new, *self.free))
+
+    def _answer(self, made: Labels) -> tuple[Shape, Labels]:
+        """The shape of the answer as it is made, and the axes that put it into order."""
+        return self.shape(made), (0, *(made.index(label) + 1 for label in self.onto))
 
     def size(self, labels: Labels) -> int:
         """How many places there are along some labels."""
@@ -61,6 +64,11 @@ class Pairing:
     def shape(self, labels: Labels) -> Shape:
         """The lengths of some labels."""
         return tuple(self.extent[label] for label in labels)
+
+    def at_one(self, axes: tuple[int, ...]) -> Pairing:
+        """That at one place of some free axes of the block."""
+        inp = tuple(1 if axis in axes else n for axis, n in enumerate(self.inp))
+        return pairing(self.labels, self.with_, self.onto, self.shape(self.with_), inp)
 
     @cached_property
     def T(self) -> Pairing:

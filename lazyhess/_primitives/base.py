@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
-from lazyhess._tangents import Array, Block, Factored, Ids, Shape, Sparse, compact, dense
+from lazyhess._tangents import Array, Block, Factored, Ids, Shape, Sparse, Uniform, compact, dense
 from lazyhess._through import curvature, linear
 from lazyhess._variable import (
     FUNCTIONS,
@@ -64,7 +64,7 @@ class RecordedMap(Map):
     def apply(self, block: Block) -> Block:
         if block is None:
             return None
-        plain = isinstance(block, (Sparse, Factored))
+        plain = isinstance(block, (Sparse, Factored, Uniform))
         made: Block = self.dense(dense(block, 0, self.inp, float) if plain else block)
         return made
 

@@ -1,0 +1,41 @@
+"""Engines for objects of other frameworks: one module each, imported when such an object comes.
+
+A framework is found by the module that defines the type of an object, which is imported by then. No
+module of lazyhess imports a framework before.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+from lazyhess._adapters.base import Adapter
+from lazyhess._trees import is_node
+
+# The package that defines a type -> the module here that knows its objects.
+_HOMES = {
+    "torch": "torch",
+    "jax": "jax",
+    "jaxlib": "jax",
+    "paddle": "paddle",
+    "tensorflow": "tensorflow",
+}
+
+
+def find(*trees: Any) -> Adapter | None:
+    """The adapter for what is in these containers; ``None`` where no framework's object is."""
+    found: str | None = None
+    stack = list(trees)
+    while stack and found is None:
+        tree = stack.pop()
+        if isinstance(tree, dict):
+            stack.extend(tree.values())
+        elif is_node(tree):
+            stack.extend(tree)
+        else:
+            for kind in type(tree).__mro__:
+                found = found or _HOMES.get(kind.__module__.partition(".")[0])
+    if found is None:
+        return None
+    adapter: Adapter = import_module(f"lazyhess._adapters._{found}").ADAPTER
+    return adapter
