@@ -155,7 +155,13 @@ class NumpyEngine:
         self._counts: dict[Any, list[int]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_lock": None, "_outputs": OrderedDict(), "_tape": None}
+        left: dict[str, Any] = {
+            "_lock": None,
+            "_outputs": OrderedDict(),
+            "_tape": None,
+            "_structure": None,
+        }
+        return {**self.__dict__, **left}
 
     def like(self, root: Variable, xs: Sequence[Variable]) -> NumpyEngine:
         """An engine with these options for another output and other inputs."""
@@ -368,11 +374,12 @@ class NumpyEngine:
             elif self.batch is None:
                 tangents = self._seeds(i, ids)
             else:
-                tangents = some = identity(self._positions(i, ids), x.shape, x.dtype)
-                ends = starts[done : done + count + 1]
-                which = np.arange(count).repeat(ends[1:] - ends[:-1])
-                some.pattern.seed, some.pattern.count = which, count
-                some.pattern.start = some.pattern.start if len(ids) == count else None
+                places = self._positions(i, ids)
+                tangents = some = identity(places, x.shape, x.dtype)
+                if len(ids) != count:  # one seed stands in several samples
+                    ends = starts[done : done + count + 1]
+                    which = np.arange(count).repeat(ends[1:] - ends[:-1])
+                    some.pattern = Pattern(count, x.shape, which, places, distinct=True)
             blocks, held = plan.push(tangents, start)
             if start:  # what is to be completed by symmetry is an array
                 for j in blocks:
@@ -442,7 +449,6 @@ class NumpyEngine:
                 rows: Any = block
                 rows = rows.reshape(shape)
                 return np.ascontiguousarray(rows) if isinstance(rows, np.ndarray) else rows
-            row, column = block.seed, block.pos
         else:
             axis, full = self.batch[j], self.xs[j].shape
             whole: Any = block
@@ -461,12 +467,11 @@ class NumpyEngine:
                 row = np.searchsorted(key, block.seed * self.lead[0] + at)
             else:
                 row = at * count + block.seed
-        if len(row) * 4 > prod(shape) or prod(shape) <= SMALL:
-            made = add_up(row * size + column, block.val, prod(shape))
+            block = Sparse(Pattern(shape[0], (size,), row, column), block.val)
+        if block.pattern.entries * 4 > prod(shape) or prod(shape) <= SMALL:
+            made = add_up(block.pattern.keys(), block.val, prod(shape))
             return made.reshape((*ids.shape, size))
-        if self.batch is None:
-            return CSR.of(block)
-        return CSR.of(Sparse(Pattern(*shape[:1], shape[1:], row, column), block.val))
+        return CSR.of(block)
 
     # --- products -------------------------------------------------------------------------------
 
@@ -547,9 +552,9 @@ class Stretch(NamedTuple):
 def _stretches(plan: Plan, x: Variable, rows: Ids) -> list[Stretch]:
     """The stretches of rows that are consecutive, else none."""
     count, width = len(rows), x.dtype.itemsize
-    if count * plan.size * width < WORTHWHILE:
+    if not count or count * plan.size * width < WORTHWHILE or not plan.segments:
         return []
-    if not count or rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
+    if rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
         return []
     found, low = [], int(rows[0])
     for start, stop, unit in plan.segments:

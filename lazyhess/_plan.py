@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._arrays import Arrays
 from lazyhess._engine import Engine, Rows
 from lazyhess._store import CacheInfo, Piece, Store
 from lazyhess._tangents import CSR, Array, Ids, divide
@@ -266,44 +267,39 @@ class Core:
     def nonzeros(self, i: int, j: int) -> tuple[Ids, Ids, Ids, Array]:
         """Lead, row, column and value of all elements of a block that are not zero."""
         size, width = prod(self.engine.shapes[i]), prod(self.engine.shapes[j])
-        rows, columns, values = [], [], []
         arrays = self.engine.arrays
         with self._turn:
             missing, pieces = self.store.find(i, j, np.arange(self.rows_of(i)))
+        parts = [(piece.at, piece.rows, piece.offset) for piece in pieces]
+        found = [
+            (at, *_nonzeros(_taken(rows, offset, arrays), arrays)) for at, rows, offset in parts
+        ]
+        above = [piece.rows for piece in pieces]
         for done, made in self.engine.rows(i, missing, (j,)) if len(missing) else ():
             count = self.engine.products(i, done) if done.ndim == 1 else done.shape[1]
             with self._turn:
                 self.products += count
             done, made = _flat(done, made)
-            part = completed(made[j], width, [piece.rows for piece in pieces])
-            pieces.append(Piece(done, part, np.arange(len(done))))
-        last = -1
-        in_order = True
-        for piece in pieces:
-            at, part = piece.at, piece.rows
-            if isinstance(part, CSR):
-                if len(piece.offset) != part.shape[0] or not _counts(piece.offset):
-                    part = part.take(piece.offset)
-                row = np.repeat(at, np.diff(part.indptr))
-                column, value = part.cols, part.vals
-                if np.count_nonzero(value) != len(value):  # entries may come out as zero
-                    there = np.flatnonzero(value)
-                    row, column, value = row[there], column[there], value[there]
-            else:
-                part = arrays.take(part, piece.offset, 0)
-                row, column = np.nonzero(arrays.numpy(part))
-                value = arrays.points(part, row, column)
-                row = at[row]
-            in_order = in_order and last < at[0] and bool((at[1:] > at[:-1]).all())
-            last = at[-1]
-            rows.append(row)
-            columns.append(column)
-            values.append(value)
-        if not rows:
+            above.append(completed(made[j], width, above))
+            found.append((done, *_nonzeros(above[-1], arrays)))
+        if not found:
             none = np.zeros(0, np.intp)
             return none, none, none, arrays.zeros((0,), self.engine.dtypes[i])
-        row, column = map(np.concatenate, (rows, columns))
-        value = arrays.concatenate(values)
+        column = np.concatenate([part[2] for part in found])
+        value = arrays.concatenate([part[3] for part in found])
+        row = np.empty(len(column), np.intp)
+        start, last = 0, -1
+        in_order = True
+        for at, offset, *_ in found:
+            stop = start + len(offset)
+            straight = bool((at[1:] > at[:-1]).all())
+            in_order = in_order and last < at[0] and straight
+            last = at[-1]
+            if straight and last - at[0] == len(at) - 1:
+                np.add(offset, at[0], out=row[start:stop])
+            else:
+                row[start:stop] = at[offset]
+            start = stop
         if not in_order:
             order = np.argsort(row, kind="stable")
             row, column, value = row[order], column[order], arrays.take(value, order, 0)
@@ -359,6 +355,17 @@ class Core:
         return all(flight.landed for flight in others)
 
 
-def _counts(ids: Ids) -> bool:
-    """Whether the ids are 0, 1, 2, ..."""
-    return not len(ids) or (ids[0] == 0 and bool((np.diff(ids) == 1).all()))
+def _taken(rows: Rows, offset: Ids, arrays: Arrays) -> Rows:
+    return rows.take(offset) if isinstance(rows, CSR) else arrays.take(rows, offset, 0)
+
+
+def _nonzeros(part: Rows, arrays: Arrays) -> tuple[Ids, Ids, Any]:
+    """Row, column and value of what is not zero in some rows; perhaps not one's own."""
+    if not isinstance(part, CSR):
+        row, column = np.nonzero(arrays.numpy(part))
+        return row, column, arrays.points(part, row, column)
+    row, column, value = part.rows(), part.cols, part.vals
+    if value.all():
+        return row, column, value
+    there = np.flatnonzero(value)  # entries may come out as zero
+    return row[there], column[there], value[there]

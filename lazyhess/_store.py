@@ -280,7 +280,7 @@ def _part(rows: Rows, part: slice, total: int, arrays: Arrays) -> Rows:
     """A part of the rows that keeps nothing else alive."""
     whole = part.start == 0 and part.stop >= total
     if isinstance(rows, CSR):
-        return rows if whole else rows.take(np.arange(total)[part])
+        return rows.lean() if whole else rows.take(np.arange(total)[part])
     if not isinstance(rows, np.ndarray):
         return rows if whole else arrays.take(rows, np.arange(total)[part], 0)
     if whole and (rows.base is None or rows.base.nbytes <= rows.nbytes):

@@ -4,7 +4,7 @@ A block is one of these kinds, and every linear map acts on each of them:
 
 * ``None``: all K arrays are zero;
 * `Sparse`: entries (seed, position, value); what is not listed is zero, what is listed twice
-  adds up;
+  adds up. Where they stand, arrays tell, or boxes (`lazyhess._boxes`);
 * `Factored`: seeds of a grid, whose arrays are products of two smaller families;
 * `Uniform`: a sparse block that is the same all along some axes: the seeds of a whole batch;
 * an ``ndarray`` of shape ``(K,) + shape``, whose stride-0 axes are kept as they are;
@@ -18,13 +18,17 @@ meet an infinity.
 
 from __future__ import annotations
 
+import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from math import prod
+from operator import attrgetter
 from typing import Any, Protocol, TypeAlias
 
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
+
+from lazyhess._boxes import Box, Comb, comb, disjoint, merged, spans, worthwhile
 
 Array: TypeAlias = NDArray[Any]
 Ids: TypeAlias = NDArray[np.intp]
@@ -54,6 +58,10 @@ def _keep_heap() -> None:
 
 _keep_heap()
 
+_NONE = np.zeros(0, np.intp)
+_serials = itertools.count()
+_serial = attrgetter("serial")
+
 
 class Pattern:
     """Where the entries of a sparse block stand: shared by all blocks of the same structure.
@@ -62,28 +70,45 @@ class Pattern:
     out once for the forward sweep, the reverse sweep, and every value that has this structure.
     """
 
-    __slots__ = ("_derived", "core", "count", "distinct", "pos", "seed", "shape", "start", "turned")
+    __slots__ = (
+        "_derived",
+        "_pos",
+        "_seed",
+        "boxes",
+        "core",
+        "count",
+        "distinct",
+        "entries",
+        "serial",
+        "shape",
+        "start",
+        "turned",
+    )
 
     def __init__(
         self,
         count: int,
         shape: Shape,
-        seed: Ids,
-        pos: Ids,
+        seed: Ids | None,
+        pos: Ids | None,
         *,
         distinct: bool = False,
         core: int | None = None,
         start: int | None = None,
+        boxes: Sequence[Box] = (),
     ) -> None:
         self.count = count
         self.shape = shape
-        self.seed = seed
-        self.pos = pos
+        self._seed = seed  # None: the boxes tell
+        self._pos = pos
+        self.boxes = boxes  # all entries in order, or none
+        self.entries = sum([box.size for box in boxes]) if pos is None else len(pos)
         self.distinct = distinct  # no (seed, position) stands twice
-        self.core = len(pos) if core is None else core  # entries when last known without repeats
+        self.core = self.entries if core is None else core  # when last known without repeats
         self.start = start  # identity seeds: seed k stands at position start + k
         # As `start`, of the array whose axes were then put into this order.
         self.turned: tuple[int, tuple[int, ...]] | None = None
+        self.serial = next(_serials)  # younger patterns have larger ones
         self._derived: dict[Any, Any] = {}
 
     @property
@@ -91,8 +116,33 @@ class Pattern:
         return prod(self.shape)
 
     @property
+    def seed(self) -> Ids:
+        """The seed of every entry."""
+        if self._seed is None:
+            self._seed = np.concatenate([box.seeds() for box in self.boxes])
+        return self._seed
+
+    @property
+    def pos(self) -> Ids:
+        """The flat position of every entry."""
+        if self._pos is None:
+            self._pos = np.concatenate([box.positions() for box in self.boxes])
+        return self._pos
+
+    @property
+    def spans(self) -> list[tuple[Box, int, int]]:
+        """See `lazyhess._boxes.spans`."""
+        found: list[tuple[Box, int, int]] = self.derive("spans", lambda: spans(self.boxes))
+        return found
+
+    @property
+    def arrays(self) -> list[Ids]:
+        """What is held for each entry."""
+        return [array for array in (self._seed, self._pos) if array is not None]
+
+    @property
     def nbytes(self) -> int:
-        return self.seed.nbytes + self.pos.nbytes
+        return sum([array.nbytes for array in self.arrays])
 
     def derive(self, key: Any, make: Callable[[], Any]) -> Any:
         """What ``make()`` gives, made once for each key."""
@@ -116,8 +166,19 @@ class Pattern:
     ) -> Pattern:
         """The pattern of the same seeds (or the given ones) at other positions."""
         seed = self.seed if seed is None else seed
-        core = self.core if len(pos) == len(self.pos) else None
+        core = self.core if len(pos) == self.entries else None
         return Pattern(self.count, shape, seed, pos, distinct=distinct, core=core)
+
+    def boxed(self, shape: Shape, boxes: list[Box], *, distinct: bool = False) -> Pattern:
+        """As `moved`, of boxes; if they are small, their entries are known by arrays."""
+        entries = sum([box.size for box in boxes])
+        core = self.core if entries == self.entries else None
+        if not boxes:
+            return Pattern(self.count, shape, _NONE, _NONE, distinct=True)
+        made = Pattern(self.count, shape, None, None, distinct=distinct, core=core, boxes=boxes)
+        if not worthwhile(boxes):
+            made = Pattern(self.count, shape, made.seed, made.pos, distinct=distinct, core=core)
+        return made
 
     def project(self, axes: tuple[int, ...]) -> Ids:
         """The flat index of every entry over the named axes of the shape, in their order."""
@@ -131,12 +192,16 @@ class Pattern:
         found: Ids = self.derive("keys", lambda: self.seed * self.size + self.pos)
         return found
 
-    def merged(self) -> tuple[Pattern, Ids]:
+    def merged(self) -> tuple[Pattern, Ids | list[Comb]]:
         """The pattern without repeats, sorted, and where in it every entry is added."""
-        found: tuple[Pattern, Ids] = self.derive("merged", self._merge)
+        found: tuple[Pattern, Ids | list[Comb]] = self.derive("merged", self._merge)
         return found
 
-    def _merge(self) -> tuple[Pattern, Ids]:
+    def _merge(self) -> tuple[Pattern, Ids | list[Comb]]:
+        found = merged(self.boxes, self.count) if self.boxes else None
+        if found is not None:
+            seed, pos, places = found
+            return Pattern(self.count, self.shape, seed, pos, distinct=True), places
         keys = self.keys()
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
@@ -278,7 +343,9 @@ class Sparse:
     def merged(self) -> Sparse:
         """The same block with every (seed, position) once, sorted."""
         pattern, places = self.pattern.merged()
-        return Sparse(pattern, add_up(places, self.val, len(pattern.pos)))
+        if isinstance(places, list):
+            return Sparse(pattern, comb(self.val, places, pattern.entries))
+        return Sparse(pattern, add_up(places, self.val, pattern.entries))
 
     def dense(self) -> Array:
         """The block as an array of shape ``(K,) + shape``."""
@@ -478,7 +545,10 @@ def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
     if in_order and int(positions[-1]) - int(positions[0]) == count - 1:
         start = int(positions[0])
     seed = np.arange(count, dtype=np.intp)
-    pattern = Pattern(count, shape, seed, positions, distinct=True, start=start)
+    boxes = [] if start is None else [Box((count,), start, (1,), 0, (1,))]
+    if not worthwhile(boxes):
+        boxes = []
+    pattern = Pattern(count, shape, seed, positions, distinct=True, start=start, boxes=boxes)
     return Sparse(pattern, np.broadcast_to(np.ones((), dtype), (count,)))
 
 
@@ -486,7 +556,7 @@ def settle(block: Sparse) -> Sparse | Array:
     """The block as it is, or dense where that is cheaper."""
     pattern = block.pattern
     total = pattern.count * pattern.size
-    if total <= SMALL or len(pattern.pos) * ENTRY_COST > total:
+    if total <= SMALL or pattern.entries * ENTRY_COST > total:
         return block.dense()
     return block
 
@@ -496,7 +566,7 @@ def spread(block: Sparse, thin: Shape, axes: tuple[int, ...], out: Shape) -> Spa
     pattern = block.pattern
     copies = prod(out[axis] for axis in axes)
     total = pattern.count * prod(out)
-    if total <= SMALL or len(pattern.pos) * copies * ENTRY_COST > total:
+    if total <= SMALL or pattern.entries * copies * ENTRY_COST > total:
         return np.broadcast_to(block.dense().reshape((block.count, *thin)), (block.count, *out))
 
     def make() -> Pattern:
@@ -588,7 +658,7 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
         if (
             last
             or not isinstance(settled, Sparse)
-            or len(sparse.pos) <= MERGE * sparse.pattern.core
+            or sparse.pattern.entries <= MERGE * sparse.pattern.core
         ):
             return settled
         return sparse.merged()
@@ -670,20 +740,58 @@ def _joined(parts: list[Sparse]) -> Sparse | None:
     parts = list(by_pattern.values())
     if len(parts) == 1:
         return parts[0]
-    first = parts[0].pattern
-    # The joint structure is worked out once: sums of the same two kinds of block recur.
-    key = ("join", *(id(part.pattern) for part in parts[1:]))
-    pattern = first.derive(key, lambda: _join([part.pattern for part in parts]))[0]
-    return Sparse(pattern, np.concatenate([part.val for part in parts]))
+    patterns = [part.pattern for part in parts]
+    # The joint structure is worked out once: sums of the same two kinds of block recur. The
+    # youngest part keeps it. What a pattern keeps is then younger than itself: that is no cycle,
+    # which would hold all this memory until Python looks for cycles.
+    youngest = max(patterns, key=_serial)
+    key = ("join", *map(_serial, patterns))
+    pattern, folded = youngest.derive(key, lambda: _join(patterns))
+    if folded is None:
+        return Sparse(pattern, np.concatenate([part.val for part in parts]))
+    val = np.empty(pattern.entries, np.result_type(*[part.val for part in parts]))
+    for part, boxes in zip(parts, folded, strict=True):
+        for (_, start, stop), (to, again) in zip(part.pattern.spans, boxes, strict=True):
+            place = val[to : to + stop - start]
+            if again:
+                place += part.val[start:stop]
+            else:
+                place[...] = part.val[start:stop]
+    return Sparse(pattern, val)
 
 
-def _join(patterns: list[Pattern]) -> tuple[Pattern, list[Pattern]]:
-    # The second item keeps the others alive for as long as their ids stand in the first's key.
+# For the boxes of each part where in the sum they begin, and whether others stand there already.
+Folded: TypeAlias = list[list[tuple[int, bool]]]
+
+
+def _join(patterns: list[Pattern]) -> tuple[Pattern, Folded | None]:
+    """The pattern of a sum, and what of it is added; ``None`` if nothing is."""
     first = patterns[0]
+    if all(pattern.boxes for pattern in patterns):
+        boxes = list(dict.fromkeys(box for pattern in patterns for box in pattern.boxes))
+        core, distinct = max(pattern.core for pattern in patterns), disjoint(boxes)
+        made = Pattern(
+            first.count,
+            first.shape,
+            None,
+            None,
+            distinct=distinct,
+            core=None if distinct else core,
+            boxes=boxes,
+        )
+        if made.entries == sum(pattern.entries for pattern in patterns):
+            return made, None
+        begins = {box: start for box, start, _ in spans(boxes)}
+        seen: set[Box] = set()
+        folded: Folded = []
+        for pattern in patterns:
+            folded.append([(begins[box], box in seen) for box in pattern.boxes])
+            seen.update(pattern.boxes)
+        return made, folded
     seed = np.concatenate([pattern.seed for pattern in patterns])
     pos = np.concatenate([pattern.pos for pattern in patterns])
     core = max(pattern.core for pattern in patterns)
-    return Pattern(first.count, first.shape, seed, pos, core=core), patterns[1:]
+    return Pattern(first.count, first.shape, seed, pos, core=core), None
 
 
 def cast(block: Block, dtype: np.dtype[Any]) -> Block:
@@ -731,19 +839,23 @@ def compactly(function: Callable[..., Array], *arrays: Array) -> Array:
 class CSR:
     """Sparse rows: row r has ``vals[indptr[r]:indptr[r + 1]]`` at the columns ``cols[...]``."""
 
-    __slots__ = ("cols", "indptr", "ncols", "vals")
+    __slots__ = ("_rows", "cols", "indptr", "ncols", "vals")
 
-    def __init__(self, indptr: Ids, cols: Ids, vals: Array, ncols: int) -> None:
+    def __init__(
+        self, indptr: Ids, cols: Ids, vals: Array, ncols: int, rows: Ids | None = None
+    ) -> None:
         self.indptr = indptr
         self.cols = cols
         self.vals = vals
         self.ncols = ncols
+        self._rows = rows  # of every entry, where that was at hand
 
     @classmethod
     def of(cls, block: Sparse) -> CSR:
         """A block as one row for each seed; the structure is shared with its pattern."""
         merged = block.merged()
-        return cls(merged.pattern.indptr(), merged.pattern.pos, merged.val, merged.pattern.size)
+        pattern = merged.pattern
+        return cls(pattern.indptr(), pattern.pos, merged.val, pattern.size, pattern.seed)
 
     @classmethod
     def zeros(cls, shape: tuple[int, int], dtype: np.dtype[Any]) -> CSR:
@@ -765,7 +877,13 @@ class CSR:
 
     def rows(self) -> Ids:
         """The row of every entry."""
+        if self._rows is not None:
+            return self._rows
         return np.repeat(np.arange(self.shape[0]), np.diff(self.indptr))
+
+    def lean(self) -> CSR:
+        """The same rows without what can be worked out again."""
+        return CSR(self.indptr, self.cols, self.vals, self.ncols)
 
     def dense(self) -> Array:
         """The rows as a two-dimensional array."""

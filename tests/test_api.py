@@ -12,6 +12,7 @@ import lazyhess as lh
 from lazyhess import _engine
 from lazyhess._maps.matmul import Arrangement
 from lazyhess._sweep import Linearization
+from lazyhess._tangents import Pattern
 from tests import oracles
 
 A = np.array([[2.0, 1.0], [1.0, 3.0]])
@@ -292,6 +293,24 @@ def test_nothing_outlives_its_use():
         del x, y, H, lin
         # By reference counts alone: a loop over large Hessians must not wait for the collector.
         assert [ref() for ref in dead] == [None] * len(dead)
+    finally:
+        gc.enable()
+
+
+def test_patterns_do_not_hold_each_other():
+    def area(u):
+        down, right = u[1:, :-1] - u[:-1, :-1], u[:-1, 1:] - u[:-1, :-1]
+        return np.sum(np.sqrt(1 + down**2 + right**2)) + np.sum(np.sin(right - down))
+
+    def patterns():
+        return sum(type(item) is Pattern for item in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = patterns()
+        lh.hessian(area, np.linspace(0, 1, 900).reshape(30, 30)).tocoo()
+        assert patterns() == before
     finally:
         gc.enable()
 

@@ -65,7 +65,11 @@ class Reshape(Map):
             return block
 
         def make() -> Pattern:
-            moved = pattern.moved(self.out, pattern.pos, distinct=pattern.distinct)
+            if pattern.boxes:
+                boxes = list(pattern.boxes)
+                moved = pattern.boxed(self.out, boxes, distinct=pattern.distinct)
+            else:
+                moved = pattern.moved(self.out, pattern.pos, distinct=pattern.distinct)
             moved.start = pattern.start
             return moved
 

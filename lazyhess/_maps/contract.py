@@ -118,7 +118,7 @@ class Contract(Weighted):
                 made = rows.reshape((block.count, *how.shape(order)))
                 return made.transpose((0, *(order.index(label) + 1 for label in how.onto)))
         wide = self.finite and how.rows >= _WIDE
-        if wide and len(block.pos) * _PRODUCT_COST > block.count * prod(self.inp):
+        if wide and block.pattern.entries * _PRODUCT_COST > block.count * prod(self.inp):
             return self.dense(block.dense())
         return self._across(block)
 

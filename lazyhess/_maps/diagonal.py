@@ -6,6 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
+from lazyhess._boxes import weigh
 from lazyhess._maps.base import NOTHING, Map, Weighted, thin
 from lazyhess._tangents import (
     SMALL,
@@ -75,9 +76,17 @@ class Scale(Weighted):
             return [0, *new, *held]
         return [0, *held, *new]
 
+    @cached_property
+    def lying(self) -> Array:
+        """The weights as they are walked through by strides; a slice of an array is a copy."""
+        return np.ascontiguousarray(self.weights)
+
     def sparse(self, block: Sparse) -> Sparse:
-        weights = pick(self.weights, block.pattern)
-        val = block.val * weights
+        pattern, weights = block.pattern, self.weights
+        if pattern.boxes and weights.shape == pattern.shape:
+            val = weigh(pattern.spans, block.val, self.lying)
+        else:
+            val = block.val * pick(weights, pattern)
         if not self.finite:
             val[block.val == 0] = 0
         return Sparse(block.pattern, val)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._boxes import Cut, cut, picked, put_back
 from lazyhess._maps.axes import Reshape, summed
 from lazyhess._maps.base import NOTHING, Chain, Map, thin
 from lazyhess._tangents import (
@@ -71,6 +72,13 @@ class Gather(Map):
     def targets(self) -> tuple[Ids, Ids, Ids]:
         """The output positions sorted by source, where each source's run starts, the sources."""
         return runs(self.source)
+
+    @cached_property
+    def ends(self) -> Ids:
+        """Where among the output positions sorted by source those of each source end, and 0."""
+        made = np.zeros(prod(self.inp) + 1, np.intp)
+        np.cumsum(np.bincount(self.source, minlength=prod(self.inp)), out=made[1:])
+        return made
 
     @cached_property
     def ranges(self) -> list[tuple[int, int, int, int, int]]:
@@ -153,11 +161,24 @@ class Gather(Map):
         pattern = block.pattern
         make = self._slice if self.basic else self._pick
         moved, keep = pattern.derive(("gather", id(self)), lambda: (self, make(pattern)))[1]
-        if not len(moved.pos):
+        if not moved.entries:
             return None
-        return settle(Sparse(moved, block.val if keep is None else block.val[keep]))
+        if type(keep) is list:
+            return settle(Sparse(moved, cut(block.val, keep)))
+        if keep is None:
+            return settle(Sparse(moved, block.val))
+        one = block.val.strides == (0,)
+        val = np.broadcast_to(block.val[:1], (moved.entries,)) if one else block.val[keep]
+        return settle(Sparse(moved, val))
 
-    def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | None]:
+    def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | list[Cut] | None]:
+        found = picked(pattern.boxes, self.inp, self.ranges) if pattern.boxes else None
+        if found is not None:
+            boxes, cuts = found
+            boxed = pattern.boxed(self.out, boxes, distinct=pattern.distinct)
+            if cuts is None and pattern.start is not None and self.window is not None:
+                boxed.start = pattern.start - self.window[0]
+            return boxed, cuts
         if pattern.start is not None and self.window is not None:
             # Identity seeds in order: the hits are a slice of them.
             first, last = self.window
@@ -195,17 +216,16 @@ class Gather(Map):
         return pattern.moved(self.out, pos, seed=seed, distinct=pattern.distinct), keep
 
     def _pick(self, pattern: Pattern) -> tuple[Pattern, Ids]:
-        order, starts, sources = self.targets
-        lengths = np.diff(starts, append=len(order))
-        at = np.searchsorted(sources, pattern.pos)
-        at[at == len(sources)] = 0
-        hit = np.flatnonzero(sources[at] == pattern.pos) if len(sources) else np.zeros(0, np.intp)
-        at = at[hit]
-        copies = lengths[at]
-        keep = np.repeat(hit, copies)
-        ends = np.cumsum(copies)
-        along = np.arange(len(keep)) - np.repeat(ends - copies, copies)
-        pos = order[np.repeat(starts[at], copies) + along]
+        order, ends = self.targets[0], self.ends
+        places = pattern.pos
+        begins = ends[places]
+        copies = ends[places + 1] - begins
+        keep = np.arange(len(places)).repeat(copies)
+        if pattern.start is not None:  # places in a row: so are the runs of their copies
+            pos = order[begins[0] : begins[0] + len(keep)]
+        else:
+            begins -= np.cumsum(copies) - copies
+            pos = order[begins.repeat(copies) + np.arange(len(keep))]
         moved = pattern.moved(self.out, pos, seed=pattern.seed[keep], distinct=pattern.distinct)
         return moved, keep
 
@@ -307,6 +327,9 @@ class Scatter(Map):
             if not gather.basic:
                 pos = gather.source[pattern.pos]
                 return pattern.moved(self.out, pos), gather
+            boxes = put_back(pattern.boxes, self.inp, gather.ranges) if pattern.boxes else None
+            if boxes is not None:
+                return pattern.boxed(self.out, boxes, distinct=pattern.distinct), gather
             pos = np.full(
                 len(pattern.pos), sum(first * width for first, _, _, width, _ in gather.ranges)
             )
