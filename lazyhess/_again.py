@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from lazyhess._adapters.base import Problem
-from lazyhess._engine import NumpyEngine
 from lazyhess._hessian import Hessian
+from lazyhess._numpy_engine import NumpyEngine
 from lazyhess._per_sample import PerSampleEngine
 from lazyhess._plan import Core
 from lazyhess._trees import is_node, rebuild

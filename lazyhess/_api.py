@@ -11,11 +11,11 @@ import numpy as np
 from lazyhess import _dispatch  # noqa: F401 - gives Variable its operators and methods
 from lazyhess._adapters import find
 from lazyhess._again import Again, Anew, Recorder
-from lazyhess._engine import NumpyEngine, linearize, unit
+from lazyhess._linearize import Linearization, linearize, unit
+from lazyhess._numpy_engine import NumpyEngine
 from lazyhess._per_sample import PerSampleEngine
 from lazyhess._request import Request, batch_axes, call
 from lazyhess._store import DEFAULT_CACHE
-from lazyhess._sweep import Linearization
 from lazyhess._trees import leaves, rebuild
 from lazyhess._variable import Variable, ancestors, asked_since, leaf, moment, variable
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._engine import NumpyEngine, Rows, linearize
+from lazyhess._engine import Rows
+from lazyhess._linearize import linearize
 from lazyhess._maps import NOTHING
+from lazyhess._numpy_engine import NumpyEngine
 from lazyhess._tangents import CSR, Array, Ids, Shape, divide, embed, strides
 from lazyhess._variable import Variable
 

@@ -10,8 +10,8 @@ import pytest
 
 import lazyhess as lh
 from lazyhess import _engine
+from lazyhess._linearize import Linearization
 from lazyhess._maps.matmul import Arrangement
-from lazyhess._sweep import Linearization
 from lazyhess._tangents import Pattern
 from tests import oracles
 

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._boxes import Box, disjoint, merged, put_back
 from lazyhess._maps import Gather, Reshape, Scale
 from lazyhess._tangents import Pattern, Sparse, identity, total
+from lazyhess._tangents.boxes import Box, disjoint, merged, put_back
 from tests.thresholds import BOXES, thresholds
 
 rng = np.random.default_rng(20)

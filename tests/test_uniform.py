@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._engine import NumpyEngine
 from lazyhess._maps import Expand, Gather, Map, Permute, Reduce, Reshape, Scale
+from lazyhess._numpy_engine import NumpyEngine
 from lazyhess._store import Ledger
 from lazyhess._tangents import (
     CSR,

@@ -6,7 +6,6 @@ from functools import cached_property
 
 import numpy as np
 
-from lazyhess._boxes import weigh
 from lazyhess._maps.base import NOTHING, Map, Weighted, thin
 from lazyhess._tangents import (
     SMALL,
@@ -20,6 +19,7 @@ from lazyhess._tangents import (
     compact,
     compactly,
 )
+from lazyhess._tangents.boxes import weigh
 
 
 class Scale(Weighted):

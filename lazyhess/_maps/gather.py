@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._boxes import Cut, cut, picked, put_back
 from lazyhess._maps.axes import Reshape, summed
 from lazyhess._maps.base import NOTHING, Chain, Map, thin
 from lazyhess._tangents import (
@@ -24,6 +23,7 @@ from lazyhess._tangents import (
     runs,
     settle,
 )
+from lazyhess._tangents.boxes import Cut, cut, picked, put_back
 
 
 class Gather(Map):

@@ -9,14 +9,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import Any, NamedTuple, TypeAlias
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-Array: TypeAlias = NDArray[Any]
-Ids: TypeAlias = NDArray[np.intp]
-Shape: TypeAlias = tuple[int, ...]
+from lazyhess._tangents.positions import Array, Ids, Shape
 
 # What a box costs, and each run along its last axis, in entries that are gathered instead.
 BOX_COST = 256
