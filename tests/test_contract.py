@@ -25,7 +25,7 @@ def plain(x: Any) -> Any:
 
 
 def check() -> None:
-    check_engine(np.asarray, np.sum, numpy=plain, graph=graph, shared=False)
+    check_engine(np.asarray, np.sum, numpy=plain, graph=graph)
 
 
 def test_the_own_engine() -> None:
