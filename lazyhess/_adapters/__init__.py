@@ -24,7 +24,7 @@ _HOMES = {
 
 
 @lru_cache(maxsize=256)
-def _home(kind: type) -> str | None:
+def _home(kind: Any) -> str | None:
     """The module that knows objects of a type."""
     homes = (_HOMES.get(base.__module__.partition(".")[0]) for base in kind.__mro__)
     return next((home for home in homes if home is not None), None)
@@ -41,7 +41,8 @@ def find(*trees: Any) -> Adapter | None:
         elif is_node(tree):
             stack.extend(tree)
         else:
-            found = _home(type(tree))
+            kind: Any = type(tree)
+            found = _home(kind)
     if found is None:
         return None
     adapter: Adapter = import_module(f"lazyhess._adapters._{found}").ADAPTER
