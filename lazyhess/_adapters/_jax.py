@@ -55,6 +55,7 @@ class JaxEngine(FrameworkEngine):
     def interacting(self) -> int | None:
         """The first sample that the output of another one depends on, if any; see the base."""
         assert self.batch is not None
+        limits: Any = jnp.finfo
         weights = np.random.default_rng(0).uniform(1, 2, self.output)
         made = self.function.weighted(weights)
         alone = self.function.weighted(np.ones(self.output))
@@ -67,7 +68,7 @@ class JaxEngine(FrameworkEngine):
             )
             factors = weights.reshape((-1,) + (1,) * (one.ndim - 1))
             size = np.abs(one).max(initial=0) + np.abs(both).max(initial=0)
-            bound = float(jnp.finfo(dtype).eps) ** 0.5 * size
+            bound = float(limits(dtype).eps) ** 0.5 * size
             wrong = ~(np.abs(both - factors * one) <= bound)
             wrong &= ~(np.isnan(both) & np.isnan(one))
             if wrong.any():
@@ -100,6 +101,7 @@ class _Call:
                     )
             picked = tuple(self.args[k] for k in self.chosen)
             picked = picked[0] if single else picked
+        self.structure: Any
         found, self.structure = tree_flatten_with_path(picked)
         self.paths = [keystr(path) for path, _ in found]
         self.xs = [_input(path, x) for path, (_, x) in zip(self.paths, found, strict=True)]

@@ -18,9 +18,14 @@ def traced(array: Any) -> bool:
     return isinstance(array, jax.core.Tracer)
 
 
+def wide() -> bool:
+    """Whether arrays of 64 bits keep them, as jax is set now."""
+    return bool(jax.dtypes.canonicalize_dtype(np.float64) == np.float64)
+
+
 def precision(x64: bool) -> AbstractContextManager[Any]:
     """The mode in which arrays of 64 bits keep them, or the other one, as it was at the call."""
-    if bool(jax.config.jax_enable_x64) == x64:
+    if wide() == x64:
         return nullcontext()
     made: AbstractContextManager[Any] = jax.enable_x64(x64)
     return made
@@ -41,7 +46,7 @@ class JaxArrays:
 
     def __init__(self, device: Any) -> None:
         self.device = device
-        self.x64 = bool(jax.config.jax_enable_x64)
+        self.x64 = wide()
 
     def numpy(self, array: Any) -> Array:
         made: Array = np.asarray(array)

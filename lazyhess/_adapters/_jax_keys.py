@@ -31,7 +31,7 @@ class Same:
         return isinstance(other, Same) and self.what is other.what
 
 
-class Opaque(Exception):
+class OpaqueError(Exception):
     """A traced function names rules of derivatives that cannot be compared."""
 
 
@@ -50,7 +50,7 @@ def key(closed: Any, rules: bool) -> Hashable:
 
     Raises
     ------
-    Opaque
+    OpaqueError
         With `rules`, where there is such a rule.
     """
     return _jaxpr(closed.jaxpr, rules)
@@ -88,7 +88,7 @@ def _named(name: str, value: Any, rules: bool) -> Hashable:
     if name not in _RULES:
         return name, _param(value, rules)
     if rules:
-        raise Opaque(name)
+        raise OpaqueError(name)
     return name
 
 

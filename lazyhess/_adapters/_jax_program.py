@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from lazyhess._adapters import _jax_keys as keys
-from lazyhess._adapters._jax_arrays import JaxArrays, precision, traced
+from lazyhess._adapters._jax_arrays import JaxArrays, precision, traced, wide
 from lazyhess._adapters.base import Products, by_output
 from lazyhess._tangents import Array, Ids
 
@@ -162,12 +162,12 @@ def program(closed: Any, batch: Sequence[int | None] | None) -> Program:
     """The program of a traced function; the one there is, where an equal one came before."""
     try:
         found: Hashable = keys.key(closed, rules=True)
-    except keys.Opaque:
+    except keys.OpaqueError:
         # Differentiated twice, the function has its rules written out.
         if any(map(traced, closed.consts)):
             return Program(closed, batch)
         found = keys.key(closed, rules=False), keys.key(_twice(closed), rules=False)
-    found = found, None if batch is None else tuple(batch), bool(jax.config.jax_enable_x64)
+    found = found, None if batch is None else tuple(batch), wide()
     with _lock:
         made = _programs.pop(found, None) or Program(closed, batch)
         _programs[found] = made
@@ -178,14 +178,13 @@ def program(closed: Any, batch: Sequence[int | None] | None) -> Program:
 
 def _twice(closed: Any) -> Any:
     """The Hessian-vector product of a function, traced."""
-    xs = [jax.ShapeDtypeStruct(var.aval.shape, var.aval.dtype) for var in closed.jaxpr.invars]
-
-    def root(*xs: Any) -> Any:
-        value = jax.core.eval_jaxpr(closed.jaxpr, closed.consts, *xs)[0]
-        return value, value
+    struct: Any = jax.ShapeDtypeStruct
+    xs = [struct(var.aval.shape, var.aval.dtype) for var in closed.jaxpr.invars]
 
     def gradient(*xs: Any) -> Any:
-        value, back = jax.vjp(lambda *xs: root(*xs)[0], *xs)
+        value, back = jax.vjp(
+            lambda *xs: jax.core.eval_jaxpr(closed.jaxpr, closed.consts, *xs)[0], *xs
+        )
         return back(jnp.ones_like(value))
 
     return jax.make_jaxpr(lambda xs, tangents: jax.jvp(gradient, xs, tangents))(
@@ -229,10 +228,15 @@ class Compiled(Products):
         columns, units = tuple(columns), isinstance(tangents, Units)
         count = len(tangents.positions if units else tangents)
         whole = prod(self.program.shapes[i])
-        if units and count == whole and outputs is None and self.program.batch is None:
-            if bool((tangents.positions == np.arange(count)).all()):
-                made = self._run(self.program.whole, i=i, columns=columns)
-                return dict(zip(columns, made, strict=True))
+        if (
+            units
+            and count == whole
+            and outputs is None
+            and self.program.batch is None
+            and bool((tangents.positions == np.arange(count)).all())
+        ):
+            made = self._run(self.program.whole, i=i, columns=columns)
+            return dict(zip(columns, made, strict=True))
         size = padded(count, whole)
         which = None if outputs is None else _pad(outputs, size)
         if units:
