@@ -45,12 +45,23 @@ def select(index: Any, lead: Shape, rows: Shape, columns: Shape, *, transposed: 
     of_axis = [group for group, part in enumerate(groups) for _ in part]
     if transposed:
         shape, of_axis = shape[::-1], of_axis[::-1]
-    # NumPy checks the index and tells the shape, on an array without elements' memory.
-    whole = np.broadcast_to(np.empty((), "V0"), shape)[index]
+    # NumPy checks the index and tells the shape, on an array without elements' memory, and, as it
+    # goes through the elements that an index array picks, without the axes behind the index.
+    given = index if isinstance(index, tuple) else (index,)
+    named = sum(_axes_of(_array(item)) for item in given)
+    behind: Shape = ()
+    if named <= len(shape) and not any(item is Ellipsis for item in given):
+        while given and _is_all(given[-1]):
+            given, named = given[:-1], named - 1
+            index = given
+        behind = shape[named:]
+    short = shape[: len(shape) - len(behind)] + (1,) * len(behind)
+    whole = np.broadcast_to(np.empty((), "V0"), short)[index]
     scalar = not isinstance(whole, np.ndarray)
-    if not scalar and 0 in whole.shape:
-        nothing = np.zeros(whole.shape, np.intp)
-        return Selection(nothing, nothing, nothing, whole.shape, scalar)
+    found: Shape = () if scalar else whole.shape[: whole.ndim - len(behind)] + behind
+    if not scalar and 0 in found:
+        nothing = np.zeros(found, np.intp)
+        return Selection(nothing, nothing, nothing, found, scalar)
     items, of_axis = _aligned(index, shape, of_axis)
     ids = []
     for group, part in enumerate(groups):
@@ -62,7 +73,7 @@ def select(index: Any, lead: Shape, rows: Shape, columns: Shape, *, transposed: 
         grid = (grid.T if transposed else grid).reshape(thin)
         mine = tuple(item if axis is None or axis in own else _thin(item) for item, axis in items)
         ids.append(np.asarray(grid[mine]))
-    return Selection(ids[0], ids[1], ids[2], () if scalar else whole.shape, scalar)
+    return Selection(ids[0], ids[1], ids[2], found, scalar)
 
 
 def _aligned(
@@ -100,6 +111,10 @@ def _aligned(
             owners.append(of_axis[old])
             old += 1
     return aligned, owners
+
+
+def _is_all(item: Any) -> bool:
+    return isinstance(item, slice) and item == slice(None)
 
 
 def _array(item: Any) -> Any:
