@@ -7,6 +7,7 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
+from itertools import islice
 from math import prod
 from typing import Any
 
@@ -20,8 +21,8 @@ from lazyhess._tangents import Array, Ids, Shape
 # Bytes of the largest intermediate result of a pass, for each thread of the processor: about what
 # its own cache holds. Measured: smaller passes pay torch's calls, larger ones pay for memory.
 PASS = 1 << 21
-# Products for one pass, even where one of them fills that.
-FEWEST = 16
+# Operations that tell how large the results of a function are.
+SURVEYED = 300
 # Outputs whose gradients are kept with their graphs.
 OUTPUTS = 4
 
@@ -156,20 +157,23 @@ class Graph(Products):
         return [torch.zeros_like(x) if g is None else g for x, g in zip(self.xs, made, strict=True)]
 
     def at_once(self, i: int) -> int:
-        if self.arrays.device.type != "cpu":  # it likes large passes
+        if self.xs[i].device.type != "cpu":  # it likes large passes
             return BUDGET
-        largest, _ = self._survey
-        return max(FEWEST, PASS * torch.get_num_threads() // max(largest, 1))
+        threads: int = torch.get_num_threads()
+        return max(1, PASS * threads // max(self._survey[0], 1))
 
     @cached_property
     def _survey(self) -> tuple[int, bool]:
-        """The bytes of the largest result in the graph, and whether it multiplies vectors."""
-        largest, vectors = 0, False
-        for node in nodes([self.root]):
-            vectors = vectors or node.name().startswith("MvBackward")
-            for meta in getattr(node, "_input_metadata", ()):
-                largest = max(largest, prod(meta.shape) * meta.dtype.itemsize)
-        return largest, vectors
+        """The bytes of the largest result, and whether vectors are multiplied by matrices.
+
+        As far as the last operations tell, for a graph may have many.
+        """
+        shapes: set[Shape] = set()
+        kinds = set()
+        for node in islice(nodes([self.root]), SURVEYED):
+            kinds.add(type(node))
+            shapes.update([tuple(meta.shape) for meta in getattr(node, "_input_metadata", ())])
+        return max(map(prod, shapes), default=1) * self.root.dtype.itemsize, _MV in kinds
 
     def products(
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
@@ -243,7 +247,7 @@ class Graph(Products):
         ]
 
 
-class MatrixVector(TorchDispatchMode):
+class MatrixVector(TorchDispatchMode):  # type: ignore[misc]
     """Products of one matrix with many vectors, as one product of matrices.
 
     What torch's own rule for many ``mv`` at once makes of them is a batch of products with the same
@@ -259,6 +263,9 @@ class MatrixVector(TorchDispatchMode):
         return func(*args, **(kwargs or {}))
 
 
+_MV = type(torch.mv(torch.ones(1, 1, requires_grad=True), torch.ones(1)).grad_fn)
+
+
 def nodes(tensors: Sequence[Any]) -> Iterator[Any]:
     """All nodes of the graph of some tensors, each once."""
     stack = [tensor.grad_fn for tensor in tensors if tensor is not None and tensor.grad_fn]
@@ -266,10 +273,9 @@ def nodes(tensors: Sequence[Any]) -> Iterator[Any]:
     while stack:
         node = stack.pop()
         yield node
-        for child, _ in node.next_functions:
-            if child is not None and child not in seen:
-                seen.add(child)
-                stack.append(child)
+        new = {child for child, _ in node.next_functions} - seen - {None}
+        seen |= new
+        stack += new
 
 
 _AGAIN = "compute ys again, or give the function itself: lh.hessian(f, xs)"
