@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from lazyhess._adapters.base import Problem
-from lazyhess._engine import NumpyEngine
 from lazyhess._hessian import Hessian
+from lazyhess._numpy_engine import NumpyEngine
+from lazyhess._per_sample import PerSampleEngine
 from lazyhess._plan import Core
 from lazyhess._trees import is_node, rebuild
 from lazyhess._variable import Variable
@@ -55,7 +56,7 @@ class Again:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "record": None}  # functions of users need not pickle
 
-    def blocks(self, engine: NumpyEngine) -> Any:
+    def blocks(self, engine: NumpyEngine | PerSampleEngine) -> Any:
         """A Hessian for each pair of inputs, in the structure of xs twice."""
         if engine.batch is not None and (sample := engine.interacting()) is not None:
             raise ValueError(
@@ -67,7 +68,7 @@ class Again:
         core = Core(engine, self.cache, self)
         return rebuild(self.tree, lambda i: rebuild(self.tree, lambda j: Hessian(core, i, j)))
 
-    def at(self, engine: NumpyEngine, new_xs: tuple[Any, ...]) -> Any:
+    def at(self, engine: NumpyEngine | PerSampleEngine, new_xs: tuple[Any, ...]) -> Any:
         """The blocks at new inputs."""
         several = type(self.tree) in (tuple, list)
         if not several and len(new_xs) != 1:

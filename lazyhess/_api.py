@@ -11,10 +11,11 @@ import numpy as np
 from lazyhess import _dispatch  # noqa: F401 - gives Variable its operators and methods
 from lazyhess._adapters import find
 from lazyhess._again import Again, Anew, Recorder
-from lazyhess._engine import NumpyEngine, linearize, unit
+from lazyhess._linearize import Linearization, linearize, unit
+from lazyhess._numpy_engine import NumpyEngine
+from lazyhess._per_sample import PerSampleEngine
 from lazyhess._request import Request, batch_axes, call
 from lazyhess._store import DEFAULT_CACHE
-from lazyhess._sweep import Linearization
 from lazyhess._trees import leaves, rebuild
 from lazyhess._variable import Variable, ancestors, asked_since, leaf, moment, variable
 
@@ -51,8 +52,9 @@ def hessian(
         Hermitian.
     batch_axis : int or sequence of int or None, optional
         Position of the batch axis in every x (negative counts from the end), or one position for
-        each. Then `ys` has one element for each sample, samples must not interact, and the
-        result is one Hessian for each sample, the batch axis leading.
+        each, ``None`` for an x that all samples share (parameters of a model). Then `ys` has one
+        element for each sample, samples must not interact, and the result is one Hessian for
+        each sample, the batch axis leading.
     reduction : {None, "sum", "none"}
         ``"sum"``: the Hessian of the sum over all elements of all `ys`. ``"none"``: of each
         element of `ys`, whose axes lead in the result.
@@ -140,15 +142,18 @@ def hessian(
     problem = _prepare(request)
     if strict:
         _check_related(problem)
-    engine = NumpyEngine(
+    own = [axis for axis in problem.batch or () if axis is not None]
+    shared = problem.batch is not None and len(own) < len(problem.batch)
+    inner = NumpyEngine(
         problem.root,
         [x for _, x in problem.inputs],
-        batch=problem.batch,
-        each=reduction == "none",
+        batch=own if problem.batch is not None and not shared else None,
+        each=reduction == "none" or shared,
         create_graph=create_graph,
         block_size=block_size,
         progress=progress,
     )
+    engine = PerSampleEngine(inner, problem.batch or ()) if shared else inner
     numbers = iter(range(len(problem.inputs)))
     places = rebuild(problem.tree, lambda _: next(numbers))
     answer = Again(places, cache, batch_axis, problem.record, problem.decided).blocks(engine)
@@ -214,7 +219,7 @@ class _Problem:
     root: Variable  # the output
     inputs: list[tuple[str, Variable]]  # with their paths in xs
     tree: Any  # the structure of xs
-    batch: list[int] | None  # the position of the batch axis in each
+    batch: list[int | None] | None  # the position of the batch axis in each
     aux: Any
     record: Recorder | None  # the function at new inputs, if it was given as one
     decided: bool  # whether the function asked for values
@@ -244,13 +249,7 @@ def _prepare(request: Request) -> _Problem:
     batch = None
     if request.batch_axis is not None:
         shapes = [(path, x.shape) for path, x in inputs]
-        axes = batch_axes(request.batch_axis, root.shape, shapes)
-        batch = [axis for axis in axes if axis is not None]
-        if len(batch) < len(axes):
-            path = inputs[axes.index(None)][0]
-            raise NotImplementedError(
-                f"batch_axis None for xs{path}: one x shared by all samples is not in this version"
-            )
+        batch = batch_axes(request.batch_axis, root.shape, shapes)
     return _Problem(root, inputs, xs, batch, aux, record, decided)
 
 

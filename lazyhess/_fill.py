@@ -11,7 +11,7 @@ import numpy as np
 
 from lazyhess._arrays import Arrays
 from lazyhess._store import Piece
-from lazyhess._tangents import CSR, Array, Ids, Shape
+from lazyhess._tangents import CSR, Array, Ids, Shape, span
 
 # Elements of a temporary array when columns of sparse rows are picked.
 _CHUNK = 1 << 20
@@ -120,7 +120,9 @@ def _fill_grid(
     straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
     target = grid if straight else np.empty((count, grid.shape[1]), grid.dtype)
     for piece in pieces:
-        at, offset = _span(piece.at), _span(piece.offset)
+        at, offset = (
+            ids if (row := span(ids)) is None else row for ids in (piece.at, piece.offset)
+        )
         if not isinstance(piece.rows, CSR):
             rows = piece.rows[offset]
             target[at] = rows if everything else rows.take(columns, axis=1)
@@ -134,14 +136,6 @@ def _fill_grid(
             )
     if not straight:
         np.take(target, numbers, axis=0, out=grid)
-
-
-def _span(ids: Ids) -> Ids | slice:
-    """Ids in a row as a slice: copying it is one memory copy."""
-    n = len(ids)
-    if n and ids[-1] - ids[0] == n - 1 and bool((ids[1:] > ids[:-1]).all()):
-        return slice(int(ids[0]), int(ids[0]) + n)
-    return ids
 
 
 def _fill_points(

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._arrays import Arrays
 from lazyhess._engine import Engine, Rows
 from lazyhess._store import CacheInfo, Piece, Store
 from lazyhess._tangents import CSR, Array, Ids, divide
@@ -43,7 +44,7 @@ def completed(rows: Rows, width: int, above: Sequence[Rows]) -> Rows:
     above : sequence of ndarray
         All rows before these, in order, complete.
     """
-    missing = width - rows.shape[1]
+    missing = width - rows.shape[-1]
     if not missing:
         return rows
     full = np.empty((len(rows), width), rows.dtype)
@@ -55,6 +56,17 @@ def completed(rows: Rows, width: int, above: Sequence[Rows]) -> Rows:
         full[:, at:stop] = earlier[: stop - at, columns].T
         at = stop
     return full
+
+
+def _flat(done: Ids, made: dict[int, Rows]) -> tuple[Ids, dict[int, Rows]]:
+    """A pass with one axis of rows."""
+    if done.ndim == 1:
+        return done, made
+    rows = {
+        k: part.reshape(done.size, part.shape[-1]) if isinstance(part, np.ndarray) else part
+        for k, part in made.items()
+    }
+    return done.reshape(-1), rows
 
 
 class Shelf:
@@ -79,7 +91,7 @@ class Shelf:
 
     def add(self, done: Ids, made: dict[int, Rows]) -> None:
         """Take the rows of one pass."""
-        count = self.core.engine.products(self.flight.i, done)
+        count = self.core.engine.products(self.flight.i, done) if done.ndim == 1 else done.shape[1]
         with self.core._turn:
             self.core.products += count
         above = [parts for _, parts in self.flight.parts]
@@ -90,26 +102,30 @@ class Shelf:
             for k, rows in made.items()
         }
         arrays = {k: rows for k, rows in made.items() if isinstance(rows, np.ndarray)}
-        if len(done) == len(self.flight.ids) or len(arrays) != len(made):
+        if done.size == len(self.flight.ids) or len(arrays) != len(made):
             self.flush()  # rows stay in order: later ones are completed from them
             self._keep(done, made)
-            self.left -= len(done)
+            self.left -= done.size
             return
+        # Of a grid the slabs are filled position by position, along the last axis of the ids.
+        samples, total = prod(done.shape[:-1]), done.shape[-1]
         start = 0
-        while start < len(done):
+        while start < total:
             if not self.buffers:
-                rows = min(self.left, self.most)
+                room = max(1, min(self.left, self.most) // samples)
                 self.buffers = {
-                    k: np.empty((rows, n), self.dtypes[k]) for k, n in self.widths.items()
+                    k: np.empty((*done.shape[:-1], room, n), self.dtypes[k])
+                    for k, n in self.widths.items()
                 }
-            room = len(next(iter(self.buffers.values()))) - self.held
+            room = next(iter(self.buffers.values())).shape[-2] - self.held
             part = slice(start, start + room)
-            count = len(done[part])
+            ids = done[..., part]
+            count = ids.shape[-1]
             for k, buffer in self.buffers.items():
-                buffer[self.held : self.held + count] = arrays[k][part]
-            self.ids.append(done[part])
+                buffer[..., self.held : self.held + count, :] = arrays[k][..., part, :]
+            self.ids.append(ids)
             self.held += count
-            self.left -= count
+            self.left -= ids.size
             start += count
             if count == room:
                 self.flush()
@@ -118,12 +134,14 @@ class Shelf:
         """Hand on what has been put together."""
         if self.held:
             self._keep(
-                np.concatenate(self.ids), {k: b[: self.held] for k, b in self.buffers.items()}
+                np.concatenate(self.ids, axis=-1),
+                {k: b[..., : self.held, :] for k, b in self.buffers.items()},
             )
         self.ids, self.held, self.buffers = [], 0, {}
 
     def _keep(self, done: Ids, made: dict[int, Rows]) -> None:
         core, i = self.core, self.flight.i
+        done, made = _flat(done, made)
         with core._turn:
             self.flight.parts.append((done, made))
             for k, rows in made.items():
@@ -229,6 +247,9 @@ class Core:
             wanted = ids[missing]
             for flight in (own, *others):
                 for done, made in flight.parts:
+                    if len(done) == len(wanted) and bool((done == wanted).all()):
+                        pieces.append(Piece(missing, made[b], np.arange(len(done))))
+                        continue
                     at = np.searchsorted(wanted, done)
                     at[at == len(wanted)] = 0
                     offset = np.flatnonzero(wanted[at] == done) if len(wanted) else at[:0]
@@ -246,43 +267,39 @@ class Core:
     def nonzeros(self, i: int, j: int) -> tuple[Ids, Ids, Ids, Array]:
         """Lead, row, column and value of all elements of a block that are not zero."""
         size, width = prod(self.engine.shapes[i]), prod(self.engine.shapes[j])
-        rows, columns, values = [], [], []
         arrays = self.engine.arrays
         with self._turn:
             missing, pieces = self.store.find(i, j, np.arange(self.rows_of(i)))
+        parts = [(piece.at, piece.rows, piece.offset) for piece in pieces]
+        found = [
+            (at, *_nonzeros(_taken(rows, offset, arrays), arrays)) for at, rows, offset in parts
+        ]
+        above = [piece.rows for piece in pieces]
         for done, made in self.engine.rows(i, missing, (j,)) if len(missing) else ():
-            count = self.engine.products(i, done)
+            count = self.engine.products(i, done) if done.ndim == 1 else done.shape[1]
             with self._turn:
                 self.products += count
-            part = completed(made[j], width, [piece.rows for piece in pieces])
-            pieces.append(Piece(done, part, np.arange(len(done))))
-        last = -1
-        in_order = True
-        for piece in pieces:
-            at, part = piece.at, piece.rows
-            if isinstance(part, CSR):
-                if len(piece.offset) != part.shape[0] or not _counts(piece.offset):
-                    part = part.take(piece.offset)
-                row = np.repeat(at, np.diff(part.indptr))
-                column, value = part.cols, part.vals
-                if np.count_nonzero(value) != len(value):  # entries may come out as zero
-                    there = np.flatnonzero(value)
-                    row, column, value = row[there], column[there], value[there]
-            else:
-                part = arrays.take(part, piece.offset, 0)
-                row, column = np.nonzero(arrays.numpy(part))
-                value = arrays.points(part, row, column)
-                row = at[row]
-            in_order = in_order and last < at[0] and bool((at[1:] > at[:-1]).all())
-            last = at[-1]
-            rows.append(row)
-            columns.append(column)
-            values.append(value)
-        if not rows:
+            done, made = _flat(done, made)
+            above.append(completed(made[j], width, above))
+            found.append((done, *_nonzeros(above[-1], arrays)))
+        if not found:
             none = np.zeros(0, np.intp)
             return none, none, none, arrays.zeros((0,), self.engine.dtypes[i])
-        row, column = map(np.concatenate, (rows, columns))
-        value = arrays.concatenate(values)
+        column = np.concatenate([part[2] for part in found])
+        value = arrays.concatenate([part[3] for part in found])
+        row = np.empty(len(column), np.intp)
+        start, last = 0, -1
+        in_order = True
+        for at, offset, *_ in found:
+            stop = start + len(offset)
+            straight = bool((at[1:] > at[:-1]).all())
+            in_order = in_order and last < at[0] and straight
+            last = at[-1]
+            if straight and last - at[0] == len(at) - 1:
+                np.add(offset, at[0], out=row[start:stop])
+            else:
+                row[start:stop] = at[offset]
+            start = stop
         if not in_order:
             order = np.argsort(row, kind="stable")
             row, column, value = row[order], column[order], arrays.take(value, order, 0)
@@ -338,6 +355,17 @@ class Core:
         return all(flight.landed for flight in others)
 
 
-def _counts(ids: Ids) -> bool:
-    """Whether the ids are 0, 1, 2, ..."""
-    return not len(ids) or (ids[0] == 0 and bool((np.diff(ids) == 1).all()))
+def _taken(rows: Rows, offset: Ids, arrays: Arrays) -> Rows:
+    return rows.take(offset) if isinstance(rows, CSR) else arrays.take(rows, offset, 0)
+
+
+def _nonzeros(part: Rows, arrays: Arrays) -> tuple[Ids, Ids, Any]:
+    """Row, column and value of what is not zero in some rows; perhaps not one's own."""
+    if not isinstance(part, CSR):
+        row, column = np.nonzero(arrays.numpy(part))
+        return row, column, arrays.points(part, row, column)
+    row, column, value = part.rows(), part.cols, part.vals
+    if value.all():
+        return row, column, value
+    there = np.flatnonzero(value)  # entries may come out as zero
+    return row[there], column[there], value[there]

@@ -20,7 +20,7 @@ import numpy as np
 
 from lazyhess._arrays import Arrays
 from lazyhess._engine import Rows
-from lazyhess._tangents import CSR, Ids, changes
+from lazyhess._tangents import CSR, Ids, changes, span
 
 DEFAULT_CACHE = "1GiB"
 # A slab is at most this part of the cache, so that dropping one drops little.
@@ -99,29 +99,39 @@ class Ledger:
 
     def __getitem__(self, ids: Ids) -> Ids:
         found = np.zeros(len(ids), np.intp)
-        for page, part in _pages(ids):
+        for page, part, places in _pages(ids):
             if page in self._pages:
-                found[part] = self._pages[page][ids[part] & (_PAGE - 1)]
+                found[part] = self._pages[page][places]
         return found
 
     def __setitem__(self, ids: Ids, numbers: Ids) -> None:
-        order = np.argsort(ids, kind="stable")
-        ids, numbers = ids[order], numbers[order]
-        for page, part in _pages(ids):
+        if (ids[1:] <= ids[:-1]).any():
+            order = np.argsort(ids, kind="stable")
+            ids, numbers = ids[order], numbers[order]
+        for page, part, places in _pages(ids):
             if page not in self._pages:
                 self._pages[page] = np.zeros(_PAGE, np.intp)
-            self._pages[page][ids[part] & (_PAGE - 1)] = numbers[part]
+            self._pages[page][places] = numbers[part]
 
 
-_PAGE = 1 << 12
+_BITS = 12
+_PAGE = 1 << _BITS
 
 
-def _pages(ids: Ids) -> Iterator[tuple[int, slice]]:
-    """The pages that sorted ids are on, and which of the ids are on each."""
-    pages = ids >> (_PAGE.bit_length() - 1)
+def _pages(ids: Ids) -> Iterator[tuple[int, slice, Ids | slice]]:
+    """The pages that sorted ids are on, which of the ids are on each, and where there."""
+    row = span(ids)
+    if row is not None:
+        for page in range(row.start >> _BITS, (row.stop - 1 >> _BITS) + 1):
+            first, last = page << _BITS, page + 1 << _BITS
+            first, last = max(first, row.start), min(last, row.stop)
+            low = first & (_PAGE - 1)
+            yield page, slice(first - row.start, last - row.start), slice(low, low + last - first)
+        return
+    pages = ids >> _BITS
     starts = np.flatnonzero(changes(pages)).tolist()
     for start, stop in zip(starts, [*starts[1:], len(ids)], strict=True):
-        yield int(pages[start]), slice(start, stop)
+        yield int(pages[start]), slice(start, stop), ids[start:stop] & (_PAGE - 1)
 
 
 class Store:
@@ -270,7 +280,7 @@ def _part(rows: Rows, part: slice, total: int, arrays: Arrays) -> Rows:
     """A part of the rows that keeps nothing else alive."""
     whole = part.start == 0 and part.stop >= total
     if isinstance(rows, CSR):
-        return rows if whole else rows.take(np.arange(total)[part])
+        return rows.lean() if whole else rows.take(np.arange(total)[part])
     if not isinstance(rows, np.ndarray):
         return rows if whole else arrays.take(rows, np.arange(total)[part], 0)
     if whole and (rows.base is None or rows.base.nbytes <= rows.nbytes):

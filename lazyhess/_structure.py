@@ -64,7 +64,7 @@ def _weight(thing: Any, seen: set[int]) -> int:
     if isinstance(thing, np.ndarray):
         return thing.nbytes
     if isinstance(thing, Pattern):
-        parts = [thing.seed, thing.pos, *thing._derived.values()]
+        parts = [*thing.arrays, *thing._derived.values()]
         return sum(_weight(part, seen) for part in parts)
     if isinstance(thing, dict):
         thing = tuple(thing.values())

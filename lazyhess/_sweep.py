@@ -1,255 +1,45 @@
-"""Gradient and Hessian-vector product, written once for all primitives.
-
-A `Linearization` is the recorded graph between some inputs and one output, as linear maps: each
-step has its Jacobians J_k and, once it is asked for, its curvatures C_kl. The adjoint sweep that
-makes it gives the gradient; `push` gives Hessian-vector products by two sweeps over tangent
-blocks (A. Griewank and A. Walther, *Evaluating Derivatives*, 2nd ed., SIAM 2008, chapter 5)::
-
-    dz = sum_k J_k da_k                               forward
-    dā_k += J_kᵀ dz̄ + sum_l C_kl da_l                 backward
-"""
+"""What a product has to do: the steps of both sweeps, in order."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from functools import cached_property
 from math import lcm, prod
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from lazyhess._maps import (
-    NOTHING,
     Chain,
     Contract,
     Gather,
     Map,
-    Mask,
     Permute,
     Reshape,
     Scale,
-    chain,
 )
 from lazyhess._tangents import (
     Array,
     Block,
     Factored,
-    Ids,
     Shape,
+    Uniform,
     cast,
-    dense,
     identity,
     nbytes,
     shape_of,
     total,
 )
-from lazyhess._variable import Primitive, Variable, ancestors, leaf
+
+if TYPE_CHECKING:
+    from lazyhess._linearize import Linearization
 
 # Bytes of the Jacobian that a symmetric rank-k update may form.
 _FORMED = 1 << 27
 
+
 # An operand's slot, the Jacobian with respect to it, and its transpose.
 Edge: TypeAlias = tuple[int, Map, Map]
-
-
-class Step:
-    """One recorded primitive as linear maps. Slots number the active arrays of the graph."""
-
-    __slots__ = ("_curvature", "_pending", "dtype", "jacobian", "out", "shape")
-
-    def __init__(self, out: int, array: Array) -> None:
-        self.out = out
-        self.shape: Shape = array.shape
-        self.dtype = array.dtype
-        self.jacobian: list[Edge] = []
-        self._curvature: list[tuple[int, int, Map]] = []  # operand slots k and l, C_kl
-        self._pending: tuple[Any, ...] | None = None
-
-    def defer(
-        self,
-        primitive: Primitive,
-        args: tuple[Any, ...],
-        value: Array,
-        adjoint: Array,
-        slots: dict[int, int],
-    ) -> None:
-        """Keep what the curvature will be worked out from."""
-        self._pending = primitive, args, value, adjoint, slots
-
-    @property
-    def curvature(self) -> list[tuple[int, int, Map]]:
-        """The curvature maps, worked out when first asked for."""
-        pending = self._pending
-        if pending is not None:
-            primitive, args, value, adjoint, slots = pending
-            found = primitive.curvature(args, value, adjoint, tuple(slots))
-            self._curvature = _merged([(slots[k], slots[l], c) for k, l, c in found])
-            self._pending = None
-        return self._curvature
-
-
-class Linearization:
-    """The graph between `xs` and `root` as linear maps, at the recorded point.
-
-    Parameters
-    ----------
-    root : Variable
-        The output.
-    xs : sequence of Variable
-        The inputs; intermediates are allowed. An input that `root` does not depend on has no slot.
-    cotangent : ndarray
-        The weight of each element of `root`: the function is ``sum(cotangent * root)``.
-    recorded : bool
-        Whether the sweeps run on Variables, so that what comes out can be differentiated again.
-    """
-
-    # Unless recorded, no Variable is kept: the root keeps its linearization, and a cycle would
-    # outlive both.
-
-    def __init__(
-        self,
-        root: Variable,
-        xs: Sequence[Variable],
-        cotangent: Array,
-        *,
-        recorded: bool = False,
-    ) -> None:
-        self.recorded = recorded
-        wanted = {x._serial for x in xs}
-        slot_of: dict[int, int] = {}
-        nodes: list[Variable] = []
-        for node in ancestors([root]):
-            active = node._serial in wanted
-            for x in node._operands:
-                active = active or (type(x) is Variable and x._serial in slot_of)
-            if active:
-                slot_of[node._serial] = len(nodes)
-                nodes.append(node)
-        self.slots = [slot_of.get(x._serial) for x in xs]
-        self.shapes = [x.shape for x in xs]
-        self.dtypes = [x.dtype for x in xs]
-        self.count = len(nodes)
-        self.sizes = [node._value.size for node in nodes]
-        self.root = slot_of.get(root._serial)
-        self.steps: list[Step] = []
-        pending: dict[int, list[Block]] = {}
-        if self.root is not None:
-            pending[self.root] = [np.asarray(cotangent, root.dtype)[None]]
-        targets = {slot for slot in self.slots if slot is not None}
-        self.adjoints: dict[int, Block] = {}
-        with np.errstate(all="ignore"):
-            for slot in range(len(nodes) - 1, -1, -1):
-                node, value = nodes[slot], nodes[slot]._value
-                adjoint = cast(total(pending.pop(slot, ())), value.dtype)
-                if slot in targets:
-                    self.adjoints[slot] = adjoint
-                if adjoint is None or node._primitive is None:
-                    continue
-                step = self._step(slot, node, slot_of, adjoint, pending)
-                if step.jacobian:
-                    self.steps.append(step)
-        self.steps.reverse()
-        if not all(j.finite for step in self.steps for _, j, _ in step.jacobian):
-            self._mask_dead([node.shape for node in nodes])
-        self._plans: dict[Any, Plan] = {}
-        # What an engine found out about batch axes, for as long as this holds.
-        self.verdicts: dict[tuple[int, ...], int | None] = {}
-
-    def _step(
-        self,
-        slot: int,
-        node: Variable,
-        slot_of: dict[int, int],
-        adjoint: Block,
-        pending: dict[int, list[Block]],
-    ) -> Step:
-        value: Any = node if self.recorded else node._value
-        primitive: Any = node._primitive
-        args = node._operands
-        slots: dict[int, int] = {}
-        for k, x in enumerate(args):
-            if type(x) is Variable:
-                operand = slot_of.get(x._serial)
-                if operand is not None:
-                    slots[k] = operand
-        if not self.recorded:
-            args = tuple([x._value if type(x) is Variable else x for x in args])
-        step = Step(slot, value)
-        for k, operand in slots.items():
-            jacobian = primitive.jacobian(k, args, value)
-            if jacobian is not None:
-                step.jacobian.append((operand, jacobian, jacobian.T))
-        if len(slots) > 1 and len(set(slots.values())) < len(slots):
-            merged = _merged([(operand, slot, j) for operand, j, _ in step.jacobian])
-            step.jacobian = [(operand, j, j.T) for operand, _, j in merged]
-        for operand, _, transposed in step.jacobian:
-            pending.setdefault(operand, []).append(transposed.apply(adjoint))
-        if type(primitive).curvature is not Primitive.curvature:
-            weights = dense(adjoint, 1, value.shape, value.dtype)[0]
-            step.defer(primitive, args, value, weights, slots)
-        return step
-
-    def _mask_dead(self, shapes: list[Shape]) -> None:
-        """Keep infinities and NaN out of elements that the root does not depend on.
-
-        They stand in branches that were not taken; a derivative of such an element is multiplied
-        by zero further up, which would make NaN of it.
-        """
-        alive: list[Ids | None] = [None] * self.count
-        if self.root is not None:
-            alive[self.root] = np.zeros(shapes[self.root], np.intp)
-        for step in reversed(self.steps):
-            above = alive[step.out]
-            if above is None:
-                continue
-            for operand, _, transposed in step.jacobian:
-                made = transposed.reach(above)
-                old = alive[operand]
-                alive[operand] = made if old is None else np.maximum(old, made)
-            for n, (operand, jacobian, _) in enumerate(step.jacobian):
-                if not jacobian.finite:
-                    masked = chain(jacobian, Mask(above != NOTHING, step.shape))
-                    step.jacobian[n] = operand, masked, masked.T
-
-    def gradient(self, k: int) -> Any:
-        """The gradient with respect to ``xs[k]``, as a new array; recorded, as a Variable."""
-        slot = self.slots[k]
-        block = None if slot is None else self.adjoints[slot]
-        made = dense(block, 1, self.shapes[k], self.dtypes[k])[0]
-        if isinstance(made, Variable):
-            return made
-        return leaf(np.array(made)) if self.recorded else np.array(made)
-
-    def plan(
-        self, source: int, targets: tuple[int, ...], without: frozenset[Map] = frozenset()
-    ) -> Plan:
-        """The steps of both sweeps from one x to some, without dead or zero work.
-
-        Curvatures in `without` are left out.
-        """
-        key = source, targets, without
-        found = self._plans.get(key)
-        if found is None:
-            found = self._plans[key] = Plan(self, source, targets, without)
-        return found
-
-    def reach(self, labels: Sequence[Ids]) -> Ids | None:
-        """The largest label that each element of the root depends on, labels given for each x.
-
-        `NOTHING` where it depends on none.
-        """
-        held: list[Ids | None] = [None] * self.count
-        for slot, label in zip(self.slots, labels, strict=True):
-            if slot is not None:
-                held[slot] = label
-        for step in self.steps:
-            for operand, jacobian, _ in step.jacobian:
-                below = held[operand]
-                if below is not None:
-                    made: Ids = jacobian.reach(below)
-                    old = held[step.out]
-                    held[step.out] = made if old is None else np.maximum(old, made)
-        return None if self.root is None else held[self.root]
 
 
 def _within(slots: set[int | None], jacobian: list[Edge]) -> list[Edge]:
@@ -262,28 +52,9 @@ def _within(slots: set[int | None], jacobian: list[Edge]) -> list[Edge]:
 
 def _work(map_: Map) -> int:
     """The multiplications of a map for one seed, as far as they are products of matrices."""
-    if isinstance(map_, Chain):
-        return sum(map(_work, map_.maps))
-    return map_.work if isinstance(map_, Contract) else 0
-
-
-def _merged(edges: list[tuple[int, int, Map]]) -> list[tuple[int, int, Map]]:
-    """Maps between slots, where diagonal maps between the same two are one."""
-    if len(edges) < 2:
-        return edges
-    places: dict[tuple[int, int], int] = {}
-    made: list[tuple[int, int, Map]] = []
-    for k, l, map_ in edges:
-        at = places.get((k, l))
-        if type(map_) is not Scale:
-            made.append((k, l, map_))
-        elif at is None:
-            places[k, l] = len(made)
-            made.append((k, l, map_))
-        else:
-            held: Any = made[at][2]
-            made[at] = k, l, Scale(held.weights + map_.weights, map_.out)
-    return made
+    if type(map_) is Contract:
+        return map_.work
+    return sum(map(_work, map_.maps)) if type(map_) is Chain else 0
 
 
 class Window:
@@ -585,5 +356,5 @@ class Plan:
                     behind = Gather(shape, (slice(start, None),), (shape[0] - start, *shape[1:]))
                     blocks = [b if shape_of(b, shape) != shape else behind.apply(b) for b in blocks]
                 block = cast(total(blocks, last=True), dtype) if blocks else None
-                rows[k] = block.expanded() if isinstance(block, Factored) else block
+                rows[k] = block.expanded() if isinstance(block, (Factored, Uniform)) else block
         return rows, held + 3 * largest + nbytes(rows.values())

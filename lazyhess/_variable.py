@@ -90,6 +90,10 @@ class Primitive(ABC):
         """
         return ()
 
+    def curved(self, active: tuple[int, ...]) -> bool:
+        """Whether `curvature` may give anything in the `active` operands."""
+        return type(self).curvature is not Primitive.curvature
+
     def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
         """The same for `count` sets of operands: those of `along` have them along a leading axis.
 

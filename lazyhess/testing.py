@@ -15,7 +15,7 @@ import numpy as np
 from lazyhess._api import gradient, hessian
 from lazyhess._contract import check_engine
 from lazyhess._hessian import Hessian
-from lazyhess._sweep import Linearization, Step
+from lazyhess._linearize import Linearization, Step
 from lazyhess._tangents import Array, Pattern, Sparse, dense
 from lazyhess._through import curvature
 from lazyhess._trees import leaves

@@ -3,13 +3,16 @@
 import gc
 import weakref
 from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess import _engine
-from lazyhess._sweep import Linearization
+from lazyhess import _linearize
+from lazyhess._linearize import Linearization
+from lazyhess._maps.matmul import Arrangement
+from lazyhess._tangents import Pattern
 from tests import oracles
 
 A = np.array([[2.0, 1.0], [1.0, 3.0]])
@@ -169,7 +172,7 @@ def test_value_gradient_and_hessian_share_one_linearization(monkeypatch):
             made.append(1)
             super().__init__(*args)
 
-    monkeypatch.setattr(_engine, "Linearization", Counting)
+    monkeypatch.setattr(_linearize, "Linearization", Counting)
     x = lh.variable(np.array([1.0, 2.0]))
     y = np.prod(x) ** 2
     lh.gradient(y, x)
@@ -179,8 +182,59 @@ def test_value_gradient_and_hessian_share_one_linearization(monkeypatch):
     assert len(made) == 1
 
 
+def test_the_adjoint_sweep_goes_on_for_the_gradient_only(monkeypatch):
+    products = []
+    apply = Arrangement.apply
+
+    def counting(self, left, right):
+        products.append(1)
+        return apply(self, left, right)
+
+    monkeypatch.setattr(Arrangement, "apply", counting)
+    rng = np.random.default_rng(0)
+    X, v, x = rng.normal(size=(20, 300)), rng.normal(size=30), rng.normal(size=30)
+
+    def f(x):  # linear maps at both ends: 20 x 10 elements come of them
+        return np.sum(np.tanh(X[:, :3] @ x.reshape(3, 10)) @ X[:10])
+
+    x = lh.variable(x)
+    y = f(x)
+    products.clear()
+    H = lh.hessian(y, x)
+    H @ v
+    # Back to what tanh gives, its tangent there, and the tangent of the adjoint back to x.
+    assert len(products) == 3
+    first = H.gradient()
+    assert len(products) == 4
+    np.testing.assert_array_equal(first, H.gradient())
+    assert len(products) == 4
+    np.testing.assert_array_equal(first, lh.gradient(f, x.value))
+
+
+def test_threads_share_one_gradient():
+    x = lh.variable(np.linspace(0, 1, 50))
+    y = np.sum(np.sin(x[::-1] * 2.0) ** 2)
+    H = lh.hessian(y, x)
+    H[:2]
+    with ThreadPoolExecutor(8) as pool:
+        made = list(pool.map(lambda _: H.gradient(), range(32)))
+    for gradient in made:
+        np.testing.assert_array_equal(gradient, made[0])
+    np.testing.assert_allclose(made[0], 2 * np.sin(4 * x.value))
+
+
+def test_an_adjoint_of_zero_is_no_constant():
+    # That x is zero here makes the adjoint of all it goes into zero; its curvature is not.
+    def f(x):
+        both = np.concatenate([x * np.ones(5000), np.ones(5000) + x * x])
+        return np.sum(both[np.array([1, 2, 7000])] ** 2)
+
+    assert np.asarray(lh.hessian(f, np.array(0.0))) == 8
+    assert lh.gradient(f, np.array(0.0)) == 0
+
+
 def test_nothing_is_computed_by_the_call(monkeypatch):
-    monkeypatch.setattr(_engine, "Linearization", None)
+    monkeypatch.setattr(_linearize, "Linearization", None)
     x = lh.variable(np.array([1.0, 2.0]))
     H = lh.hessian(np.prod(x) ** 2, x)
     assert "0/2 rows" in repr(H)
@@ -239,6 +293,24 @@ def test_nothing_outlives_its_use():
         del x, y, H, lin
         # By reference counts alone: a loop over large Hessians must not wait for the collector.
         assert [ref() for ref in dead] == [None] * len(dead)
+    finally:
+        gc.enable()
+
+
+def test_patterns_do_not_hold_each_other():
+    def area(u):
+        down, right = u[1:, :-1] - u[:-1, :-1], u[:-1, 1:] - u[:-1, :-1]
+        return np.sum(np.sqrt(1 + down**2 + right**2)) + np.sum(np.sin(right - down))
+
+    def patterns():
+        return sum(type(item) is Pattern for item in gc.get_objects())
+
+    gc.collect()
+    gc.disable()
+    try:
+        before = patterns()
+        lh.hessian(area, np.linspace(0, 1, 900).reshape(30, 30)).tocoo()
+        assert patterns() == before
     finally:
         gc.enable()
 

@@ -277,6 +277,8 @@ def test_pickles_keep_the_graph_and_not_the_function() -> None:
     x = np.array([1.0, 2.0])
     H = pickle.loads(pickle.dumps(lh.hessian(lambda x: np.sum(x**3), x)))
     np.testing.assert_array_equal(H.at(2 * x).diagonal(), [12.0, 24.0])
+    H = pickle.loads(pickle.dumps(H.at(x)))  # with the structure that is kept for other points
+    np.testing.assert_array_equal(H.at(2 * x).diagonal(), [12.0, 24.0])
     H = pickle.loads(pickle.dumps(lh.hessian(lambda x: np.sum(np.sort(x) ** 3), x)))
     with pytest.raises(ValueError, match="give ys as a function"):
         H.at(2 * x)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._engine import NumpyEngine
+from lazyhess._numpy_engine import NumpyEngine
 from lazyhess.testing import check_engine
 
 
@@ -25,7 +25,7 @@ def plain(x: Any) -> Any:
 
 
 def check() -> None:
-    check_engine(np.asarray, np.sum, numpy=plain, graph=graph, shared=False)
+    check_engine(np.asarray, np.sum, numpy=plain, graph=graph)
 
 
 def test_the_own_engine() -> None:

@@ -59,8 +59,6 @@ def test_batch_axes_that_do_not_fit():
         lh.hessian(y, x, (0, 0))
     with pytest.raises(ValueError, match="exclude each other"):
         lh.hessian(y, x, 0, reduction="sum")
-    with pytest.raises(NotImplementedError, match="shared"):
-        lh.hessian(y, (x, x), (0, None))
 
 
 MIX = {

@@ -17,6 +17,7 @@ from lazyhess._maps import (
     broadcast,
     chain,
 )
+from lazyhess._maps.matmul import arranged
 from lazyhess._tangents import Pattern, Sparse, compact, dense, identity, settle, total
 
 rng = np.random.default_rng(6)
@@ -240,3 +241,79 @@ def test_structure_is_worked_out_once():
         first, second = (one.apply(Sparse(block.pattern, v)) for v in (block.val, -block.val))
         if isinstance(first, Sparse):
             assert first.pattern is second.pattern
+
+
+def lying(shape, layout):
+    """An array that lies in memory in one of many ways."""
+    if layout == "turned":
+        return N(size=shape[::-1]).transpose()
+    if layout == "every other":
+        return N(size=[2 * n for n in shape])[tuple(slice(None, None, 2) for _ in shape)]
+    if layout == "backwards":
+        return np.flip(N(size=shape))
+    if layout == "moved":
+        return np.moveaxis(N(size=(shape[-1], *shape[:-1])), 0, -1)
+    if layout == "broadcast":
+        return np.broadcast_to(N(size=(*shape[:-1], 1)), shape)
+    return N(size=shape)
+
+
+LAYOUTS = ["as it is", "turned", "every other", "backwards", "moved", "broadcast"]
+
+
+@pytest.mark.parametrize("count", [0, 1, 5])
+@pytest.mark.parametrize(
+    ("text", "inp", "shape"),
+    [
+        ("ncpq,kcp->nkq", (6, 4, 9, 50), (3, 4, 9)),  # a convolution, and what comes of it
+        ("nkq,kcp->ncpq", (6, 3, 50), (3, 4, 9)),
+        ("nkq,ncpq->kcp", (6, 3, 50), (6, 4, 9, 50)),
+        ("ncpq,nkq->kcp", (6, 4, 9, 50), (6, 3, 50)),
+        ("kcp,nkq->ncpq", (3, 4, 9), (6, 3, 50)),
+        ("kcp,ncpq->nkq", (3, 4, 9), (6, 4, 9, 50)),
+        ("bnd,dshe->sbhne", (2, 20, 8), (8, 3, 2, 5)),
+        ("sbhne,bnd->dshe", (3, 2, 2, 20, 5), (2, 20, 8)),
+        ("bhnm,bhme->bhne", (2, 3, 20, 21), (2, 3, 21, 5)),
+        ("ab,bc->ca", (60, 70), (70, 1)),
+        ("ab,ab->", (60, 70), (60, 70)),
+        ("ab,c->cab", (60, 70), (3,)),
+        ("ab,bc->ac", (60, 0), (0, 3)),
+        ("ab,b->ba", (60, 70), (70,)),
+    ],
+)
+def test_a_contraction_of_arrays_however_they_lie(text, inp, shape, count):
+    left, right = text.split("->")
+    labels, with_ = left.split(",")
+    for layout in LAYOUTS:
+        for other in LAYOUTS:
+            weights = lying(shape, other)
+            block = lying((count, *inp), layout)
+            got = contract(text, inp, shape, weights).dense(block)
+            want = np.einsum(f"Z{labels},{with_}->Z{right}", block, weights, optimize=True)
+            assert got.shape == want.shape
+            np.testing.assert_allclose(got, want, rtol=1e-10, atol=1e-10)
+
+
+def test_a_convolution_copies_nothing():
+    patches, kernel, images = N(size=(1, 8, 16, 9, 256)), N(size=(16, 16, 9)), N(size=(8, 16, 256))
+    for text, block, weights in [
+        ("ncpq,kcp->nkq", patches, kernel),
+        ("nkq,kcp->ncpq", images[None], kernel),
+        ("nkq,ncpq->kcp", images[None], patches[0]),
+        ("ncpq,nkq->kcp", patches, images),
+        ("kcp,nkq->ncpq", kernel[None], images),
+        ("kcp,ncpq->nkq", kernel[None], patches[0]),
+    ]:
+        how = contract(text, block.shape[1:], None, weights).how
+        shapes, strides = (block.shape, weights.shape), (block.strides, weights.strides)
+        found = arranged(how, shapes, strides, (8, 8))
+        assert not found.left.copied
+        assert not found.right.copied
+        assert contract(text, block.shape[1:], None, weights).dense(block).flags.c_contiguous
+
+
+def test_a_contraction_keeps_what_is_the_same_all_along():
+    block = np.broadcast_to(N(size=(4, 30, 40, 1)), (4, 30, 40, 50))
+    made = contract("anb,nk->akb", (30, 40, 50), (40, 3)).dense(block)
+    assert made.strides[-1] == 0
+    assert compact(made).size == 4 * 30 * 3

@@ -21,6 +21,9 @@ LOW: dict[str, tuple[int, ...]] = {
     "PROBE": (1, 3),
     "CUTS": (2,),
     "_FORMED": (0,),
+    "BOX_COST": (0,),
+    "RUN_COST": (0,),
+    "TABLE": (0, 1 << 20),
     "_STEPS": (0,),
     "_SPARED": (0,),
     "_TERMS": (2,),
@@ -28,6 +31,7 @@ LOW: dict[str, tuple[int, ...]] = {
 }
 # Never dense; factored, then never sparse; many passes.
 SPARSE = {"SMALL": 0, "ENTRY_COST": 0, "_PRODUCT_COST": 0, "MERGE": 0}
+BOXES = {**SPARSE, "BOX_COST": 0, "RUN_COST": 0, "TABLE": 1 << 20}
 DENSE = {"SMALL": 0, "ENTRY_COST": 1 << 20, "_PRODUCT_COST": 1 << 20, "_WIDE": 0, "_CHUNK": 1}
 PASSES = {"SMALL": 0, "ENTRY_COST": 1, "BUDGET": 1 << 10, "PROBE": 3, "CUTS": 2, "_FORMED": 0}
 

@@ -6,6 +6,7 @@ module of lazyhess imports a framework before.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +23,13 @@ _HOMES = {
 }
 
 
+@lru_cache(maxsize=256)
+def _home(kind: Any) -> str | None:
+    """The module that knows objects of a type."""
+    homes = (_HOMES.get(base.__module__.partition(".")[0]) for base in kind.__mro__)
+    return next((home for home in homes if home is not None), None)
+
+
 def find(*trees: Any) -> Adapter | None:
     """The adapter for what is in these containers; ``None`` where no framework's object is."""
     found: str | None = None
@@ -33,8 +41,8 @@ def find(*trees: Any) -> Adapter | None:
         elif is_node(tree):
             stack.extend(tree)
         else:
-            for kind in type(tree).__mro__:
-                found = found or _HOMES.get(kind.__module__.partition(".")[0])
+            kind: Any = type(tree)
+            found = _home(kind)
     if found is None:
         return None
     adapter: Adapter = import_module(f"lazyhess._adapters._{found}").ADAPTER

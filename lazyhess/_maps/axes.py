@@ -6,9 +6,8 @@ from math import prod
 
 import numpy as np
 
-from lazyhess._maps.base import NOTHING, Map
+from lazyhess._maps.base import NOTHING, Map, thin
 from lazyhess._tangents import (
-    ENTRY_COST,
     SMALL,
     Array,
     Block,
@@ -17,9 +16,8 @@ from lazyhess._tangents import (
     Pattern,
     Shape,
     Sparse,
-    embed,
     settle,
-    strides,
+    spread,
 )
 
 # Sums of more elements than this are left to `numpy.add.reduce`, which adds pairs up.
@@ -67,7 +65,11 @@ class Reshape(Map):
             return block
 
         def make() -> Pattern:
-            moved = pattern.moved(self.out, pattern.pos, distinct=pattern.distinct)
+            if pattern.boxes:
+                boxes = list(pattern.boxes)
+                moved = pattern.boxed(self.out, boxes, distinct=pattern.distinct)
+            else:
+                moved = pattern.moved(self.out, pattern.pos, distinct=pattern.distinct)
             moved.start = pattern.start
             return moved
 
@@ -75,6 +77,10 @@ class Reshape(Map):
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return followed(axes, self.inp, self.out)
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.keeps(axes)
+        return None if made is None else (Reshape(thin(self.inp, axes), thin(self.out, made)), made)
 
     def reach(self, labels: Ids) -> Ids:
         return labels.reshape(self.out)
@@ -113,6 +119,10 @@ class Permute(Map):
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return tuple(self.axes.index(axis) for axis in axes)
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = tuple(self.axes.index(axis) for axis in axes)
+        return Permute(thin(self.inp, axes), self.axes), made
 
     def reach(self, labels: Ids) -> Ids:
         return labels.transpose(self.axes)
@@ -159,6 +169,12 @@ class Reduce(Map):
             return None
         thin = tuple(1 if axis in self.axes else n for axis, n in enumerate(self.inp))
         return followed(axes, thin, self.out)
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.keeps(axes)
+        if made is None:
+            return None
+        return Reduce(thin(self.inp, axes), self.axes, thin(self.out, made)), made
 
     def factored(self, block: Factored) -> Block:
         inner, axes = block.inner, block.axes
@@ -239,38 +255,18 @@ class Expand(Map):
         return np.broadcast_to(block.reshape((count, *self.thin)), (count, *self.out))
 
     def sparse(self, block: Sparse) -> Sparse | Array:
-        pattern = block.pattern
         if not self.axes:
             return Reshape(self.inp, self.out).sparse(block)
-        copies = prod(self.out[axis] for axis in self.axes)
-        total = pattern.count * prod(self.out)
-        if total <= SMALL or len(pattern.pos) * copies * ENTRY_COST > total:
-            return self.dense(block.dense())
-
-        def make() -> Pattern:
-            width = strides(self.out)
-            base = embed(pattern.pos, self.thin, width)
-            along = embed(
-                np.arange(copies),
-                tuple(self.out[axis] for axis in self.axes),
-                [width[axis] for axis in self.axes],
-            )
-            pos = (base[:, None] + along).reshape(-1)
-            seed = np.repeat(pattern.seed, copies)
-            return Pattern(
-                pattern.count,
-                self.out,
-                seed,
-                pos,
-                distinct=pattern.distinct,
-                core=pattern.core * copies,
-            )
-
-        moved = pattern.derive(("expand", self.axes, self.out), make)
-        return Sparse(moved, np.repeat(block.val, copies))
+        return spread(block, self.thin, self.axes, self.out)
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return followed(axes, self.inp, self.thin, without=self.axes)
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.keeps(axes)
+        if made is None:
+            return None
+        return Expand(thin(self.inp, axes), self.axes, thin(self.out, made)), made
 
     def reach(self, labels: Ids) -> Ids:
         return np.broadcast_to(labels.reshape(self.thin), self.out)

@@ -18,8 +18,10 @@ from lazyhess._tangents import (
     Pattern,
     Shape,
     Sparse,
+    Uniform,
     compact,
     divide,
+    uniform,
 )
 
 # The label of what depends on nothing.
@@ -61,6 +63,24 @@ class Map(ABC):
         """Where these axes of the input come out, if the map works at every place along them alone.
 
         ``None`` where it does not.
+        """
+        return None
+
+    def uniform(self, block: Uniform) -> Block:
+        """The map of a block that is the same along some axes: of one place, if that is the same.
+
+        (`Chain` and the like apply their maps one by one.)
+        """
+        found = self.thinned(block.axes)
+        if found is None:
+            return self.apply(block.expanded())
+        map_, axes = found
+        return uniform(map_.apply(block.inner), axes, self.out)
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        """The map at one place of some axes, and where these come out (see `keeps`).
+
+        Its arrays have length 1 along them. ``None`` where places along them differ, or mix.
         """
         return None
 
@@ -109,6 +129,11 @@ def all_finite(array: Array) -> bool:
         if isfinite(flat.dot(flat)):
             return True
     return bool(np.isfinite(array).all())
+
+
+def thin(shape: Shape, axes: tuple[int, ...]) -> Shape:
+    """The shape with length 1 along some axes."""
+    return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
 
 
 class Weighted(Map):
@@ -161,6 +186,13 @@ class Chain(Map):
 
     def sparse(self, block: Sparse) -> Sparse | Array:
         raise AssertionError("a chain applies its maps one by one")
+
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        found: tuple[int, ...] | None = axes
+        for step in self.maps:
+            if found is not None:
+                found = step.keeps(found)
+        return found
 
     def reach(self, labels: Ids) -> Ids:
         for step in self.maps:

@@ -10,6 +10,7 @@ import numpy as np
 from lazyhess._maps.axes import Expand, Permute
 from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
 from lazyhess._maps.gather import Gather
+from lazyhess._maps.matmul import arranged
 from lazyhess._maps.pairing import Labels, Pairing, pairing
 from lazyhess._tangents import (
     ENTRY_COST,
@@ -27,6 +28,7 @@ from lazyhess._tangents import (
     identity,
     settle,
     strides,
+    uniform,
 )
 
 # A sparse entry costs as much as this many elements in a product of matrices, if it is wide enough.
@@ -65,45 +67,58 @@ class Contract(Weighted):
         return how.places * how.rows * how.width
 
     def dense(self, block: Array) -> Array:
-        how, matrix = self.how, self.matrix
-        count = block.shape[0]
-        block = block.transpose(how.forth)
-        shared = how.matrix[:-2]
-        free, summed = how.loose, how.matrix[-2]
+        how, weights = self.how, self.weights
+        alike = self._alike(block) if block.size > SMALL else ()
+        if alike:
+            one = self._at_one(alike).dense(_one(block, alike))
+            return np.broadcast_to(one, (len(block), *self.out))
         if not how.summed and not how.new:
-            result = block * matrix.reshape(shared + (1,) * len(how.free))
-        elif how.left:
-            # The new axes come first in the answer: multiply from the left, so that it lies
-            # in memory the way the next map walks it.
-            right = _swap(block.reshape((count, *shared, free, summed)))
-            result = np.matmul(_swap(matrix), right)
-        elif not shared and (not how.free or block.flags.c_contiguous):
-            # One product for all seeds; without free axes BLAS takes any layout.
-            result = np.matmul(block.reshape((count * free, summed)), matrix)
-        elif shared and not how.free:
-            # One vector for each seed: let the seeds be the rows of the matrix product.
-            left = np.moveaxis(block.reshape((count, *shared, summed)), 0, -2)
-            result = np.moveaxis(np.matmul(left, matrix), -2, 0)
-        else:
-            result = np.matmul(block.reshape((count, *shared, free, summed)), matrix)
-        return result.reshape((count, *how.made)).transpose(how.back)
+            result = block.transpose(how.forth) * self.matrix.reshape(how.spread)
+            return result.transpose(how.back)
+        return arranged(
+            how,
+            (block.shape, weights.shape),
+            (block.strides, weights.strides),
+            (block.itemsize, weights.itemsize),
+        ).apply(block, weights)
+
+    def _alike(self, block: Array) -> tuple[int, ...]:
+        """The free axes along which a dense block is the same, and so is the answer."""
+        if 0 not in block.strides:
+            return ()
+        how = self.how
+        steps = zip(how.labels, block.strides[1:], strict=True)
+        return tuple(
+            axis
+            for axis, (label, step) in enumerate(steps)
+            if step == 0 and label in how.free and how.extent[label] > 1
+        )
+
+    def _at_one(self, axes: tuple[int, ...]) -> Contract:
+        """The contraction at one place of some free axes."""
+        one = object.__new__(Contract)
+        one._set(self.how.at_one(axes), self.weights)
+        one._finite = self._finite
+        return one
 
     def sparse(self, block: Sparse) -> Block:
         how = self.how
         if not how.new:
             return self._along(block)
-        if block.unit and not how.shared and not how.free:
-            # Identity seeds pick rows of the matrix: the answer is a view of the operand.
-            start, labels = self._born(block.pattern)
-            rows = self.matrix_for(labels)[start : start + block.count]
-            if rows.dtype == np.result_type(rows, block.val):
-                made = rows.reshape((block.count, *how.shape(how.new)))
-                return made.transpose((0, *(how.new.index(label) + 1 for label in how.onto)))
         grid = self._grid(block)
         if grid is not None:
             return grid
+        if block.unit and how.places == 1 and not how.shared:
+            # Identity seeds pick rows of the matrix: the answer is a view of the operand.
+            start, labels = self._born(block.pattern)
+            summed = tuple(label for label in labels if label in how.summed)
+            rows = self.matrix_for(summed)[start : start + block.count]
+            if rows.dtype == np.result_type(rows, block.val):
+                order = (*how.free, *how.new)
+                made = rows.reshape((block.count, *how.shape(order)))
+                return made.transpose((0, *(order.index(label) + 1 for label in how.onto)))
         wide = self.finite and how.rows >= _WIDE
-        if wide and len(block.pos) * _PRODUCT_COST > block.count * prod(self.inp):
+        if wide and block.pattern.entries * _PRODUCT_COST > block.count * prod(self.inp):
             return self.dense(block.dense())
         return self._across(block)
 
@@ -175,11 +190,25 @@ class Contract(Weighted):
         names = [how.labels[axis] for axis in axes]
         return tuple(map(how.onto.index, names)) if set(names) <= set(how.onto) else None
 
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        how = self.how
+        names = [how.labels[axis] for axis in axes]
+        if not set(names) <= set(how.free):
+            return None
+        return self._at_one(axes), tuple(map(how.onto.index, names))
+
     def factored(self, block: Factored) -> Block:
         how = self.how
         names = tuple(how.labels[axis] for axis in block.axes)
         inner, (count, others) = block.inner, block.grid
         free = how.size(how.free)
+        alike = self._alike(inner) if isinstance(inner, np.ndarray) else ()
+        alike = tuple(axis for axis in alike if axis not in block.axes)
+        if alike:
+            assert isinstance(inner, np.ndarray)
+            one = Factored(block.weights, block.axes, _one(inner, alike), block.first)
+            come = tuple(how.onto.index(how.labels[axis]) for axis in alike)
+            return uniform(self._at_one(alike).apply(one), come, self.out)
         if (
             set(names) != set(how.summed)
             or how.shared
@@ -317,6 +346,9 @@ class Contract(Weighted):
         how = self.how
         axes = tuple(how.labels.index(label) for label in how.summed)
         kept = [label for label in how.labels if label not in how.summed]
+        if labels.size:  # along stride-0 axes one label stands for all
+            flat = [axis in axes and step == 0 for axis, step in enumerate(labels.strides)]
+            labels = labels[tuple(slice(0, 1) if one else slice(None) for one in flat)]
         labels = np.max(labels, axis=axes, initial=NOTHING)
         order = [label for label in how.onto if label in kept]
         labels = labels.transpose([kept.index(label) for label in order])
@@ -354,5 +386,6 @@ def _from(axis: int, start: int) -> tuple[slice, ...]:
     return (*(slice(None),) * axis, slice(start, None))
 
 
-def _swap(array: Array) -> Array:
-    return array.swapaxes(-1, -2)
+def _one(block: Array, axes: tuple[int, ...]) -> Array:
+    """A block at the first place of some axes."""
+    return block[(slice(None), *(slice(1 if k in axes else None) for k in range(block.ndim - 1)))]

@@ -6,7 +6,7 @@ from functools import cached_property
 
 import numpy as np
 
-from lazyhess._maps.base import NOTHING, Map, Weighted
+from lazyhess._maps.base import NOTHING, Map, Weighted, thin
 from lazyhess._tangents import (
     SMALL,
     Array,
@@ -19,6 +19,7 @@ from lazyhess._tangents import (
     compact,
     compactly,
 )
+from lazyhess._tangents.boxes import weigh
 
 
 class Scale(Weighted):
@@ -34,21 +35,70 @@ class Scale(Weighted):
         return super().apply(block)
 
     def dense(self, block: Array) -> Array:
-        if block.size <= SMALL or 0 not in block.strides:
+        if block.size <= SMALL:
             made: Array = block * self.weights
             return made
-        whole = np.broadcast_to(self.weights, self.inp)
-        return compactly(np.multiply, block, np.broadcast_to(whole, block.shape))
+        return self._weighed(block, len(block) > 1)
+
+    def factored(self, block: Factored) -> Block:
+        if self.finite and isinstance(block.inner, np.ndarray) and block.inner.size > SMALL:
+            return block.moved(block.axes, self._weighed(block.inner, True))
+        return super().factored(block)
+
+    def _weighed(self, block: Array, many: bool) -> Array:
+        """The product; with `many` seeds in the best order in memory, whatever that of weights."""
+        order = self._order(block) if many and self.weights.ndim == block.ndim - 1 else []
+        if order == sorted(order):
+            if 0 not in block.strides:
+                made: Array = block * self.weights
+                return made
+            whole = np.broadcast_to(self.weights, self.inp)
+            return compactly(np.multiply, block, np.broadcast_to(whole, block.shape))
+        weights = np.ascontiguousarray(self.weights.transpose([k - 1 for k in order[1:]]))
+        lying = compact(block).transpose(order) * weights
+        lying = np.broadcast_to(lying, [block.shape[k] for k in order])
+        return lying.transpose([order.index(k) for k in range(len(order))])
+
+    def _order(self, block: Array) -> list[int]:
+        """Axes of the product as they should lie in memory, outermost first: seeds, long ones last.
+
+        What lies somewhere stays in its order. Empty where any order is as good.
+        """
+        steps = block.strides
+        if steps[0] < max(steps):
+            return []
+        weights = (0, *self.weights.shape)
+        axes = range(1, block.ndim)
+        new = [k for k in axes if steps[k] == 0 and weights[k] != 1]
+        held = sorted((k for k in axes if k not in new), key=lambda k: -steps[k])
+        new.sort(key=lambda k: block.shape[k])
+        if new and held and block.shape[held[-1]] > block.shape[new[-1]]:
+            return [0, *new, *held]
+        return [0, *held, *new]
+
+    @cached_property
+    def lying(self) -> Array:
+        """The weights as they are walked through by strides; a slice of an array is a copy."""
+        return np.ascontiguousarray(self.weights)
 
     def sparse(self, block: Sparse) -> Sparse:
-        weights = pick(self.weights, block.pattern)
-        val = block.val * weights
+        pattern, weights = block.pattern, self.weights
+        if pattern.boxes and weights.shape == pattern.shape:
+            val = weigh(pattern.spans, block.val, self.lying)
+        else:
+            val = block.val * pick(weights, pattern)
         if not self.finite:
             val[block.val == 0] = 0
         return Sparse(block.pattern, val)
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        missing = len(self.inp) - self.weights.ndim
+        if any(axis >= missing and self.weights.shape[axis - missing] != 1 for axis in axes):
+            return None
+        return Scale(self.weights, thin(self.inp, axes)), axes
 
     def reach(self, labels: Ids) -> Ids:
         return labels
@@ -135,6 +185,9 @@ class Conjugate(Map):
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        return Conjugate(thin(self.inp, axes)), axes
 
     def reach(self, labels: Ids) -> Ids:
         return labels

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._maps.axes import Reshape, summed
-from lazyhess._maps.base import NOTHING, Chain, Map
+from lazyhess._maps.base import NOTHING, Chain, Map, thin
 from lazyhess._tangents import (
     ENTRY_COST,
     SMALL,
@@ -23,22 +23,33 @@ from lazyhess._tangents import (
     runs,
     settle,
 )
+from lazyhess._tangents.boxes import Cut, cut, picked, put_back
 
 
 class Gather(Map):
-    """Some elements, as ``array[index]``: every form of index, repeats included."""
+    """Some elements, as ``array[index]``: every form of index, repeats included.
 
-    def __init__(self, inp: Shape, index: tuple[Any, ...], out: Shape) -> None:
+    Without `out` NumPy checks the index and tells the shape.
+    """
+
+    def __init__(self, inp: Shape, index: tuple[Any, ...], out: Shape | None = None) -> None:
         self.inp = inp
         self.index = index
-        self.out = out
-        self.grows = prod(out) > prod(inp)
         self.basic = all(
             item is None
             or item is Ellipsis
             or (isinstance(item, (int, np.integer, slice)) and not isinstance(item, bool))
             for item in index
         )
+        self.out = out = self._indexed() if out is None else out
+        self.grows = prod(out) > prod(inp)
+
+    def _indexed(self) -> Shape:
+        # On an array without elements' memory; still NumPy walks through all that arrays pick, so
+        # leading axes that are taken whole are left out.
+        lead = self.lead
+        shape: Shape = np.broadcast_to(np.empty((), "V0"), self.inp[lead:])[self.index[lead:]].shape
+        return self.inp[:lead] + shape
 
     @cached_property
     def source(self) -> Ids:
@@ -61,6 +72,13 @@ class Gather(Map):
     def targets(self) -> tuple[Ids, Ids, Ids]:
         """The output positions sorted by source, where each source's run starts, the sources."""
         return runs(self.source)
+
+    @cached_property
+    def ends(self) -> Ids:
+        """Where among the output positions sorted by source those of each source end, and 0."""
+        made = np.zeros(prod(self.inp) + 1, np.intp)
+        np.cumsum(np.bincount(self.source, minlength=prod(self.inp)), out=made[1:])
+        return made
 
     @cached_property
     def ranges(self) -> list[tuple[int, int, int, int, int]]:
@@ -143,11 +161,24 @@ class Gather(Map):
         pattern = block.pattern
         make = self._slice if self.basic else self._pick
         moved, keep = pattern.derive(("gather", id(self)), lambda: (self, make(pattern)))[1]
-        if not len(moved.pos):
+        if not moved.entries:
             return None
-        return settle(Sparse(moved, block.val if keep is None else block.val[keep]))
+        if type(keep) is list:
+            return settle(Sparse(moved, cut(block.val, keep)))
+        if keep is None:
+            return settle(Sparse(moved, block.val))
+        one = block.val.strides == (0,)
+        val = np.broadcast_to(block.val[:1], (moved.entries,)) if one else block.val[keep]
+        return settle(Sparse(moved, val))
 
-    def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | None]:
+    def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | list[Cut] | None]:
+        found = picked(pattern.boxes, self.inp, self.ranges) if pattern.boxes else None
+        if found is not None:
+            boxes, cuts = found
+            boxed = pattern.boxed(self.out, boxes, distinct=pattern.distinct)
+            if cuts is None and pattern.start is not None and self.window is not None:
+                boxed.start = pattern.start - self.window[0]
+            return boxed, cuts
         if pattern.start is not None and self.window is not None:
             # Identity seeds in order: the hits are a slice of them.
             first, last = self.window
@@ -185,17 +216,16 @@ class Gather(Map):
         return pattern.moved(self.out, pos, seed=seed, distinct=pattern.distinct), keep
 
     def _pick(self, pattern: Pattern) -> tuple[Pattern, Ids]:
-        order, starts, sources = self.targets
-        lengths = np.diff(starts, append=len(order))
-        at = np.searchsorted(sources, pattern.pos)
-        at[at == len(sources)] = 0
-        hit = np.flatnonzero(sources[at] == pattern.pos) if len(sources) else np.zeros(0, np.intp)
-        at = at[hit]
-        copies = lengths[at]
-        keep = np.repeat(hit, copies)
-        ends = np.cumsum(copies)
-        along = np.arange(len(keep)) - np.repeat(ends - copies, copies)
-        pos = order[np.repeat(starts[at], copies) + along]
+        order, ends = self.targets[0], self.ends
+        places = pattern.pos
+        begins = ends[places]
+        copies = ends[places + 1] - begins
+        keep = np.arange(len(places)).repeat(copies)
+        if pattern.start is not None:  # places in a row: so are the runs of their copies
+            pos = order[begins[0] : begins[0] + len(keep)]
+        else:
+            begins -= np.cumsum(copies) - copies
+            pos = order[begins.repeat(copies) + np.arange(len(keep))]
         moved = pattern.moved(self.out, pos, seed=pattern.seed[keep], distinct=pattern.distinct)
         return moved, keep
 
@@ -239,6 +269,15 @@ class Gather(Map):
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         kept = self.kept
         return tuple(kept[axis] for axis in axes) if all(axis in kept for axis in axes) else None
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        # Arrays of integers that count up take their axis whole, but have no place in one of 1.
+        if not self.basic and any(axis >= self.lead for axis in axes):
+            return None
+        made = self.keeps(axes)
+        if made is None:
+            return None
+        return Gather(thin(self.inp, axes), self.index, thin(self.out, made)), made
 
     def reach(self, labels: Ids) -> Ids:
         made: Ids = labels[self.index]
@@ -288,6 +327,9 @@ class Scatter(Map):
             if not gather.basic:
                 pos = gather.source[pattern.pos]
                 return pattern.moved(self.out, pos), gather
+            boxes = put_back(pattern.boxes, self.inp, gather.ranges) if pattern.boxes else None
+            if boxes is not None:
+                return pattern.boxed(self.out, boxes, distinct=pattern.distinct), gather
             pos = np.full(
                 len(pattern.pos), sum(first * width for first, _, _, width, _ in gather.ranges)
             )
@@ -305,6 +347,11 @@ class Scatter(Map):
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         back = {place: axis for axis, place in self.gather.kept.items()}
         return tuple(back[axis] for axis in axes) if all(axis in back for axis in axes) else None
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.keeps(axes)
+        back = None if made is None else self.gather.thinned(made)
+        return None if made is None or back is None else (back[0].T, made)
 
     def tail(self, start: int) -> Map | None:
         window = self.gather.window

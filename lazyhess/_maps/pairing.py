@@ -40,19 +40,13 @@ class Pairing:
         # The weights as a matrix (shared..., summed, new).
         self.turn = tuple(with_.index(x) for x in (*self.shared, *self.summed, *self.new))
         self.matrix = (*self.shape(self.shared), self.size(self.summed), self.width)
-        # The block as (seeds, shared..., free..., summed...), and the answer as it is made.
-        order = (*self.shared, *self.free, *self.summed)
-        self.forth = (0, *(labels.index(label) + 1 for label in order))
-        self.left = bool(
-            self.free and self.new and onto.index(self.new[0]) < onto.index(self.free[0])
-        )
-        if self.left:
-            made = (*self.shared, *self.new, *self.free)
-        else:
-            made = (*self.shared, *self.free, *self.new)
-        self.made = self.shape(made)
-        self.loose = self.size(self.free)
-        self.back = (0, *(made.index(label) + 1 for label in onto))
+        # The block as (seeds, shared..., free...), and back, where nothing is summed or new.
+        self.forth = (0, *(axis + 1 for axis in self.kept_axes))
+        self.spread = self.shape(self.shared) + (1,) * len(self.free)
+        self.back = (0, *(self.kept.index(x) + 1 for x in onto if x in self.kept))
+        # The labels of blocks, which have a seed axis, and of the answer.
+        seed = max((*labels, *with_), default=0) + 1
+        self.seeded = ((seed, *labels), (seed, *onto))
 
     def size(self, labels: Labels) -> int:
         """How many places there are along some labels."""
@@ -61,6 +55,11 @@ class Pairing:
     def shape(self, labels: Labels) -> Shape:
         """The lengths of some labels."""
         return tuple(self.extent[label] for label in labels)
+
+    def at_one(self, axes: tuple[int, ...]) -> Pairing:
+        """That at one place of some free axes of the block."""
+        inp = tuple(1 if axis in axes else n for axis, n in enumerate(self.inp))
+        return pairing(self.labels, self.with_, self.onto, self.shape(self.with_), inp)
 
     @cached_property
     def T(self) -> Pairing:

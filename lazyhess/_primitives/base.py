@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
-from lazyhess._tangents import Array, Block, Factored, Ids, Shape, Sparse, compact, dense
+from lazyhess._tangents import Array, Block, Factored, Ids, Shape, Sparse, Uniform, compact, dense
 from lazyhess._through import curvature, linear
 from lazyhess._variable import (
     FUNCTIONS,
@@ -64,7 +64,7 @@ class RecordedMap(Map):
     def apply(self, block: Block) -> Block:
         if block is None:
             return None
-        plain = isinstance(block, (Sparse, Factored))
+        plain = isinstance(block, (Sparse, Factored, Uniform))
         made: Block = self.dense(dense(block, 0, self.inp, float) if plain else block)
         return made
 
@@ -99,6 +99,14 @@ def scale(weights: Any, shape: Shape) -> Map:
     if isinstance(weights, Variable):
         return RecordedScale(weights, shape)
     return Scale(np.asarray(weights), shape)
+
+
+def _fits(inner: Shape, shape: Shape) -> bool:
+    """Whether an array of the inner shape broadcasts to an array of the other."""
+    if len(inner) > len(shape):
+        return False
+    ends = shape[len(shape) - len(inner) :]
+    return all(n in (1, m) for n, m in zip(inner, ends, strict=True))
 
 
 # --- kinds of primitive ---
@@ -156,18 +164,25 @@ class Elementwise(Primitive):
         return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
-        formula, shape = self.first[k], out.shape
+        formula, shape, inner = self.first[k], out.shape, args[k].shape
         if callable(formula):
-            made = scale(formula(out, *args), shape)
+            weights = formula(out, *args)
         elif formula == 0:
             return None
         elif formula == 1:
-            return broadcast(args[k].shape, shape)
+            return broadcast(inner, shape)
         else:
-            made = Scale(np.asarray(formula, out.dtype), shape)
-        if args[k].shape == shape:
-            return made
-        return chain(broadcast(args[k].shape, shape), made)
+            weights = np.asarray(formula, out.dtype)
+        if inner == shape:
+            return scale(weights, shape)
+        if _fits(weights.shape, inner):  # the smaller array is the one to be multiplied
+            return chain(scale(weights, inner), broadcast(inner, shape))
+        return chain(broadcast(inner, shape), scale(weights, shape))
+
+    def curved(self, active: tuple[int, ...]) -> bool:
+        if type(self).curvature is not Elementwise.curvature:
+            return super().curved(active)
+        return any(k in active and l in active for k, l in self.second)
 
     def curvature(
         self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]

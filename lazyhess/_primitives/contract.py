@@ -81,6 +81,9 @@ class Contraction(Primitive):
         mine, other = (self.left, self.right)[:: 1 if k == 0 else -1]
         return contract(mine, other, self.onto, args[1 - k], args[k].shape)
 
+    def curved(self, active: tuple[int, ...]) -> bool:
+        return len(active) == 2
+
     def curvature(
         self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
     ) -> Iterable[tuple[int, int, Map]]:

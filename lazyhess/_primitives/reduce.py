@@ -205,21 +205,26 @@ class Extremum(Primitive):
         (a,) = args
         thin = tuple(1 if axis in self.axes else n for axis, n in enumerate(a.shape))
         top = out.reshape(thin)
-        took = (a == top) | (np.isnan(a) & np.isnan(top))
-        shares = np.sum(took, axis=self.axes).reshape(self.out)
+        took = a == top
+        if np.isnan(top).any():
+            took = took | (np.isnan(a) & np.isnan(top))
+        # Each took one at least.
+        alone = np.count_nonzero(took) == out.size
         # Where few are taken, they are better picked than all the others multiplied by zero.
-        if a.size > ENTRY_COST * shares.size and np.all(shares == 1):
+        if alone and a.size > ENTRY_COST * out.size:
             return Gather(a.shape, self._places(took), self.out)
+        shares = None if alone else np.sum(took, axis=self.axes).reshape(self.out)
         return chain(
             Mask(took, a.shape),
             Reduce(a.shape, self.axes, self.out),
-            Scale((1 / shares).astype(out.dtype), self.out) if np.any(shares > 1) else None,
+            None if shares is None else Scale((1 / shares).astype(out.dtype), self.out),
         )
 
     def _places(self, took: Array) -> tuple[Array, ...]:
         """The index of what was taken, one element for each element of the answer."""
         order = [axis for axis in range(took.ndim) if axis not in self.axes] + list(self.axes)
-        at = dict(zip(order, np.nonzero(took.transpose(order)), strict=True))
+        took = took.transpose(order)
+        at = dict(zip(order, np.unravel_index(np.flatnonzero(took), took.shape), strict=True))
         return tuple(at[axis].reshape(self.out) for axis in range(took.ndim))
 
 

@@ -134,8 +134,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
 # --- order ----------------------------------------------------------------------------------------
 def gather(name: str, a: Any, index: tuple[Any, ...]) -> Any:
     """Record ``a[index]`` for an index that is valid."""
-    out = np.broadcast_to(np.empty((), "V0"), a.shape)[index].shape
-    return structural(name, a, Gather(a.shape, index, out))
+    return structural(name, a, Gather(a.shape, index))
 
 
 @implements(np.flip)

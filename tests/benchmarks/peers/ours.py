@@ -20,6 +20,7 @@ class Asked:
         self.question = question
         self.products: int | None = None
         self.recorded: Any = None
+        self.vector = question.vector(work) if question.kind == "product" else None
 
     def __call__(self) -> Answer:
         kind, mode = self.question.kind, self.question.mode
@@ -61,7 +62,7 @@ class Asked:
         elif kind == "sample":
             made = [first[first.shape[0] // 2]]
         else:
-            made = [first @ self.question.vector(self.work)]
+            made = [first @ self.vector]
         self.products = first.cache_info().products
         return made
 

@@ -1,0 +1,93 @@
+"""Tangent blocks: K arrays of one shape, one for each seed.
+
+A block is one of these kinds, and every linear map acts on each of them:
+
+* ``None``: all K arrays are zero;
+* `Sparse`: entries (seed, position, value); what is not listed is zero, what is listed twice
+  adds up. Where they stand, arrays tell, or boxes (`lazyhess._tangents.boxes`);
+* `Factored`: seeds of a grid, whose arrays are products of two smaller families;
+* `Uniform`: a sparse block that is the same all along some axes: the seeds of a whole batch;
+* an ``ndarray`` of shape ``(K,) + shape``, whose stride-0 axes are kept as they are;
+* `Recorded`: a Variable of that shape, where the sweeps are themselves recorded, for derivatives
+  of higher order.
+
+Seeds are born sparse. A block turns dense when that is cheaper (`settle`), and back (`Sparse.of`)
+only where it was dense for being small and a map makes it larger, or where a dense zero would
+meet an infinity.
+"""
+
+from lazyhess._tangents import heap
+from lazyhess._tangents.blocks import (
+    ENTRY_COST,
+    SMALL,
+    Block,
+    Factored,
+    Recorded,
+    Sparse,
+    Uniform,
+    add_up,
+    cast,
+    compact,
+    compactly,
+    dense,
+    identity,
+    nbytes,
+    settle,
+    shape_of,
+    spread,
+    uniform,
+)
+from lazyhess._tangents.pattern import FEW, Pattern
+from lazyhess._tangents.positions import (
+    Array,
+    Ids,
+    Shape,
+    changes,
+    divide,
+    embed,
+    project,
+    runs,
+    span,
+    strides,
+)
+from lazyhess._tangents.rows import CSR
+from lazyhess._tangents.sums import MERGE, Folded, total
+
+heap.keep()
+
+__all__ = [
+    "CSR",
+    "ENTRY_COST",
+    "FEW",
+    "MERGE",
+    "SMALL",
+    "Array",
+    "Block",
+    "Factored",
+    "Folded",
+    "Ids",
+    "Pattern",
+    "Recorded",
+    "Shape",
+    "Sparse",
+    "Uniform",
+    "add_up",
+    "cast",
+    "changes",
+    "compact",
+    "compactly",
+    "dense",
+    "divide",
+    "embed",
+    "identity",
+    "nbytes",
+    "project",
+    "runs",
+    "settle",
+    "shape_of",
+    "span",
+    "spread",
+    "strides",
+    "total",
+    "uniform",
+]

@@ -1,0 +1,181 @@
+"""Where the entries of a sparse block stand, and what maps worked out from that."""
+
+from __future__ import annotations
+
+import itertools
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from lazyhess._tangents.boxes import Box, Comb, merged, spans, worthwhile
+from lazyhess._tangents.positions import Ids, Shape, changes, divide, project
+
+# Structures that depend on values are remembered for this many of them.
+FEW = 8
+
+
+_NONE = np.zeros(0, np.intp)
+
+
+_serials = itertools.count()
+
+
+class Pattern:
+    """Where the entries of a sparse block stand: shared by all blocks of the same structure.
+
+    Whatever a linear map works out from positions alone is remembered here, so that it is worked
+    out once for the forward sweep, the reverse sweep, and every value that has this structure.
+    """
+
+    __slots__ = (
+        "_derived",
+        "_pos",
+        "_seed",
+        "boxes",
+        "core",
+        "count",
+        "distinct",
+        "entries",
+        "serial",
+        "shape",
+        "start",
+        "turned",
+    )
+
+    def __init__(
+        self,
+        count: int,
+        shape: Shape,
+        seed: Ids | None,
+        pos: Ids | None,
+        *,
+        distinct: bool = False,
+        core: int | None = None,
+        start: int | None = None,
+        boxes: Sequence[Box] = (),
+    ) -> None:
+        self.count = count
+        self.shape = shape
+        self._seed = seed  # None: the boxes tell
+        self._pos = pos
+        self.boxes = boxes  # all entries in order, or none
+        self.entries = sum([box.size for box in boxes]) if pos is None else len(pos)
+        self.distinct = distinct  # no (seed, position) stands twice
+        self.core = self.entries if core is None else core  # when last known without repeats
+        self.start = start  # identity seeds: seed k stands at position start + k
+        # As `start`, of the array whose axes were then put into this order.
+        self.turned: tuple[int, tuple[int, ...]] | None = None
+        self.serial = next(_serials)  # younger patterns have larger ones
+        self._derived: dict[Any, Any] = {}
+
+    @property
+    def size(self) -> int:
+        return prod(self.shape)
+
+    @property
+    def seed(self) -> Ids:
+        """The seed of every entry."""
+        if self._seed is None:
+            self._seed = np.concatenate([box.seeds() for box in self.boxes])
+        return self._seed
+
+    @property
+    def pos(self) -> Ids:
+        """The flat position of every entry."""
+        if self._pos is None:
+            self._pos = np.concatenate([box.positions() for box in self.boxes])
+        return self._pos
+
+    @property
+    def spans(self) -> list[tuple[Box, int, int]]:
+        """See `lazyhess._tangents.boxes.spans`."""
+        found: list[tuple[Box, int, int]] = self.derive("spans", lambda: spans(self.boxes))
+        return found
+
+    @property
+    def arrays(self) -> list[Ids]:
+        """What is held for each entry."""
+        return [array for array in (self._seed, self._pos) if array is not None]
+
+    @property
+    def nbytes(self) -> int:
+        return sum([array.nbytes for array in self.arrays])
+
+    def derive(self, key: Any, make: Callable[[], Any]) -> Any:
+        """What ``make()`` gives, made once for each key."""
+        found = self._derived.get(key)
+        if found is None:
+            found = self._derived[key] = make()
+        return found
+
+    def derive_few(self, kind: str, key: Any, make: Callable[[], Any]) -> Any:
+        """As `derive`, for keys that values have a part in: the last few of a kind are kept."""
+        kept = self.derive(kind, OrderedDict)
+        found = kept.get(key)
+        if found is None:
+            found = kept[key] = make()
+            if len(kept) > FEW:
+                kept.popitem(last=False)
+        return found
+
+    def moved(
+        self, shape: Shape, pos: Ids, *, seed: Ids | None = None, distinct: bool = False
+    ) -> Pattern:
+        """The pattern of the same seeds (or the given ones) at other positions."""
+        seed = self.seed if seed is None else seed
+        core = self.core if len(pos) == self.entries else None
+        return Pattern(self.count, shape, seed, pos, distinct=distinct, core=core)
+
+    def boxed(self, shape: Shape, boxes: list[Box], *, distinct: bool = False) -> Pattern:
+        """As `moved`, of boxes; if they are small, their entries are known by arrays."""
+        entries = sum([box.size for box in boxes])
+        core = self.core if entries == self.entries else None
+        if not boxes:
+            return Pattern(self.count, shape, _NONE, _NONE, distinct=True)
+        made = Pattern(self.count, shape, None, None, distinct=distinct, core=core, boxes=boxes)
+        if not worthwhile(boxes):
+            made = Pattern(self.count, shape, made.seed, made.pos, distinct=distinct, core=core)
+        return made
+
+    def project(self, axes: tuple[int, ...]) -> Ids:
+        """The flat index of every entry over the named axes of the shape, in their order."""
+        if axes == tuple(range(len(self.shape))):
+            return self.pos
+        found: Ids = self.derive(axes, lambda: project(self.pos, self.shape, axes))
+        return found
+
+    def keys(self) -> Ids:
+        """The flat index of every entry over (seed, position)."""
+        found: Ids = self.derive("keys", lambda: self.seed * self.size + self.pos)
+        return found
+
+    def merged(self) -> tuple[Pattern, Ids | list[Comb]]:
+        """The pattern without repeats, sorted, and where in it every entry is added."""
+        found: tuple[Pattern, Ids | list[Comb]] = self.derive("merged", self._merge)
+        return found
+
+    def _merge(self) -> tuple[Pattern, Ids | list[Comb]]:
+        found = merged(self.boxes, self.count) if self.boxes else None
+        if found is not None:
+            seed, pos, places = found
+            return Pattern(self.count, self.shape, seed, pos, distinct=True), places
+        keys = self.keys()
+        order = np.argsort(keys, kind="stable")
+        keys = keys[order]
+        first = changes(keys)
+        places = np.empty(len(keys), np.intp)
+        places[order] = np.cumsum(first) - 1
+        seed, pos = divide(keys[first], self.size)
+        return Pattern(self.count, self.shape, seed, pos, distinct=True), places
+
+    def indptr(self) -> Ids:
+        """Of a sorted pattern, where the entries of every seed begin, and the last end."""
+        found: Ids = self.derive("indptr", self._count)
+        return found
+
+    def _count(self) -> Ids:
+        counts = np.bincount(self.seed, minlength=self.count)
+        return np.concatenate([[0], np.cumsum(counts)])
