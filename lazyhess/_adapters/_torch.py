@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from lazyhess._adapters._torch_graph import Graph, explained, nodes
+from lazyhess._adapters._torch_samples import Samples
 from lazyhess._adapters.base import FrameworkEngine, Problem, refuse_interacting
 from lazyhess._request import Request, batch_axes, call
 from lazyhess._trees import is_node, leaves, rebuild
@@ -72,6 +73,8 @@ def containers(tree: Any) -> Any:
         tree = dict(tree.items())
     elif isinstance(tree, (torch.nn.ParameterList, Iterator)):
         tree = tuple(tree)
+        if tree and all(isinstance(pair, tuple) and isinstance(pair[0], str) for pair in tree):
+            tree = dict(tree)  # model.named_parameters()
     if isinstance(tree, dict):
         made = {key: containers(child) for key, child in tree.items()}
         return made if type(tree) is dict else type(tree)(made)
@@ -105,7 +108,10 @@ def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None
         batch = batch_axes(request.batch_axis, shape, shapes)
     if not function:
         _check_apart(root, inputs)
-    graph = Graph(root, [x for _, x in inputs], create)
+    tensors = [x for _, x in inputs]
+    graph = Graph(root, tensors, create)
+    if function and batch is not None and None in batch:
+        graph = Samples(root, tensors, create, _of_leaves(request, xs), batch)
     if request.strict:
         for i, (path, x) in enumerate(inputs):
             if not graph.related(i):
@@ -114,6 +120,17 @@ def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None
                     "asks for it; without strict its blocks are zero"
                 )
     return graph, xs, aux, batch
+
+
+def _of_leaves(request: Request, tree: Any) -> Callable[[list[Any]], Any]:
+    """The callable of a request as a function of the tensors of xs, in order."""
+
+    def function(values: list[Any]) -> Any:
+        numbers = iter(values)
+        again = request.at(rebuild(tree, lambda _: next(numbers)))
+        return call(again, lambda x: x, lambda x: x)[0]
+
+    return function
 
 
 def _fresh(x: Any) -> Any:
