@@ -65,6 +65,10 @@ class Products(ABC):
     def weighted(self, weights: Array) -> list[Any]:
         """The gradients by all xs of the sum of outputs times weights, without a graph."""
 
+    def at_once(self, i: int) -> int:
+        """How many products by x_i run best at once, if they fit into memory."""
+        return BUDGET
+
     @abstractmethod
     def products(
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
@@ -211,7 +215,8 @@ class FrameworkEngine:
         if self.block_size is not None:
             return self.block_size
         row = prod(self.full[i]) + sum(prod(self.full[j]) for j in columns)
-        return max(1, BUDGET // max(row * self.arrays.itemsize(self.dtypes[i]), 1))
+        most = BUDGET // max(row * self.arrays.itemsize(self.dtypes[i]), 1)
+        return max(1, min(most, self.function.at_once(i)))
 
     def _rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]
