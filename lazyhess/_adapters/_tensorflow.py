@@ -3,8 +3,8 @@
 An eager tensor carries no record of how it was made, so ys is a callable. It runs once for each
 Hessian, as Python, under two tapes: branches on values, side effects and random numbers are what
 they were in that call, and no product runs it again. Products of one Hessian that come in numbers
-are vectorised and compiled. What is decorated with `tf.function`, and reads nothing but its
-arguments, is compiled once for all Hessians of it; see `_tensorflow_program`.
+are vectorised and compiled. What is decorated with `tf.function`, and follows from its arguments
+and Variables alone, is compiled once for all Hessians of it; see `_tensorflow_program`.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import inspect
 from collections.abc import Callable
 from dataclasses import replace
 from operator import index
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -23,6 +23,8 @@ from lazyhess._adapters._tensorflow_record import Record, recording, unrecorded
 from lazyhess._adapters.base import FrameworkEngine, Problem, refuse_interacting
 from lazyhess._request import Request, batch_axes, call
 from lazyhess._trees import leaves, rebuild
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _containers(tree: Any) -> Any:
@@ -71,8 +73,8 @@ def _check_input(path: str, x: Any) -> None:
         )
     if not dtype.is_floating:
         raise TypeError(
-            f"xs{path} must have a floating dtype, got {_what(x)}; tf.cast(x, tf.float64), or leave "
-            "it out of what is differentiated by argnums"
+            f"xs{path} must have a floating dtype, got {_what(x)}; tf.cast(x, tf.float64), or "
+            "leave it out of what is differentiated by argnums"
         )
     if not tf.TensorShape(x.shape).is_fully_defined():
         raise ValueError(
@@ -82,7 +84,7 @@ def _check_input(path: str, x: Any) -> None:
 
 
 def _output(ys: Any, reduction: str | None) -> Any:
-    """ys as one tensor."""
+    """What ys returned, as one tensor."""
     if reduction is not None and isinstance(ys, (tuple, list)):
         parts = [_output(y, reduction) for y in ys]
         if not parts:
@@ -162,9 +164,16 @@ def _copy(x: Any, create_graph: bool) -> Any:
         return tf.identity(x)
 
 
+def _unconverted(method: _Method) -> _Method:
+    """A method whose Python stays as it is where a tf.function calls it."""
+    made: _Method = tf.autograph.experimental.do_not_convert(method)
+    return made
+
+
 class TensorFlow:
     """See `lazyhess._adapters.base.Adapter`."""
 
+    @_unconverted
     def problem(self, request: Request) -> Problem:
         request = replace(request, xs=_containers(request.xs))
         ys = request.ys
@@ -229,7 +238,7 @@ class TensorFlow:
         )
         if batch is not None:
             _check_samples(engine, request, root)
-        made.program = None if alone else program(request, xs)
+        made.program = program(request, xs, made.xs, alone)
 
         def again(new: Any) -> Problem:
             new = _containers(new)
@@ -244,6 +253,7 @@ class TensorFlow:
 
         return Problem(engine, xs, rebuild, aux, again)
 
+    @_unconverted
     def gradient(self, request: Request) -> Any:
         problem = self.problem(request)
         numbers = iter(range(len(problem.engine.dtypes)))

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,12 @@ from tensorflow.python.eager import record
 from lazyhess._adapters.base import Products, by_output
 from lazyhess._tangents import Array, Ids, Shape
 
+# Products for the tangents of an x (its number comes first, then which inputs are asked for), and
+# their outputs. None where what the function reads has changed since it was called.
+Program = Callable[[int, Sequence[int], Any, "Ids | None"], "list[Any] | None"]
+
 # Products of one record that run one by one: a program for them would take longer to trace.
-FEW = 16
+FEW = 64
 
 
 class Tensors:
@@ -111,11 +116,12 @@ class Record(Products):
         self.arrays = Tensors()
         self.root: Any = None
         self.xs: list[Any] = []
-        self.program: Callable[..., list[Any]] | None = None  # products, traced once for all calls
+        self.program: Program | None = None
         self._first = tf.GradientTape(persistent=True, watch_accessed_variables=False)
         self._second = tf.GradientTape(persistent=True, watch_accessed_variables=False)
         self._gradients: dict[int | None, list[Any]] = {}
         self._compiled: dict[Any, Any] = {}
+        self._alone: set[Any] = set()  # what no program can be made of
         self._turn = threading.RLock()
 
     def run(self, function: Callable[[Callable[[Any], None]], Any]) -> Any:
@@ -173,13 +179,17 @@ class Record(Products):
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
     ) -> dict[int, Any]:
         self._check_recording()
-        if self.program is not None:
-            return self._blocks(
-                tangents,
-                columns,
-                lambda some, which: self.program(i, some, columns, which),
-                outputs,
-            )
+        program = self.program
+        if program is not None:
+            try:
+                blocks = self._blocks(tangents, columns, outputs, partial(program, i, columns))
+                if blocks is not None:
+                    return blocks
+            except tf.errors.ResourceExhaustedError:
+                raise
+            except Exception:  # of whatever kind: the tapes say what it was
+                pass
+            self.program = None
         return by_output(
             outputs,
             columns,
@@ -210,39 +220,45 @@ class Record(Products):
             return [dense(part, x) for part, x in zip(made, xs, strict=True)]
 
         if count >= FEW:
-            made = self._together((i, tuple(columns), output), one, tangents, columns)
-            if made is not None:
-                return made
-        parts = [one(tangents[k]) for k in range(count)]
-        return {j: tf.stack([part[k] for part in parts]) for k, j in enumerate(columns)}
+            together = self._together((i, tuple(columns), output), one, tangents, columns)
+            if together is not None:
+                return together
+        with nullcontext() if self.create_graph else unrecorded():
+            parts = [one(tangents[k]) for k in range(count)]
+            return {j: tf.stack([part[k] for part in parts]) for k, j in enumerate(columns)}
 
     def _together(
         self, key: Any, one: Callable[[Any], list[Any]], tangents: Any, columns: Sequence[int]
     ) -> dict[int, Any] | None:
         """All products by one program; None where TensorFlow cannot make it."""
-        with self._turn:
-            run = self._compiled.get(key, self)
-            if run is self:
-                run = self._compiled[key] = tf.function(
-                    lambda some: tf.vectorized_map(one, some), autograph=False
-                )
-            if run is None:
-                return None
-            try:
-                return self._blocks(tangents, columns, lambda some, _: run(some), None)
-            except tf.errors.ResourceExhaustedError:
-                raise
-            except Exception:  # of whatever kind: the same products one by one say what it was
-                self._compiled[key] = None
-                return None
+        if key in self._alone:
+            return None
+
+        def run(tangents: Any, _: None) -> Any:
+            size = int(tangents.shape[0])
+            with self._turn:
+                made = self._compiled.get((key, size))
+                if made is None:
+                    made = tf.function(lambda some: tf.vectorized_map(one, some), autograph=False)
+                    self._compiled[key, size] = made
+            with nullcontext() if self.create_graph else unrecorded():
+                return made(tangents)
+
+        try:
+            return self._blocks(tangents, columns, None, run)
+        except tf.errors.ResourceExhaustedError:
+            raise
+        except Exception:  # of whatever kind: the same products one by one say what it was
+            self._alone.add(key)
+            return None
 
     def _blocks(
         self,
         tangents: Any,
         columns: Sequence[int],
-        run: Callable[[Any, Any], list[Any]],
         outputs: Ids | None,
-    ) -> dict[int, Any]:
+        run: Callable[[Any, Any], list[Any] | None],
+    ) -> dict[int, Any] | None:
         """Products by a program, for one of the sizes that there are programs for."""
         count = int(tangents.shape[0])
         if not count:
@@ -250,9 +266,10 @@ class Record(Products):
             return {j: tf.zeros(shape, self.xs[j].dtype) for j, shape in shapes.items()}
         more = padded(count) - count
         if more:
-            tangents = tf.concat(
-                [tangents, tf.zeros((more, *tangents.shape[1:]), tangents.dtype)], 0
-            )
+            none = tf.zeros((more, *tangents.shape[1:]), tangents.dtype)
+            tangents = tf.concat([tangents, none], 0)
             outputs = None if outputs is None else np.pad(outputs, (0, more))
         made = run(tangents, outputs)
+        if made is None:
+            return None
         return {j: part[:count] if more else part for j, part in zip(columns, made, strict=True)}
