@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lazyhess._adapters._torch_graph import PASS, Graph
+from lazyhess._adapters._torch_graph import PASS, Graph, recording
 from lazyhess._tangents import Ids
 
 
@@ -94,7 +94,7 @@ class Samples(Graph):
         samples = torch.from_numpy(np.asarray(outputs, np.int64)).to(tangents.device)
         count = torch.arange(len(samples), device=tangents.device)
         points, axis = [], self.axes[i]
-        with torch.enable_grad():
+        with recording():
             for j, (x, batch) in enumerate(zip(self.xs, self.axes, strict=True)):
                 x = x if self.create_graph else x.detach()
                 if batch is not None:
