@@ -21,7 +21,7 @@ from lazyhess._tangents import Array, Ids, Shape
 # its own cache holds. Measured: smaller passes pay torch's calls, larger ones pay for memory.
 PASS = 1 << 21
 # Operations that tell how large the results of a function are.
-SURVEYED = 300
+SURVEYED = 100
 # Outputs whose gradients are kept with their graphs.
 OUTPUTS = 4
 
