@@ -237,8 +237,10 @@ class Hessian:
         sizes = [prod(shape) for shape in core.engine.shapes]
         if 0 in wanted.shape:
             return core.engine.own(core.engine.arrays.zeros(wanted.shape, self.dtype))
-        row_ids = wanted.lead * sizes[i] + wanted.rows
-        column_ids = wanted.lead * sizes[j] + wanted.columns
+        row_ids, column_ids = wanted.rows, wanted.columns
+        if core.engine.lead:
+            row_ids = wanted.lead * sizes[i] + row_ids
+            column_ids = wanted.lead * sizes[j] + column_ids
         rows, of_row = _unique(row_ids)
         columns, of_column = _unique(column_ids)
         if prod(wanted.shape) * self.itemsize > _LARGE:

@@ -19,7 +19,7 @@ from lazyhess._tangents import Array, Ids, Shape
 
 # Bytes of the largest intermediate result of a pass, for each thread of the processor: about what
 # its own cache holds. Measured: smaller passes pay torch's calls, larger ones pay for memory.
-PASS = 1 << 21
+PASS = 1 << 22
 # Operations that tell how large the results of a function are.
 SURVEYED = 100
 # Outputs whose gradients are kept with their graphs.
