@@ -16,7 +16,10 @@ import paddle
 from lazyhess._adapters.base import Products, by_output
 from lazyhess._tangents import Array, Ids, Shape
 
-DTYPES = {paddle.float32: np.dtype(np.float32), paddle.float64: np.dtype(np.float64)}
+DTYPES: dict[Any, np.dtype[Any]] = {
+    paddle.float32: np.dtype(np.float32),
+    paddle.float64: np.dtype(np.float64),
+}
 # Bytes of the tangents of one pass. Paddle differentiates one row at a time, so that larger passes
 # gain nothing.
 PASS = 1 << 20
@@ -187,14 +190,36 @@ class Graph(Products):
             if output is not None:
                 weights = (np.arange(weights.size) == output).reshape(weights.shape)
             cotangent = self.arrays.own(weights, self.root.dtype)
-            if self._opaque:
-                cotangent.stop_gradient = False
-            found = differentiate(self.root, self.xs, cotangent, create_graph=True)
-            if self._opaque:
+            cotangent.stop_gradient = not (self._opaque or _composes())
+            try:
+                found = differentiate(self.root, self.xs, cotangent, create_graph=True)
+                checked = bool(self._opaque)
+            except NotImplementedError:
+                if not _composes():
+                    raise
+                found, checked = self._composed(cotangent), True
+            if checked:
                 self._check_recorded(found, cotangent)
             self._gradients[output] = found
             if len(self._gradients) > OUTPUTS:
                 self._gradients.popitem(last=False)
+        return found
+
+    def _composed(self, cotangent: Any) -> list[Any]:
+        """The gradients by Paddle's compositions, which the user asked for, and may be wrong."""
+        found = differentiate(self.root, self.xs, cotangent, create_graph=True, composed=True)
+        plain = differentiate(self.root, self.xs, cotangent, create_graph=False)
+        for a, b in zip(found, plain, strict=True):
+            if a is None or b is None:
+                same = a is b
+            else:
+                rtol = np.sqrt(np.finfo(DTYPES[b.dtype]).eps)
+                same = bool(paddle.allclose(a, b, rtol, rtol * float(b.abs().max()), True))
+            if not same:
+                raise NotImplementedError(
+                    "the gradients of Paddle's compositions differ from its own; switch them off, "
+                    "paddle.framework.core.set_prim_eager_enabled(False)"
+                )
         return found
 
     def _check_recorded(self, found: Sequence[Any], cotangent: Any) -> None:
@@ -204,6 +229,7 @@ class Graph(Products):
         cotangent, is the gradient again, unless some step was not recorded.
         """
         rng = np.random.default_rng(0)
+        what = ", ".join(self._opaque) or "a composition of operations"
         sums = []
         with paddle.enable_grad():
             for gradient in found:
@@ -216,11 +242,11 @@ class Graph(Products):
             bound = np.sqrt(np.finfo(DTYPES[total.dtype]).eps) * float(size)
             if abs(back - float(total)) > bound:
                 raise NotImplementedError(
-                    f"Paddle does not record the backward of {', '.join(self._opaque)}, a part of "
-                    "ys, so its second derivatives are lost and would come out as zero; the way "
-                    "out: compute ys by the function that is not compiled (paddle.jit.to_static), "
-                    "use recompute(..., use_reentrant=False), or write the backward of your "
-                    "PyLayer with differentiable operations of Paddle only"
+                    f"Paddle does not record the backward of {what}, a part of ys, so its second "
+                    "derivatives are lost and would come out as zero; the way out: compute ys by "
+                    "the function that is not compiled (paddle.jit.to_static), use recompute(..., "
+                    "use_reentrant=False), or write the backward of your PyLayer with "
+                    "differentiable operations of Paddle only"
                 )
 
     def _check_unchanged(self) -> None:
@@ -232,10 +258,12 @@ class Graph(Products):
                 raise RuntimeError(_CHANGED)
 
 
-def differentiate(ys: Any, xs: Sequence[Any], cotangent: Any, create_graph: bool) -> list[Any]:
+def differentiate(
+    ys: Any, xs: Sequence[Any], cotangent: Any, create_graph: bool, composed: bool = False
+) -> list[Any]:
     """`paddle.grad`, which keeps the graph of ys; None for an x that ys does not depend on."""
     distinct = list({id(x): x for x in xs}.values())  # Paddle takes each once
-    with _TURN, paddle.enable_grad(), explained():
+    with _TURN, paddle.enable_grad(), _compositions(composed), explained():
         made = paddle.grad(
             [ys],
             distinct,
@@ -246,6 +274,27 @@ def differentiate(ys: Any, xs: Sequence[Any], cotangent: Any, create_graph: bool
         )
     found = {id(x): part for x, part in zip(distinct, made, strict=True)}
     return [found[id(x)] for x in xs]
+
+
+def _composes() -> bool:
+    """Whether Paddle is told to use compositions of operations as their gradients."""
+    return bool(paddle.framework.core._is_eager_prim_enabled())
+
+
+@contextmanager
+def _compositions(composed: bool) -> Iterator[None]:
+    """Paddle's compositions switched on or off, in this thread.
+
+    With them second derivatives of slices come out as zero, or wrong.
+    """
+    before = _composes()
+    if before != composed:
+        paddle.framework.core.set_prim_eager_enabled(composed)
+    try:
+        yield
+    finally:
+        if before != composed:
+            paddle.framework.core.set_prim_eager_enabled(before)
 
 
 def _survey(root: Any) -> tuple[set[int], list[str]]:
