@@ -6,6 +6,7 @@ module of lazyhess imports a framework before.
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -22,9 +23,12 @@ _HOMES = {
     "tensorflow": "tensorflow",
 }
 
+# Where users register containers of their own: the module, and its function that gives the leaves.
+_REGISTRIES = {"jax.tree_util": "tree_leaves"}
+
 
 @lru_cache(maxsize=256)
-def _home(kind: type) -> str | None:
+def _home(kind: Any) -> str | None:
     """The module that knows objects of a type."""
     homes = (_HOMES.get(base.__module__.partition(".")[0]) for base in kind.__mro__)
     return next((home for home in homes if home is not None), None)
@@ -41,8 +45,22 @@ def find(*trees: Any) -> Adapter | None:
         elif is_node(tree):
             stack.extend(tree)
         else:
-            found = _home(type(tree))
+            kind: Any = type(tree)
+            found = _home(kind)
+            if found is None and kind.__module__ not in ("numpy", "builtins"):
+                stack.extend(_registered(tree))
     if found is None:
         return None
     adapter: Adapter = import_module(f"lazyhess._adapters._{found}").ADAPTER
     return adapter
+
+
+def _registered(tree: Any) -> list[Any]:
+    """What is in a container that is registered with a framework that was imported."""
+    for name, function in _REGISTRIES.items():
+        flatten = getattr(sys.modules.get(name), function, None)
+        if flatten is not None:
+            leaves = flatten(tree)
+            if len(leaves) != 1 or leaves[0] is not tree:
+                return list(leaves)
+    return []
