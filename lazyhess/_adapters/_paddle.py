@@ -97,7 +97,8 @@ def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None
         shapes = [(path, tuple(x.shape)) for path, x in inputs]
         batch = batch_axes(request.batch_axis, shape, shapes)
     graph = Graph(root, [x for _, x in inputs], create, own=function)
-    _check_related(graph, inputs, function, request.strict)
+    if request.strict or not function:
+        _check_related(graph, inputs, function, request.strict)
     return graph, xs, aux, batch
 
 
@@ -232,12 +233,6 @@ def _check_related(
                 "expression such as w[0] makes a new tensor each time; make it before computing "
                 "ys, and compute ys from it"
             )
-    if missing and len(missing) == len(inputs):
-        raise ValueError(
-            "ys was not computed from xs: none of them is in its graph (a detached or converted "
-            "copy is another tensor); compute ys from these very tensors, or give the function "
-            "itself: lh.hessian(f, xs)"
-        )
 
 
 def _check_new(tree: Any, new: Any) -> None:

@@ -76,10 +76,10 @@ class Tensors:
         return paddle.transpose(array, list(axes))
 
     def nbytes(self, array: Any) -> int:
-        return prod(array.shape) * self.itemsize(array.dtype)
+        return int(prod(array.shape)) * self.itemsize(array.dtype)
 
     def itemsize(self, dtype: Any) -> int:
-        return DTYPES[dtype].itemsize
+        return int(DTYPES[dtype].itemsize)
 
 
 class Graph(Products):
@@ -104,8 +104,8 @@ class Graph(Products):
         self.root, self.xs = root, list(xs)
         self.create_graph = create_graph
         self.arrays = Tensors(root.place)
-        self._gradients: OrderedDict[int | None, list[Any]] = OrderedDict()
-        self._seen, self._opaque = _survey(root)
+        # The gradients of an output by all xs, with their graph, and the cotangent they are of.
+        self._gradients: OrderedDict[int | None, tuple[list[Any], Any]] = OrderedDict()
         # Paddle counts changes in place for some operations only: not for set_value, nor for the
         # steps of its optimizers.
         self._copies = None if own else [x.detach().clone() for x in self.xs]
@@ -118,14 +118,13 @@ class Graph(Products):
 
     def related(self, i: int) -> bool:
         """Whether the output depends on x_i, as far as the graph tells."""
-        node = self.xs[i].grad_fn
-        return node is not None and node.node_ptr() in self._seen
+        return self._all(None)[0][i] is not None
 
     def value(self) -> Any:
         return self.root.clone() if self.create_graph else self.root.detach().clone()
 
     def gradient(self, i: int, output: int | None) -> Any:
-        made = self._all(output)[i]
+        made = self._all(output)[0][i]
         if made is None:
             return paddle.zeros_like(self.xs[i])
         with paddle.enable_grad():
@@ -165,14 +164,23 @@ class Graph(Products):
     def _products(
         self, i: int, tangents: Any, columns: Sequence[int], output: int | None
     ) -> dict[int, Any]:
-        first, xs, count = self._all(output)[i], [self.xs[j] for j in columns], tangents.shape[0]
+        found, cotangent = self._all(output)
+        first, count, keep = found[i], tangents.shape[0], self.create_graph
         rows = []
-        if first is not None:
-            rows = [differentiate(first, xs, tangents[k], self.create_graph) for k in range(count)]
+        if first is not None and count:
+            # By all xs, because some rules of Paddle fail where the x that they are of is not asked
+            # for; by the cotangent for the check, whose own graph would ask more of Paddle.
+            by = [*self.xs, *(() if keep else (cotangent,))]
+            rows = [differentiate(first, by, tangents[k], keep) for k in range(count)]
+            checked = rows
+            if keep:
+                tangents = tangents.sum(0, keepdim=True)
+                checked = [differentiate(first, [*by, cotangent], tangents[0], create_graph=False)]
+            self._check_recorded(i, first, cotangent, tangents, checked)
         made = {}
         with paddle.enable_grad():
-            for at, (j, x) in enumerate(zip(columns, xs, strict=True)):
-                parts = [row[at] for row in rows]
+            for j in columns:
+                x, parts = self.xs[j], [row[j] for row in rows]
                 if all(part is None for part in parts):
                     made[j] = self.arrays.zeros((count, *x.shape), x.dtype)
                 else:  # joined, and so a copy: Paddle may give two xs the same memory
@@ -181,8 +189,11 @@ class Graph(Products):
                     )
         return made
 
-    def _all(self, output: int | None) -> list[Any]:
-        """The gradients by all xs, with their graph; None where there is none."""
+    def _all(self, output: int | None) -> tuple[list[Any], Any]:
+        """The gradients by all xs, with their graph, and their cotangent.
+
+        None where there is none.
+        """
         found = self._gradients.get(output)
         if found is None:
             self._check_unchanged()
@@ -190,17 +201,20 @@ class Graph(Products):
             if output is not None:
                 weights = (np.arange(weights.size) == output).reshape(weights.shape)
             cotangent = self.arrays.own(weights, self.root.dtype)
-            cotangent.stop_gradient = not (self._opaque or _composes())
+            cotangent.stop_gradient = False
             try:
-                found = differentiate(self.root, self.xs, cotangent, create_graph=True)
-                checked = bool(self._opaque)
+                made = differentiate(self.root, self.xs, cotangent, create_graph=True)
             except NotImplementedError:
                 if not _composes():
                     raise
-                found, checked = self._composed(cotangent), True
-            if checked:
-                self._check_recorded(found, cotangent)
-            self._gradients[output] = found
+                made = self._composed(cotangent)
+            if made and all(part is None for part in made):
+                raise ValueError(
+                    "ys was not computed from xs: none of them is in its graph (a detached or "
+                    "converted copy is another tensor); compute ys from these very tensors, or "
+                    "give the function itself: lh.hessian(f, xs)"
+                )
+            found = self._gradients[output] = made, cotangent
             if len(self._gradients) > OUTPUTS:
                 self._gradients.popitem(last=False)
         return found
@@ -222,32 +236,43 @@ class Graph(Products):
                 )
         return found
 
-    def _check_recorded(self, found: Sequence[Any], cotangent: Any) -> None:
-        """Refuse gradients whose own graph ends on the way: their derivatives would be zero.
+    def _check_recorded(
+        self,
+        i: int,
+        first: Any,
+        cotangent: Any,
+        tangents: Any,
+        rows: Sequence[Sequence[Any]],
+    ) -> None:
+        """Refuse rows of a gradient whose graph ends on the way: parts of them would be zero.
 
-        A gradient is linear in its cotangent. So its derivative by the cotangent, times the
-        cotangent, is the gradient again, unless some step was not recorded.
+        A gradient is linear in its cotangent. So its derivative by the cotangent, the last of a
+        row, times the cotangent, is the gradient again, unless some step was not recorded. Rounding is not to
+        be mistaken for that where the gradient vanishes, hence the other scales.
         """
-        rng = np.random.default_rng(0)
-        what = ", ".join(self._opaque) or "a composition of operations"
-        sums = []
-        with paddle.enable_grad():
-            for gradient in found:
-                if gradient is not None:
-                    tangent = self.arrays.own(rng.uniform(1, 2, gradient.shape), gradient.dtype)
-                    sums.append(((gradient * tangent).sum(), (gradient * tangent).abs().sum()))
-        for total, size in sums:
-            made = differentiate(total, [cotangent], None, create_graph=False)[0]
-            back = 0.0 if made is None else float((made * cotangent.detach()).sum())
-            bound = np.sqrt(np.finfo(DTYPES[total.dtype]).eps) * float(size)
-            if abs(back - float(total)) > bound:
-                raise NotImplementedError(
-                    f"Paddle does not record the backward of {what}, a part of ys, so its second "
-                    "derivatives are lost and would come out as zero; the way out: compute ys by "
-                    "the function that is not compiled (paddle.jit.to_static), use recompute(..., "
-                    "use_reentrant=False), or write the backward of your PyLayer with "
-                    "differentiable operations of Paddle only"
-                )
+        with paddle.no_grad():
+            count, arrays, back = len(rows), self.arrays, [row[-1] for row in rows]
+            again = np.zeros(count)
+            there = [k for k in range(count) if back[k] is not None]
+            if there:
+                parts = paddle.stack([back[k] for k in there]).reshape([len(there), -1])
+                again[there] = arrays.numpy(parts @ cotangent.detach().reshape([-1]))
+            flat = first.detach().reshape([-1])
+            along = arrays.numpy(tangents.reshape([count, -1]) @ flat)
+            wrong = np.abs(again - along)
+            if not wrong.any():
+                return
+            scale = float(flat.abs().max()) + float(self.root.detach().abs().max())
+            for row in rows:
+                sizes = [float(part.abs().max()) for part in row[:-1] if part is not None]
+                scale += max(sizes, default=0.0) * (1 + float(self.xs[i].abs().max()))
+        if (wrong > np.sqrt(np.finfo(DTYPES[first.dtype]).eps) * scale).any():
+            raise NotImplementedError(
+                "Paddle did not record the backward of some step of ys, so its second derivatives "
+                "are lost and would come out as zero; the way out: compute ys by a function that "
+                "is not compiled (paddle.jit.to_static), use recompute(..., use_reentrant=False), "
+                "write the backward of your PyLayer with differentiable operations of Paddle only"
+            )
 
     def _check_unchanged(self) -> None:
         """Refuse inputs that were changed in place: what is saved of them has changed, too."""
@@ -295,24 +320,6 @@ def _compositions(composed: bool) -> Iterator[None]:
     finally:
         if before != composed:
             paddle.framework.core.set_prim_eager_enabled(before)
-
-
-def _survey(root: Any) -> tuple[set[int], list[str]]:
-    """The nodes of a graph, and the names of those whose backward is Python or a program."""
-    seen: set[int] = set()
-    names: set[str] = set()
-    stack = [root.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is None or (key := node.node_ptr()) in seen:
-            continue
-        seen.add(key)
-        name = node.name()
-        if "PyLayer" in name or "Dy2St" in name:
-            made = name.removeprefix("GradNodePyLayer_")
-            names.add("a function compiled by paddle.jit.to_static" if "Dy2St" in name else made)
-        stack.extend(node.next_functions)
-    return seen, sorted(names)
 
 
 _AGAIN = "compute ys again, or give the function itself: lh.hessian(f, xs)"
