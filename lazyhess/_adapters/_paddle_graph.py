@@ -116,10 +116,6 @@ class Graph(Products):
             "keep what you need of it as a tensor, H[...]"
         )
 
-    def related(self, i: int) -> bool:
-        """Whether the output depends on x_i, as far as the graph tells."""
-        return self._all(None)[0][i] is not None
-
     def value(self) -> Any:
         return self.root.clone() if self.create_graph else self.root.detach().clone()
 
@@ -130,13 +126,12 @@ class Graph(Products):
         with paddle.enable_grad():
             return made.clone() if self.create_graph else made.detach().clone()
 
-    def gradients(self) -> list[Any]:
-        """The gradients by all xs of the sum of all outputs; with their graph if that is kept."""
+    def gradients(self, recorded: bool) -> list[Any]:
+        """The gradients by all xs of the sum of all outputs, None where it depends on no such x."""
+        if recorded:
+            return self._all(None)[0]
         self._check_unchanged()
-        made = differentiate(self.root, self.xs, None, self.create_graph)
-        return [
-            paddle.zeros_like(x) if g is None else g for x, g in zip(self.xs, made, strict=True)
-        ]
+        return differentiate(self.root, self.xs, None, self.create_graph)
 
     def weighted(self, weights: Array) -> list[Any]:
         cotangent = self.arrays.own(weights, self.root.dtype)
@@ -209,11 +204,7 @@ class Graph(Products):
                     raise
                 made = self._composed(cotangent)
             if made and all(part is None for part in made):
-                raise ValueError(
-                    "ys was not computed from xs: none of them is in its graph (a detached or "
-                    "converted copy is another tensor); compute ys from these very tensors, or "
-                    "give the function itself: lh.hessian(f, xs)"
-                )
+                raise ValueError(UNRELATED)
             found = self._gradients[output] = made, cotangent
             if len(self._gradients) > OUTPUTS:
                 self._gradients.popitem(last=False)
@@ -247,8 +238,8 @@ class Graph(Products):
         """Refuse rows of a gradient whose graph ends on the way: parts of them would be zero.
 
         A gradient is linear in its cotangent. So its derivative by the cotangent, the last of a
-        row, times the cotangent, is the gradient again, unless some step was not recorded. Rounding is not to
-        be mistaken for that where the gradient vanishes, hence the other scales.
+        row, times the cotangent, is the gradient again, unless some step was not recorded. Where
+        the gradient vanishes rounding is not to be mistaken for that, hence the other scales.
         """
         with paddle.no_grad():
             count, arrays, back = len(rows), self.arrays, [row[-1] for row in rows]
@@ -322,6 +313,11 @@ def _compositions(composed: bool) -> Iterator[None]:
             paddle.framework.core.set_prim_eager_enabled(before)
 
 
+UNRELATED = (
+    "ys was not computed from xs: none of them is in its graph (a detached or converted copy is "
+    "another tensor); compute ys from these very tensors, or give the function itself: "
+    "lh.hessian(f, xs)"
+)
 _AGAIN = "compute ys again, or give the function itself: lh.hessian(f, xs)"
 _CHANGED = (
     "a tensor that ys was computed from was changed in place afterwards (as an optimizer's step, "
