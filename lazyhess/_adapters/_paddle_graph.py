@@ -23,6 +23,8 @@ DTYPES: dict[Any, np.dtype[Any]] = {
 # Bytes of the tangents of one pass. Paddle differentiates one row at a time, so that larger passes
 # gain nothing.
 PASS = 1 << 20
+# Products of a pass from which on what they lack is looked for by one more.
+APART = 8
 # Outputs whose gradients are kept with their graphs.
 OUTPUTS = 4
 # What `paddle.grad` works out on the way is kept in one place for all threads.
@@ -164,11 +166,13 @@ class Graph(Products):
         rows = []
         if first is not None and count:
             # By all xs, because some rules of Paddle fail where the x that they are of is not asked
-            # for; by the cotangent for the check, whose own graph would ask more of Paddle.
-            by = [*self.xs, *(() if keep else (cotangent,))]
+            # for; by the cotangent for the check, unless its own graph would ask more of Paddle, or
+            # one more product of many costs less.
+            apart = keep or count >= APART
+            by = [*self.xs, *(() if apart else (cotangent,))]
             rows = [differentiate(first, by, tangents[k], keep) for k in range(count)]
             checked = rows
-            if keep:
+            if apart:
                 tangents = tangents.sum(0, keepdim=True)
                 checked = [differentiate(first, [*by, cotangent], tangents[0], create_graph=False)]
             self._check_recorded(i, first, cotangent, tangents, checked)
