@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
-from lazyhess._adapters._tensorflow_record import Program, dense, unrecorded
+from lazyhess._adapters._tensorflow_record import Program, compiled, dense, unrecorded
 from lazyhess._request import Request
 from lazyhess._tangents import Ids
 from lazyhess._trees import leaves
@@ -75,7 +75,7 @@ def program(request: Request, picked: Any, xs: Sequence[Any], alone: bool) -> Pr
         found = kept.get(key)
         if found is None:
             made = _traced(function, *options, xs if alone else None, i, tuple(columns))
-            found = kept.setdefault(key, tf.function(made, autograph=False))
+            found = kept.setdefault(key, compiled(made))
         which = None if outputs is None else tf.constant(outputs, tf.int64)
         if not unchanged():
             return None

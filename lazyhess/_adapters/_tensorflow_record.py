@@ -70,6 +70,13 @@ def recording() -> bool:
     return bool(record.could_possibly_record())
 
 
+def compiled(function: Callable[..., Any]) -> Any:
+    """A program of a function; that there is one for each size is meant, and no cause to warn."""
+    made = tf.function(function, autograph=False)
+    made._omit_frequent_tracing_warning = True
+    return made
+
+
 def padded(count: int) -> int:
     """The next size that programs are made for: 1 to 8, then four in each octave."""
     if count <= 8:
@@ -239,7 +246,7 @@ class Record(Products):
             with self._turn:
                 made = self._compiled.get((key, size))
                 if made is None:
-                    made = tf.function(lambda some: tf.vectorized_map(one, some), autograph=False)
+                    made = compiled(lambda some: tf.vectorized_map(one, some))
                     self._compiled[key, size] = made
             with nullcontext() if self.create_graph else unrecorded():
                 return made(tangents)
