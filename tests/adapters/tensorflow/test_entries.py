@@ -91,7 +91,7 @@ def test_side_effects_and_branches_happen_once():
 
     x = tf.constant(np.linspace(1, 2, 80))
     H = lh.hessian(function, x)
-    H[0], H[:10], H[...], H.gradient(), H.value  # noqa: B018
+    H[0], H[:10], H[...], H.gradient(), H.value
     assert calls == [1.0]
     same(H.diagonal(), 6 * x.numpy())
     same(H.at(-x).diagonal(), np.full(80, 2.0))

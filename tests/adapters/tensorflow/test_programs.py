@@ -52,9 +52,9 @@ def test_a_tf_function_is_traced_once_for_all_its_hessians(monkeypatch):
 def test_a_plain_function_is_traced_once_for_each_size_of_many_rows(monkeypatch):
     counted = traces(monkeypatch)
     H = lh.hessian(lambda x: tf.reduce_sum(tf.sin(x) * x[0]), array(200), cache=None)
-    H[0], H[:50]  # noqa: B018
+    H[0], H[:50]
     assert not counted
-    H[:100], H[20:120], H[:110], H[:100]  # noqa: B018
+    H[:100], H[20:120], H[:110], H[:100]
     assert len(counted) == 1
 
 
@@ -94,7 +94,7 @@ def test_memory_does_not_grow():
 
     def step(asked):
         H = lh.hessian(asked, x)
-        H[0], H.gradient()  # noqa: B018
+        H[0], H.gradient()
 
     for asked in (function, function.python_function):
         for _ in range(20):
