@@ -58,6 +58,38 @@ def test_a_plain_function_is_traced_once_for_each_size_of_many_rows(monkeypatch)
     assert len(counted) == 1
 
 
+def test_control_flow_that_cannot_be_vectorised_is_compiled_all_the_same(capfd, caplog):
+    @tf.function
+    def function(x):
+        h = x
+        for _ in tf.range(3):
+            h = tf.sin(h) * h if tf.reduce_sum(h) > 0 else tf.cos(h)
+        return tf.reduce_sum(h)
+
+    def plain(x):
+        h = x
+        for _ in range(3):
+            h = tf.sin(h) * h if tf.reduce_sum(h) > 0 else tf.cos(h)
+        return tf.reduce_sum(h)
+
+    x = array(5)
+    H = lh.hessian(function, x)
+    np.testing.assert_allclose(H[...], lh.hessian(plain, x)[...], atol=1e-12)
+    assert H._core.engine.function.program is not None
+    assert not caplog.records
+    assert "pfor" not in capfd.readouterr().err
+
+
+def test_functions_that_run_eagerly():
+    function = tf.function(lambda x: tf.reduce_sum(x**3) if x[0] > 0 else x[0])
+    x = tf.constant(np.linspace(1, 2, 5))
+    tf.config.run_functions_eagerly(True)
+    try:
+        np.testing.assert_allclose(lh.hessian(function, x).diagonal(), 6 * x.numpy())
+    finally:
+        tf.config.run_functions_eagerly(False)
+
+
 def test_variables_may_change_between_the_call_and_the_rows():
     w = tf.Variable(array(4, 3))
     loss = tf.function(lambda: tf.reduce_sum(tf.tanh(X @ w) ** 2))
