@@ -73,11 +73,15 @@ def fill(
         whole = parts[0] if len(parts) == 1 else arrays.concatenate(parts)
         if not grid_like:
             return arrays.points(whole, *np.broadcast_arrays(place[of_row], columns))
-        made = arrays.take(whole, place[of_row.reshape(-1)], 0)  # a copy: the rows are kept
+        numbers = place[of_row.reshape(-1)]
+        straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
+        made = whole  # which the parts were joined to, or is kept, and then a copy is taken
+        if len(parts) == 1 or not straight:
+            made = arrays.take(whole, numbers, 0)
         wanted = np.broadcast_to(
             columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
         ).reshape(-1)
-        if len(wanted) != width or (wanted != np.arange(width)).any():
+        if len(wanted) != width or not (wanted[1:] > wanted[:-1]).all():
             made = arrays.take(made, wanted, 1)
         made = arrays.reshape(made, tuple(shape[axis] for axis in order))
         return (

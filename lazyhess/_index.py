@@ -46,15 +46,22 @@ def select(index: Any, lead: Shape, rows: Shape, columns: Shape, *, transposed: 
     if transposed:
         shape, of_axis = shape[::-1], of_axis[::-1]
     # NumPy checks the index and tells the shape, on an array without elements' memory.
-    whole = np.broadcast_to(np.empty((), "V0"), shape)[index]
+    rest = _untouched(index, shape)
+    thin_rest = shape[: len(shape) - rest] + (1,) * rest
+    whole = np.broadcast_to(np.empty((), "V0"), thin_rest)[index]
     scalar = not isinstance(whole, np.ndarray)
-    if not scalar and 0 in whole.shape:
-        nothing = np.zeros(whole.shape, np.intp)
-        return Selection(nothing, nothing, nothing, whole.shape, scalar)
+    asked: Shape = () if scalar else whole.shape
+    asked = asked[: len(asked) - rest] + shape[len(shape) - rest :]
+    if 0 in asked:
+        nothing = np.zeros(asked, np.intp)
+        return Selection(nothing, nothing, nothing, asked, scalar)
     items, of_axis = _aligned(index, shape, of_axis)
     ids = []
     for group, part in enumerate(groups):
         own = [axis for axis, owner in enumerate(of_axis) if owner == group]
+        if prod(part) > _LARGE:
+            ids.append(_without_grid(items, own, part, len(of_axis), transposed))
+            continue
         grid = np.arange(prod(part), dtype=np.intp).reshape(part)
         thin = [1] * len(of_axis)
         for axis, n in zip(own, part[::-1] if transposed else part, strict=True):
@@ -62,7 +69,47 @@ def select(index: Any, lead: Shape, rows: Shape, columns: Shape, *, transposed: 
         grid = (grid.T if transposed else grid).reshape(thin)
         mine = tuple(item if axis is None or axis in own else _thin(item) for item, axis in items)
         ids.append(np.asarray(grid[mine]))
-    return Selection(ids[0], ids[1], ids[2], () if scalar else whole.shape, scalar)
+    return Selection(ids[0], ids[1], ids[2], asked, scalar)
+
+
+def _untouched(index: Any, shape: Shape) -> int:
+    """How many axes at the end an index with arrays does not name, where its check would copy."""
+    items = index if isinstance(index, tuple) else (index,)
+    arrays = any(isinstance(item, (list, np.ndarray)) for item in items)
+    if prod(shape) <= _LARGE or not arrays or any(item is Ellipsis for item in items):
+        return 0
+    return max(0, len(shape) - sum(_axes_of(_array(item)) for item in items))
+
+
+# Ids of which no grid is made where few of them may be wanted.
+_LARGE = 1 << 12
+
+
+def _without_grid(
+    items: list[tuple[Any, int | None]], own: list[int], part: Shape, ndim: int, transposed: bool
+) -> Ids:
+    """The ids of one group, as a sum over its axes: each by the positions that it names alone."""
+    total: Ids = np.zeros((), np.intp)
+    stride = 1
+    named = {axis: item for item, axis in items if axis is not None}
+    for axis, n in zip(own if transposed else own[::-1], part[::-1], strict=True):
+        item = named[axis]
+        place: Any  # the item for an array of its positions alone
+        if isinstance(item, slice):
+            positions, place = np.arange(*item.indices(n), dtype=np.intp), slice(None)
+        elif isinstance(item, int):
+            positions, place = np.array([item % n], np.intp), 0
+        else:
+            positions = item.reshape(-1).astype(np.intp) % n
+            place = np.arange(item.size).reshape(item.shape)
+        thin = [1] * ndim
+        thin[axis] = len(positions)
+        mine = tuple(
+            place if at == axis else item if at is None else _thin(item) for item, at in items
+        )
+        total = total + (stride * positions).reshape(thin)[mine]
+        stride *= n
+    return np.asarray(total)
 
 
 def _aligned(

@@ -6,6 +6,7 @@ module of lazyhess imports a framework before.
 
 from __future__ import annotations
 
+import sys
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -21,6 +22,9 @@ _HOMES = {
     "paddle": "paddle",
     "tensorflow": "tensorflow",
 }
+
+# Where users register containers of their own: the module, and its function that gives the leaves.
+_REGISTRIES = {"jax.tree_util": "tree_leaves"}
 
 
 @lru_cache(maxsize=256)
@@ -43,7 +47,20 @@ def find(*trees: Any) -> Adapter | None:
         else:
             kind: Any = type(tree)
             found = _home(kind)
+            if found is None and kind.__module__ not in ("numpy", "builtins"):
+                stack.extend(_registered(tree))
     if found is None:
         return None
     adapter: Adapter = import_module(f"lazyhess._adapters._{found}").ADAPTER
     return adapter
+
+
+def _registered(tree: Any) -> list[Any]:
+    """What is in a container that is registered with a framework that was imported."""
+    for name, function in _REGISTRIES.items():
+        flatten = getattr(sys.modules.get(name), function, None)
+        if flatten is not None:
+            leaves = flatten(tree)
+            if len(leaves) != 1 or leaves[0] is not tree:
+                return list(leaves)
+    return []

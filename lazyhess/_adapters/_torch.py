@@ -2,163 +2,270 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
-import numpy as np
 import torch
 
-from lazyhess._adapters.base import (
-    FrameworkEngine,
-    Problem,
-    Products,
-    by_output,
-    refuse_interacting,
-)
-from lazyhess._request import Request
-from lazyhess._tangents import Array, Ids, Shape
-from lazyhess._trees import leaves, rebuild
+from lazyhess._adapters._torch_graph import Graph, explained, nodes
+from lazyhess._adapters._torch_samples import Samples
+from lazyhess._adapters.base import FrameworkEngine, Problem, refuse_interacting
+from lazyhess._request import Request, batch_axes, call
+from lazyhess._trees import is_node, leaves, rebuild
 
-
-class Tensors:
-    """Operations on tensors, see `lazyhess._arrays.Arrays`."""
-
-    def __init__(self, device: Any) -> None:
-        self.device = device
-
-    def numpy(self, array: Any) -> Array:
-        made: Array = array.detach().cpu().numpy()
-        return made
-
-    def own(self, array: Array, dtype: Any) -> Any:
-        return torch.tensor(array, dtype=dtype, device=self.device)
-
-    def zeros(self, shape: Shape, dtype: Any) -> Any:
-        return torch.zeros(shape, dtype=dtype, device=self.device)
-
-    def concatenate(self, parts: Sequence[Any]) -> Any:
-        return torch.cat(list(parts))
-
-    def take(self, array: Any, ids: Ids, axis: int) -> Any:
-        return array.index_select(axis, torch.tensor(ids, device=self.device))
-
-    def points(self, array: Any, rows: Ids, columns: Ids) -> Any:
-        at = (torch.tensor(ids, device=self.device) for ids in (rows, columns))
-        return array[tuple(at)]
-
-    def reshape(self, array: Any, shape: Shape) -> Any:
-        return array.reshape(shape)
-
-    def transpose(self, array: Any, axes: Sequence[int]) -> Any:
-        return array.permute(tuple(axes))
-
-    def nbytes(self, array: Any) -> int:
-        return int(array.nbytes)
-
-    def itemsize(self, dtype: Any) -> int:
-        return int(dtype.itemsize)
-
-
-class Graph(Products):
-    """Derivatives of a tensor with a graph, by differentiating its gradient."""
-
-    def __init__(self, root: Any, xs: Sequence[Any], create_graph: bool) -> None:
-        self.root, self.xs = root, list(xs)
-        self.create_graph = create_graph
-        self.arrays = Tensors(root.device)
-        self._gradients: dict[int | None, list[Any]] = {}
-
-    def value(self) -> Any:
-        return self.root if self.create_graph else self.root.detach()
-
-    def _all(self, output: int | None) -> list[Any]:
-        """The gradients by all xs, with their graph; None where there is none."""
-        found = self._gradients.get(output)
-        if found is None:
-            root = self.root.sum() if output is None else self.root.reshape(-1)[output]
-            found = list(torch.autograd.grad(root, self.xs, create_graph=True, allow_unused=True))
-            self._gradients[output] = found
-        return found
-
-    def gradient(self, i: int, output: int | None) -> Any:
-        found = self._all(output)[i]
-        if found is None:
-            return torch.zeros_like(self.xs[i])
-        return found if self.create_graph else found.detach().clone()
-
-    def weighted(self, weights: Array) -> list[Any]:
-        cotangent = self.arrays.own(weights, self.root.dtype)
-        made = torch.autograd.grad(
-            self.root, self.xs, cotangent, retain_graph=True, allow_unused=True
-        )
-        return [torch.zeros_like(x) if g is None else g for x, g in zip(self.xs, made, strict=True)]
-
-    def products(
-        self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
-    ) -> dict[int, Any]:
-        return by_output(
-            outputs,
-            columns,
-            tangents,
-            self.arrays,
-            lambda part, output: self._products(i, part, columns, output),
-        )
-
-    def _products(
-        self, i: int, tangents: Any, columns: Sequence[int], output: int | None
-    ) -> dict[int, Any]:
-        first, xs = self._all(output)[i], [self.xs[j] for j in columns]
-        made: Sequence[Any] = [None] * len(xs)
-        if first is not None and first.requires_grad:
-            made = torch.autograd.grad(
-                first,
-                xs,
-                tangents,
-                retain_graph=True,
-                create_graph=self.create_graph,
-                allow_unused=True,
-                is_grads_batched=True,
-            )
-        count = len(tangents)
-        return {
-            j: x.new_zeros((count, *x.shape)) if part is None else part
-            for j, x, part in zip(columns, xs, made, strict=True)
-        }
+_DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class Torch:
     """See `lazyhess._adapters.base.Adapter`."""
 
     def problem(self, request: Request) -> Problem:
-        ys, xs = request.ys, request.xs
-        aux: Any = None
-        again: Callable[[Any], Problem] | None = None
-        if callable(ys) and not isinstance(ys, torch.Tensor):
-            args = xs if type(xs) in (tuple, list) else (xs,)
-            args = rebuild(args, lambda x: x.detach().clone().requires_grad_())
-            ys = ys(*args)
-            xs = args if type(xs) in (tuple, list) else args[0]
-        inputs = [x for _, x in leaves(xs)]
-        graph = Graph(ys, inputs, request.create_graph)
+        function = _is_function(request.ys)
+        graph, tree, aux, batch = _prepare(request)
+        inputs = graph.xs
         engine = FrameworkEngine(
             graph,
             [(tuple(x.shape), x.dtype) for x in inputs],
-            tuple(ys.shape),
-            batch=None if request.batch_axis is None else [request.batch_axis] * len(inputs),
+            tuple(graph.root.shape),
+            batch=batch,
             each=request.reduction == "none",
             create_graph=request.create_graph,
             block_size=request.block_size,
+            progress=request.progress,
         )
-        if request.batch_axis is not None:
+        if batch is not None:
             refuse_interacting(engine, request.batch_axis)
-        return Problem(engine, xs, rebuild, aux, again)
+        again: Callable[[Any], Problem] | None = None
+        if function:
+
+            def again(new: Any) -> Problem:
+                _check_new(tree, containers(new))
+                return self.problem(request.at(new))
+
+        return Problem(engine, tree, rebuild, aux, again)
 
     def gradient(self, request: Request) -> Any:
-        problem = self.problem(request)
-        numbers = iter(range(len(problem.engine.dtypes)))
-        made = problem.rebuild(problem.tree, lambda _: problem.engine.gradient(next(numbers)))
-        return (made, problem.aux) if request.has_aux else made
+        graph, tree, aux, _ = _prepare(request)
+        with torch.enable_grad(), explained():
+            made = torch.autograd.grad(
+                graph.root.sum(),
+                graph.xs,
+                create_graph=request.create_graph,
+                retain_graph=request.create_graph or not _is_function(request.ys),
+                allow_unused=True,
+            )
+        zeros = torch.zeros_like
+        parts = iter([zeros(x) if g is None else g for x, g in zip(graph.xs, made, strict=True)])
+        answer = rebuild(tree, lambda _: next(parts))
+        return (answer, aux) if request.has_aux else answer
 
 
 ADAPTER = Torch()
-_ = np
+
+
+def _is_function(ys: Any) -> bool:
+    return callable(ys) and not isinstance(ys, torch.Tensor)
+
+
+def containers(tree: Any) -> Any:
+    """Torch's own containers of parameters, and iterators of them, as plain ones."""
+    if isinstance(tree, torch.nn.ParameterDict):
+        tree = dict(tree.items())
+    elif isinstance(tree, (torch.nn.ParameterList, Iterator)):
+        tree = tuple(tree)
+        if tree and all(isinstance(pair, tuple) and isinstance(pair[0], str) for pair in tree):
+            tree = dict(tree)  # model.named_parameters()
+    if isinstance(tree, dict):
+        made = {key: containers(child) for key, child in tree.items()}
+        return made if type(tree) is dict else type(tree)(made)
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*map(containers, tree))
+    if is_node(tree):
+        return (tuple if isinstance(tree, tuple) else list)(map(containers, tree))
+    return tree
+
+
+def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None]:
+    """The graph of a request, the structure of xs, aux and the batch axes, all checked."""
+    ys, xs, aux, create = request.ys, containers(request.xs), None, request.create_graph
+    function = _is_function(ys)
+    if function:
+        request = request.at(xs) if request.argnums is None else request
+        with torch.inference_mode(False), torch.enable_grad():
+            ys, xs, aux = call(request, _kept if create else _fresh, _plain)
+    else:
+        request.needs_callable()
+    inputs = list(leaves(xs))
+    for path, x in inputs:
+        _check_input(path, x)
+    _check_alike(inputs)
+    root = _output(ys, request.reduction, function)
+    shape = tuple(root.shape)
+    request.check_output(shape)
+    batch = None
+    if request.batch_axis is not None:
+        shapes = [(path, tuple(x.shape)) for path, x in inputs]
+        batch = batch_axes(request.batch_axis, shape, shapes)
+    if not function:
+        _check_apart(root, inputs)
+    tensors = [x for _, x in inputs]
+    graph = Graph(root, tensors, create)
+    if function and batch is not None and None in batch:
+        graph = Samples(root, tensors, create, _of_leaves(request, xs), batch)
+    if request.strict:
+        for i, (path, x) in enumerate(inputs):
+            if not graph.related(i):
+                raise ValueError(
+                    f"ys does not depend on xs{path} (shape {tuple(x.shape)}), and strict=True "
+                    "asks for it; without strict its blocks are zero"
+                )
+    return graph, xs, aux, batch
+
+
+def _of_leaves(request: Request, tree: Any) -> Callable[[list[Any]], Any]:
+    """The callable of a request as a function of the tensors of xs, in order."""
+
+    def function(values: list[Any]) -> Any:
+        numbers = iter(values)
+        again = request.at(rebuild(tree, lambda _: next(numbers)))
+        return call(again, lambda x: x, lambda x: x)[0]
+
+    return function
+
+
+def _fresh(x: Any) -> Any:
+    """A copy to differentiate by, which no later change of x reaches."""
+    _check_kind("", x)
+    return x.detach().clone().requires_grad_()
+
+
+def _kept(x: Any) -> Any:
+    """One that still depends on x, so that what comes out can be differentiated by x."""
+    _check_kind("", x)
+    return x.clone() if x.requires_grad else _fresh(x)
+
+
+def _plain(x: Any) -> Any:
+    return x.detach().clone() if isinstance(x, torch.Tensor) else x
+
+
+def _check_kind(path: str, x: Any) -> None:
+    if isinstance(x, torch.nn.Module):
+        raise TypeError(
+            f"xs{path} is a module ({type(x).__name__}); give its parameters: "
+            "dict(model.named_parameters()) or tuple(model.parameters())"
+        )
+    if not isinstance(x, torch.Tensor):
+        raise TypeError(
+            f"xs{path} must be a torch.Tensor like the others, got {type(x).__name__}; make it "
+            "with torch.as_tensor(...)"
+        )
+    if x.dtype.is_complex:
+        raise TypeError(
+            f"xs{path} has dtype {x.dtype}: Hessians of torch's tensors are by real xs; take real "
+            "and imaginary part as two xs, torch.complex(a, b) in the function"
+        )
+    if x.dtype not in _DTYPES:
+        raise TypeError(
+            f"xs{path} must be floating (float64, float32, bfloat16 or float16), got a tensor of "
+            f"shape {tuple(x.shape)} and dtype {x.dtype}, which has no derivatives; convert it, "
+            "x.double(), before computing ys"
+        )
+    if x.layout != torch.strided:
+        raise TypeError(f"xs{path} must be dense, got a tensor of layout {x.layout}; x.to_dense()")
+
+
+def _check_input(path: str, x: Any) -> None:
+    _check_kind(path, x)
+    if not x.requires_grad:
+        raise ValueError(
+            f"xs{path} (shape {tuple(x.shape)}, dtype {x.dtype}) does not require grad, so ys has "
+            "no derivative by it (a detached copy is another tensor, too); call "
+            "x.requires_grad_() before computing ys, or give the function itself: lh.hessian(f, xs)"
+        )
+
+
+def _check_alike(inputs: list[tuple[str, Any]]) -> None:
+    """One device and one dtype: rows of one x are columns of another."""
+    for what in ("device", "dtype"):
+        found = {getattr(x, what): path for path, x in reversed(inputs)}
+        if len(found) > 1:
+            (a, here), (b, there) = list(found.items())[:2]
+            raise ValueError(
+                f"all xs must be of one {what}, got {b} for xs{there} and {a} for xs{here}; "
+                f"convert them, or ask for the Hessian of each {what} apart"
+            )
+
+
+def _output(ys: Any, reduction: str | None, function: bool) -> Any:
+    if reduction is not None and isinstance(ys, (tuple, list)):
+        parts = [_output(y, reduction, function) for y in ys]
+        if not parts:
+            raise ValueError("ys is empty")
+        if reduction == "sum":
+            with torch.enable_grad():
+                total: Any = sum(part.sum() for part in parts)
+            return total
+        if len(parts) > 1:
+            raise ValueError('reduction="none" takes one ys; torch.stack them, or call it for each')
+        return parts[0]
+    if not isinstance(ys, torch.Tensor):
+        raise TypeError(
+            f"ys must be a torch.Tensor computed from xs, got {type(ys).__name__}, which has no "
+            "graph"
+            + ("; return the tensor itself, not .item() or .numpy()" if function else "")
+            + ("" if function else "; or give the function itself: lh.hessian(f, xs)")
+        )
+    if ys.dtype.is_complex:
+        raise TypeError(
+            f"ys has dtype {ys.dtype}; take its real or imaginary part, ys.real or ys.imag"
+        )
+    if ys.requires_grad:
+        return ys
+    seen = f"ys (shape {tuple(ys.shape)}, dtype {ys.dtype}) has no graph"
+    if function:
+        raise ValueError(
+            f"{seen}: it does not depend on xs, or was detached on the way (.detach(), .item(), "
+            ".numpy(), torch.no_grad()); return the floating tensor that was computed from xs"
+        )
+    raise ValueError(
+        f"{seen}: it was computed under torch.no_grad() or torch.inference_mode(), or detached "
+        "(.detach(), .item(), .numpy()), or xs did not require grad by then; compute it again "
+        "with its graph, or give the function itself: lh.hessian(f, xs)"
+    )
+
+
+def _check_apart(root: Any, inputs: list[tuple[str, Any]]) -> None:
+    """Refuse what was computed from a tensor of ys' graph, but not on the way to ys.
+
+    A leaf that ys does not use has a Hessian of zero; a view such as ``w[0]``, made for this call,
+    is never what was meant.
+    """
+    made = [(path, x) for path, x in inputs if not x.is_leaf]
+    if not made:
+        return
+    known = {edge for node in nodes([root]) for edge in node.next_functions}
+    for path, x in made:
+        if (x.grad_fn, x.output_nr) not in known and x is not root:
+            raise ValueError(
+                f"xs{path} (shape {tuple(x.shape)}) is no leaf, and ys was not computed from it: "
+                "an expression such as w[0] makes a new tensor each time; make it before computing "
+                "ys, and compute ys from it"
+            )
+
+
+def _check_new(tree: Any, new: Any) -> None:
+    old, given = list(leaves(tree)), list(leaves(new))
+    if [path for path, _ in old] != [path for path, _ in given]:
+        raise ValueError(
+            "at() takes new values in the structure of xs, one argument for each x of a tuple: "
+            f"{len(old)} tensors, got {len(given)} or other names"
+        )
+    for (path, x), (_, value) in zip(old, given, strict=True):
+        _check_kind(path, value)
+        if value.shape != x.shape or value.dtype != x.dtype:
+            raise ValueError(
+                f"at() needs a tensor of shape {tuple(x.shape)} and dtype {x.dtype} for xs{path}, "
+                f"got shape {tuple(value.shape)} and dtype {value.dtype}; another shape is another "
+                "problem: call lh.hessian again"
+            )

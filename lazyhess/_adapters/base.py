@@ -65,6 +65,10 @@ class Products(ABC):
     def weighted(self, weights: Array) -> list[Any]:
         """The gradients by all xs of the sum of outputs times weights, without a graph."""
 
+    def at_once(self, i: int) -> int:
+        """How many products by x_i run best at once, if they fit into memory."""
+        return BUDGET
+
     @abstractmethod
     def products(
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
@@ -177,7 +181,10 @@ class FrameworkEngine:
             both = np.moveaxis(self.arrays.numpy(made), axis, 0)
             factors = weights.reshape((-1,) + (1,) * (alone.ndim - 1))
             size = np.abs(alone).max(initial=0) + np.abs(both).max(initial=0)
-            wrong = ~(np.abs(both - factors * alone) <= np.sqrt(np.finfo(alone.dtype).eps) * size)
+            # What has two bytes rounds at 2**-8, at the worst, whatever NumPy holds it in.
+            short = self.arrays.itemsize(self.dtypes[i]) == 2
+            eps = 2.0**-8 if short else float(np.finfo(alone.dtype).eps)
+            wrong = ~(np.abs(both - factors * alone) <= np.sqrt(eps) * size)
             wrong &= ~(np.isnan(both) & np.isnan(alone))
             if wrong.any():
                 return int(np.argmax(wrong.reshape(len(wrong), -1).any(axis=1)))
@@ -211,7 +218,8 @@ class FrameworkEngine:
         if self.block_size is not None:
             return self.block_size
         row = prod(self.full[i]) + sum(prod(self.full[j]) for j in columns)
-        return max(1, BUDGET // max(row * self.arrays.itemsize(self.dtypes[i]), 1))
+        most = BUDGET // max(row * self.arrays.itemsize(self.dtypes[i]), 1)
+        return max(1, min(most, self.function.at_once(i)))
 
     def _rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]

@@ -1,0 +1,166 @@
+"""jax: what tells two traced functions apart, so that one program serves both."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Iterator
+from typing import Any
+
+import jax
+import numpy as np
+from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
+from jax.interpreters.partial_eval import dce_jaxpr
+
+# Primitives that are no holomorphic functions of complex numbers, beside those with real results.
+_CONJUGATES = {"conj", "sign", "max", "min"}
+# Parameters that hold rules of derivatives: functions, made anew whenever they are traced.
+_RULES = {"jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees", "transpose_jaxpr_thunk"}
+
+
+class Same:
+    """An object that equals itself only; what it stands for lives as long as the key does."""
+
+    __slots__ = ("what",)
+
+    def __init__(self, what: Any) -> None:
+        self.what = what
+
+    def __hash__(self) -> int:
+        return id(self.what)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Same) and self.what is other.what
+
+
+class OpaqueError(Exception):
+    """A traced function names rules of derivatives that cannot be compared."""
+
+
+def key(closed: Any, rules: bool) -> Hashable:
+    """A key that two traced functions share only if they compute the same of the same constants.
+
+    Constants of the function itself are arguments of its programs, and are not in the key.
+
+    Parameters
+    ----------
+    closed : ClosedJaxpr
+        The traced function.
+    rules : bool
+        Whether its derivatives count. Rules that users wrote for their functions are functions of
+        Python, made anew whenever they are traced.
+
+    Raises
+    ------
+    OpaqueError
+        With `rules`, where there is such a rule.
+    """
+    return _jaxpr(closed.jaxpr, rules)
+
+
+def _jaxpr(jaxpr: Any, rules: bool) -> Hashable:
+    numbers: dict[Any, int] = {}
+
+    def name(var: Any) -> Hashable:
+        if isinstance(var, Literal):
+            value = var.val
+            shown = np.asarray(value)
+            return type(value), shown.dtype, shown.shape, shown.tobytes(), str(var.aval)
+        if var not in numbers:
+            numbers[var] = len(numbers)
+        return numbers[var]
+
+    def made(var: Any) -> Hashable:
+        return name(var), var.aval
+
+    ins = tuple(map(made, (*jaxpr.constvars, *jaxpr.invars)))
+    body = tuple(
+        (
+            eqn.primitive,
+            tuple(map(name, eqn.invars)),
+            tuple(map(made, eqn.outvars)),
+            tuple(_named(k, value, rules) for k, value in sorted(eqn.params.items())),
+        )
+        for eqn in jaxpr.eqns
+    )
+    return len(jaxpr.constvars), ins, body, tuple(map(name, jaxpr.outvars))
+
+
+def _named(name: str, value: Any, rules: bool) -> Hashable:
+    if name not in _RULES:
+        return name, _param(value, rules)
+    if rules:
+        raise OpaqueError(name)
+    return name
+
+
+def _param(value: Any, rules: bool) -> Hashable:
+    if isinstance(value, ClosedJaxpr):
+        return _jaxpr(value.jaxpr, rules), tuple(map(Same, value.consts))
+    if isinstance(value, Jaxpr):
+        return _jaxpr(value, rules)
+    if isinstance(value, (tuple, list)):
+        return type(value), tuple(_param(item, rules) for item in value)
+    if isinstance(value, dict):
+        return tuple((k, _param(item, rules)) for k, item in sorted(value.items(), key=str))
+    if value is None or isinstance(value, (bool, int, float, complex, str, bytes)):
+        return type(value), repr(value)
+    if isinstance(value, (np.ndarray, np.generic)):
+        return value.dtype, value.shape, value.tobytes()
+    try:
+        hash(value)
+    except TypeError:
+        return Same(value)
+    return type(value), value
+
+
+def _inner(eqn: Any) -> Iterator[Any]:
+    for value in eqn.params.values():
+        for item in value if isinstance(value, (tuple, list)) else (value,):
+            if isinstance(item, ClosedJaxpr):
+                yield item.jaxpr
+            elif isinstance(item, Jaxpr):
+                yield item
+
+
+def reached(closed: Any, output: int) -> list[bool]:
+    """Which inputs of a traced function one of its outputs depends on."""
+    wanted = [k == output for k in range(len(closed.jaxpr.outvars))]
+    used: list[bool] = list(dce_jaxpr(closed.jaxpr, wanted, instantiate=False)[1])
+    return used
+
+
+def not_holomorphic(closed: Any) -> str | None:
+    """The name of a primitive of the inputs that is no holomorphic function of them, if any."""
+    return _not_holomorphic(closed.jaxpr, [True] * len(closed.jaxpr.invars))
+
+
+def _not_holomorphic(jaxpr: Any, from_inputs: list[bool]) -> str | None:
+    known = {var for var, is_from in zip(jaxpr.invars, from_inputs, strict=True) if is_from}
+    for eqn in jaxpr.eqns:
+        mine = [not isinstance(var, Literal) and var in known for var in eqn.invars]
+        if not any(mine):
+            continue
+        inner = list(_inner(eqn))
+        for part in inner:
+            same = len(part.invars) == len(mine)
+            found = _not_holomorphic(part, mine if same else [True] * len(part.invars))
+            if found is not None:
+                return found
+        if inner:
+            known.update(eqn.outvars)
+            continue
+        complexes = any(
+            is_mine and np.issubdtype(var.aval.dtype, np.complexfloating)
+            for var, is_mine in zip(eqn.invars, mine, strict=True)
+        )
+        floating = [jax.numpy.issubdtype(var.aval.dtype, np.inexact) for var in eqn.outvars]
+        real = not all(
+            np.issubdtype(var.aval.dtype, np.complexfloating)
+            for var, floats in zip(eqn.outvars, floating, strict=True)
+            if floats
+        )
+        if complexes and (eqn.primitive.name in _CONJUGATES or real):
+            name: str = eqn.primitive.name
+            return name
+        if any(floating):
+            known.update(eqn.outvars)
+    return None

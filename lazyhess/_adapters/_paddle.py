@@ -1,0 +1,257 @@
+"""Paddle: dynamic tensors with a graph, and callables on tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import paddle
+
+from lazyhess._adapters._paddle_graph import DTYPES, Graph
+from lazyhess._adapters.base import FrameworkEngine, Problem, refuse_interacting
+from lazyhess._request import Request, batch_axes, call
+from lazyhess._trees import is_node, leaves, rebuild
+
+
+class Paddle:
+    """See `lazyhess._adapters.base.Adapter`."""
+
+    def problem(self, request: Request) -> Problem:
+        function = _is_function(request.ys)
+        graph, tree, aux, batch = _prepare(request)
+        engine = FrameworkEngine(
+            graph,
+            [(tuple(x.shape), x.dtype) for x in graph.xs],
+            tuple(graph.root.shape),
+            batch=batch,
+            each=request.reduction == "none",
+            create_graph=request.create_graph,
+            block_size=request.block_size,
+            progress=request.progress,
+        )
+        if batch is not None:
+            refuse_interacting(engine, request.batch_axis)
+        again: Callable[[Any], Problem] | None = None
+        if function:
+
+            def again(new: Any) -> Problem:
+                _check_new(tree, containers(new))
+                return self.problem(request.at(new))
+
+        return Problem(engine, tree, rebuild, aux, again)
+
+    def gradient(self, request: Request) -> Any:
+        graph, tree, aux, _ = _prepare(request)
+        parts = iter(graph.gradients())
+        answer = rebuild(tree, lambda _: next(parts))
+        return (answer, aux) if request.has_aux else answer
+
+
+ADAPTER = Paddle()
+
+
+def _is_function(ys: Any) -> bool:
+    return callable(ys) and not isinstance(ys, paddle.Tensor)
+
+
+def containers(tree: Any) -> Any:
+    """Paddle's own containers of parameters, and iterators of them, as plain ones."""
+    if isinstance(tree, paddle.nn.ParameterDict):
+        tree = dict(tree.items())
+    elif isinstance(tree, (paddle.nn.ParameterList, Iterator)):
+        tree = tuple(tree)
+    if isinstance(tree, dict):
+        made = {key: containers(child) for key, child in tree.items()}
+        return made if type(tree) is dict else type(tree)(made)
+    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
+        return type(tree)(*map(containers, tree))
+    if is_node(tree):
+        return (tuple if isinstance(tree, tuple) else list)(map(containers, tree))
+    return tree
+
+
+def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None]:
+    """The graph of a request, the structure of xs, aux and the batch axes, all checked."""
+    if not paddle.in_dynamic_mode():
+        raise RuntimeError(
+            "Paddle is in static mode, whose variables have no values yet; call "
+            "paddle.disable_static() before computing ys"
+        )
+    ys, xs, aux, create = request.ys, containers(request.xs), None, request.create_graph
+    function = _is_function(ys)
+    if function:
+        request = request.at(xs) if request.argnums is None else request
+        with paddle.enable_grad():
+            ys, xs, aux = call(request, _kept if create else _fresh, _plain)
+    else:
+        request.needs_callable()
+    inputs = list(leaves(xs))
+    for path, x in inputs:
+        _check_input(path, x)
+    _check_alike(inputs)
+    root = _output(ys, request.reduction, function)
+    shape = tuple(root.shape)
+    request.check_output(shape)
+    batch = None
+    if request.batch_axis is not None:
+        shapes = [(path, tuple(x.shape)) for path, x in inputs]
+        batch = batch_axes(request.batch_axis, shape, shapes)
+    graph = Graph(root, [x for _, x in inputs], create, own=function)
+    _check_related(graph, inputs, function, request.strict)
+    return graph, xs, aux, batch
+
+
+def _fresh(x: Any) -> Any:
+    """A copy to differentiate by, which no later change of x reaches."""
+    _check_kind("", x)
+    made = x.detach().clone()
+    made.stop_gradient = False
+    return made
+
+
+def _kept(x: Any) -> Any:
+    """One that still depends on x, so that what comes out can be differentiated by x."""
+    _check_kind("", x)
+    return _fresh(x) if x.stop_gradient else x.clone()
+
+
+def _plain(x: Any) -> Any:
+    return x.detach().clone() if isinstance(x, paddle.Tensor) else x
+
+
+def _check_kind(path: str, x: Any) -> None:
+    if isinstance(x, paddle.nn.Layer):
+        raise TypeError(
+            f"xs{path} is a layer ({type(x).__name__}); give its parameters: "
+            "dict(layer.named_parameters()) or tuple(layer.parameters())"
+        )
+    if not isinstance(x, paddle.Tensor):
+        raise TypeError(
+            f"xs{path} must be a paddle.Tensor like the others, got {type(x).__name__}; make it "
+            "with paddle.to_tensor(...)"
+        )
+    if x.is_complex():
+        raise TypeError(
+            f"xs{path} has dtype {x.dtype}: Hessians of Paddle's tensors are by real xs; take real "
+            "and imaginary part as two xs, paddle.complex(a, b) in the function"
+        )
+    if x.dtype not in DTYPES:
+        raise TypeError(
+            f"xs{path} must be of dtype float64 or float32, got a tensor of shape "
+            f"{tuple(x.shape)} and dtype {x.dtype}; convert it, x.astype('float64'), before "
+            "computing ys"
+        )
+    if not x.is_dense():
+        raise TypeError(f"xs{path} must be dense, got a sparse tensor; x.to_dense()")
+
+
+def _check_input(path: str, x: Any) -> None:
+    _check_kind(path, x)
+    if x.stop_gradient:
+        raise ValueError(
+            f"xs{path} (shape {tuple(x.shape)}, dtype {x.dtype}) has stop_gradient=True, so ys has "
+            "no derivative by it (a detached copy is another tensor, too); set "
+            "x.stop_gradient = False before computing ys, or give the function itself: "
+            "lh.hessian(f, xs)"
+        )
+
+
+def _check_alike(inputs: list[tuple[str, Any]]) -> None:
+    """One place and one dtype: rows of one x are columns of another."""
+    for what in ("place", "dtype"):
+        found = {str(getattr(x, what)): path for path, x in reversed(inputs)}
+        if len(found) > 1:
+            (a, here), (b, there) = list(found.items())[:2]
+            raise ValueError(
+                f"all xs must be of one {what}, got {b} for xs{there} and {a} for xs{here}; "
+                f"convert them, or ask for the Hessian of each {what} apart"
+            )
+
+
+def _output(ys: Any, reduction: str | None, function: bool) -> Any:
+    if reduction is not None and isinstance(ys, (tuple, list)):
+        parts = [_output(y, reduction, function) for y in ys]
+        if not parts:
+            raise ValueError("ys is empty")
+        if reduction == "sum":
+            with paddle.enable_grad():
+                total: Any = sum(part.sum() for part in parts)
+            return total
+        if len(parts) > 1:
+            raise ValueError(
+                'reduction="none" takes one ys; paddle.stack them, or call it for each'
+            )
+        return parts[0]
+    if not isinstance(ys, paddle.Tensor):
+        raise TypeError(
+            f"ys must be a paddle.Tensor computed from xs, got {type(ys).__name__}, which has no "
+            "graph"
+            + ("; return the tensor itself, not .item() or .numpy()" if function else "")
+            + ("" if function else "; or give the function itself: lh.hessian(f, xs)")
+        )
+    if ys.is_complex():
+        raise TypeError(
+            f"ys has dtype {ys.dtype}; take its real or imaginary part, ys.real() or ys.imag()"
+        )
+    if not ys.stop_gradient and ys.dtype in DTYPES:
+        return ys
+    seen = f"ys (shape {tuple(ys.shape)}, dtype {ys.dtype}) has no graph"
+    if not ys.stop_gradient:
+        raise TypeError(f"ys must be of dtype float64 or float32, got {ys.dtype}; ys.astype it")
+    if function:
+        raise ValueError(
+            f"{seen}: it does not depend on xs, or was detached on the way (.detach(), .item(), "
+            ".numpy(), paddle.no_grad()); return the floating tensor that was computed from xs"
+        )
+    raise ValueError(
+        f"{seen}: it was computed under paddle.no_grad(), or detached (.detach(), .item(), "
+        ".numpy()), or xs had stop_gradient=True by then; compute it again with its graph, or "
+        "give the function itself: lh.hessian(f, xs)"
+    )
+
+
+def _check_related(
+    graph: Graph, inputs: list[tuple[str, Any]], function: bool, strict: bool
+) -> None:
+    """Refuse xs that ys was not computed from.
+
+    A leaf that ys does not use, beside others that it does, has a Hessian of zero. An expression
+    such as ``w[0]``, made for this call, is never what was meant.
+    """
+    missing = [inputs[i] for i in range(len(inputs)) if not graph.related(i)]
+    for path, x in missing:
+        shape = tuple(x.shape)
+        if strict:
+            raise ValueError(
+                f"ys does not depend on xs{path} (shape {shape}), and strict=True asks for it; "
+                "without strict its blocks are zero"
+            )
+        if not function and not x.is_leaf:
+            raise ValueError(
+                f"xs{path} (shape {shape}) is no leaf, and ys was not computed from it: an "
+                "expression such as w[0] makes a new tensor each time; make it before computing "
+                "ys, and compute ys from it"
+            )
+    if missing and len(missing) == len(inputs):
+        raise ValueError(
+            "ys was not computed from xs: none of them is in its graph (a detached or converted "
+            "copy is another tensor); compute ys from these very tensors, or give the function "
+            "itself: lh.hessian(f, xs)"
+        )
+
+
+def _check_new(tree: Any, new: Any) -> None:
+    old, given = list(leaves(tree)), list(leaves(new))
+    if [path for path, _ in old] != [path for path, _ in given]:
+        raise ValueError(
+            "at() takes new values in the structure of xs, one argument for each x of a tuple: "
+            f"{len(old)} tensors, got {len(given)} or other names"
+        )
+    for (path, x), (_, value) in zip(old, given, strict=True):
+        _check_kind(path, value)
+        if value.shape != x.shape or value.dtype != x.dtype:
+            raise ValueError(
+                f"at() needs a tensor of shape {tuple(x.shape)} and dtype {x.dtype} for xs{path}, "
+                f"got shape {tuple(value.shape)} and dtype {value.dtype}; another shape is another "
+                "problem: call lh.hessian again"
+            )
