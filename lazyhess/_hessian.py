@@ -441,9 +441,22 @@ class Hessian:
     def _evaluated(self, other: Any, left: bool) -> Any:
         whole = self[...]
         arrays = self._core.engine.arrays
-        if isinstance(other, np.ndarray) and not isinstance(arrays, Plain):
+        if isinstance(arrays, Plain):
+            return other @ whole if left else whole @ other
+        if isinstance(other, np.ndarray):
             other = arrays.own(other, self.dtype)
-        return other @ whole if left else whole @ other
+        a, b = (other, whole) if left else (whole, other)
+        if 1 not in (len(a.shape), len(b.shape)):
+            return a @ b
+        # Not every framework multiplies by vectors.
+        vectors = len(a.shape) == 1, len(b.shape) == 1
+        a = arrays.reshape(a, (1, *a.shape)) if vectors[0] else a
+        b = arrays.reshape(b, (*b.shape, 1)) if vectors[1] else b
+        made = a @ b
+        *rest, m, n = made.shape
+        return arrays.reshape(
+            made, (*rest, *([] if vectors[0] else [m]), *([] if vectors[1] else [n]))
+        )
 
     def _contract(self, axis: int, vectors: Any, stacked: bool) -> Any:
         """The sum along an axis times each vector: (K,) + the other axes. None if dense is cheaper.
