@@ -237,8 +237,10 @@ class Hessian:
         sizes = [prod(shape) for shape in core.engine.shapes]
         if 0 in wanted.shape:
             return core.engine.own(core.engine.arrays.zeros(wanted.shape, self.dtype))
-        row_ids = wanted.lead * sizes[i] + wanted.rows
-        column_ids = wanted.lead * sizes[j] + wanted.columns
+        row_ids, column_ids = wanted.rows, wanted.columns
+        if core.engine.lead:
+            row_ids = wanted.lead * sizes[i] + row_ids
+            column_ids = wanted.lead * sizes[j] + column_ids
         rows, of_row = _unique(row_ids)
         columns, of_column = _unique(column_ids)
         if prod(wanted.shape) * self.itemsize > _LARGE:
@@ -439,9 +441,22 @@ class Hessian:
     def _evaluated(self, other: Any, left: bool) -> Any:
         whole = self[...]
         arrays = self._core.engine.arrays
-        if isinstance(other, np.ndarray) and not isinstance(arrays, Plain):
+        if isinstance(arrays, Plain):
+            return other @ whole if left else whole @ other
+        if isinstance(other, np.ndarray):
             other = arrays.own(other, self.dtype)
-        return other @ whole if left else whole @ other
+        a, b = (other, whole) if left else (whole, other)
+        if 1 not in (len(a.shape), len(b.shape)):
+            return a @ b
+        # Not every framework multiplies by vectors.
+        vectors = len(a.shape) == 1, len(b.shape) == 1
+        a = arrays.reshape(a, (1, *a.shape)) if vectors[0] else a
+        b = arrays.reshape(b, (*b.shape, 1)) if vectors[1] else b
+        made = a @ b
+        *rest, m, n = made.shape
+        return arrays.reshape(
+            made, (*rest, *([] if vectors[0] else [m]), *([] if vectors[1] else [n]))
+        )
 
     def _contract(self, axis: int, vectors: Any, stacked: bool) -> Any:
         """The sum along an axis times each vector: (K,) + the other axes. None if dense is cheaper.

@@ -183,8 +183,8 @@ class FrameworkEngine:
             size = np.abs(alone).max(initial=0) + np.abs(both).max(initial=0)
             # What has two bytes rounds at 2**-8, at the worst, whatever NumPy holds it in.
             short = self.arrays.itemsize(self.dtypes[i]) == 2
-            eps = 2.0**-8 if short else float(np.finfo(alone.dtype).eps)
-            wrong = ~(np.abs(both - factors * alone) <= np.sqrt(eps) * size)
+            bound = 2.0**-6 if short else float(np.sqrt(np.finfo(alone.dtype).eps))
+            wrong = ~(np.abs(both - factors * alone) <= bound * size)
             wrong &= ~(np.isnan(both) & np.isnan(alone))
             if wrong.any():
                 return int(np.argmax(wrong.reshape(len(wrong), -1).any(axis=1)))
