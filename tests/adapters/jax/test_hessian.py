@@ -190,6 +190,19 @@ def test_short_dtypes(dtype: Any) -> None:
     assert lh.hessian(lambda x: jnp.sum(x**3, 1), jnp.ones((2, 3), dtype), 0)[1, 0, 0] == 6
 
 
+def test_blocks_have_the_dtype_of_their_rows() -> None:
+    def function(a: Any, b: Any) -> Any:
+        return jnp.sum(a) ** 2 * jnp.prod(b) + jnp.sum(b**3)
+
+    a = jnp.ones(2, jnp.float32)
+    H, want = lh.hessian(function, (a, x)), jax.hessian(function, (0, 1))(a, x)
+    for i in range(2):
+        for j in range(2):
+            made = H[i][j][...]
+            assert made.dtype == H[i][j].dtype == (a, x)[i].dtype
+            np.testing.assert_allclose(made, want[i][j], rtol=1e-6)
+
+
 def test_without_64_bits() -> None:
     with jax.enable_x64(False):
         H = lh.hessian(jax.jit(quartic), np.arange(3.0))  # told by the function
