@@ -22,6 +22,13 @@ from lazyhess._tangents import Array, Ids
 KEPT = 64
 
 
+_LACKING = (
+    "A Hessian needs two derivatives of every operation, one of them in reverse. The ways out of "
+    "an operation that lacks one: give it by jax.custom_jvp, use lax.scan where lax.while_loop "
+    "stands, or write the function in NumPy, which lazyhess differentiates by itself"
+)
+
+
 class Units(NamedTuple):
     """Unit tangents of an x by the positions of their ones; programs make them."""
 
@@ -203,7 +210,11 @@ class Compiled(Products):
 
     def _run(self, function: Callable[..., Any], *args: Any, **static: Any) -> Any:
         with precision(self.arrays.x64):
-            return function(self.consts, self.xs, *args, **static)
+            try:
+                return function(self.consts, self.xs, *args, **static)
+            except (ValueError, TypeError, NotImplementedError) as error:
+                error.add_note(_LACKING)
+                raise
 
     def outputs(self) -> Any:
         """The value of ys, and the arrays of aux."""

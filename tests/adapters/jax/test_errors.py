@@ -124,6 +124,13 @@ def test_what_a_function_raises_passes_through() -> None:
         lh.hessian(lambda x: jnp.sum(np.cumsum(np.asarray(x))), x)
 
 
+def test_operations_without_derivatives() -> None:
+    H = lh.hessian(lambda x: jax.lax.while_loop(lambda s: s < 9, lambda s: 2 * s, x[0]), x)
+    with pytest.raises(ValueError, match="while_loop") as caught:
+        H[0]
+    assert any("use lax.scan" in note for note in caught.value.__notes__)
+
+
 def test_pickling() -> None:
     with pytest.raises(TypeError, match="a Hessian of a jax function does not pickle"):
         pickle.dumps(lh.hessian(total, x))
