@@ -244,7 +244,7 @@ def _check_apart(root: Any, inputs: list[tuple[str, Any]]) -> None:
     made = [(path, x) for path, x in inputs if not x.is_leaf]
     if not made:
         return
-    known = {edge for node in nodes([root]) for edge in node.next_functions}
+    known = {edge for node in nodes(root) for edge in node.next_functions}
     for path, x in made:
         if (x.grad_fn, x.output_nr) not in known and x is not root:
             raise ValueError(
