@@ -357,6 +357,8 @@ class Hessian:
     def _product(self, other: Any, *, left: bool) -> Any:
         """``self @ other``, or ``other @ self``: as NumPy's, but without the dense Hessian."""
         other, arrays = _dense(other), self._core.engine.arrays
+        if (made := self._followed(other, left)) is not None:
+            return made
         native, recorded = isinstance(arrays, Plain), self._core.engine.create_graph
         if (isinstance(other, Variable) and not recorded) or (recorded and not native):
             return self._evaluated(other, left)
@@ -403,12 +405,58 @@ class Hessian:
         shape = tuple(made.shape)
         return arrays.reshape(made, shape[:axis] + shape[axis + 1 :]) if other.ndim == 1 else made
 
+    def _followed(self, other: Any, left: bool) -> Any:
+        """The product of a matrix with vectors of the framework's own, which may have a graph.
+
+        None where it is no such thing, or where the dense matrix is as cheap.
+        """
+        core, engine = self._core, self._core.engine
+        i, j, arrays = self._i, self._j, engine.arrays
+        if isinstance(arrays, Plain) or isinstance(other, (np.ndarray, np.generic)):
+            return None
+        if self._transposed:
+            left = not left
+        if engine.lead or len(self.shape) != 2 or len(engine.shapes[i]) != 1:
+            return None
+        if getattr(other, "dtype", None) != self.dtype or len(other.shape) not in (1, 2):
+            return None
+        source, target = (i, j) if left else (j, i)
+        (n,) = engine.shapes[source]
+        flat = len(other.shape) == 1
+        columns = (not left) != self._transposed  # vectors are the columns of other
+        if other.shape[0 if flat or columns else 1] != n:
+            return None  # refused where all are
+        vectors = arrays.reshape(other, (1, n)) if flat else other
+        if columns and not flat:
+            vectors = arrays.transpose(other, (1, 0))
+        everything = [np.arange(core.rows_of(k)) for k in (i, j)]
+        count = int(vectors.shape[0])
+        if not count or core.lacking(i, j, *everything) < count:
+            return None
+        made = core.apply(source, vectors, target)
+        if flat:
+            return arrays.reshape(made, engine.shapes[target])
+        return arrays.transpose(made, (1, 0)) if columns else made
+
     def _evaluated(self, other: Any, left: bool) -> Any:
         whole = self[...]
         arrays = self._core.engine.arrays
-        if isinstance(other, np.ndarray) and not isinstance(arrays, Plain):
+        if isinstance(arrays, Plain):
+            return other @ whole if left else whole @ other
+        if isinstance(other, np.ndarray):
             other = arrays.own(other, self.dtype)
-        return other @ whole if left else whole @ other
+        a, b = (other, whole) if left else (whole, other)
+        if 1 not in (len(a.shape), len(b.shape)):
+            return a @ b
+        # Not every framework multiplies by vectors.
+        vectors = len(a.shape) == 1, len(b.shape) == 1
+        a = arrays.reshape(a, (1, *a.shape)) if vectors[0] else a
+        b = arrays.reshape(b, (*b.shape, 1)) if vectors[1] else b
+        made = a @ b
+        *rest, m, n = made.shape
+        return arrays.reshape(
+            made, (*rest, *([] if vectors[0] else [m]), *([] if vectors[1] else [n]))
+        )
 
     def _contract(self, axis: int, vectors: Any, stacked: bool) -> Any:
         """The sum along an axis times each vector: (K,) + the other axes. None if dense is cheaper.

@@ -109,22 +109,21 @@ def _output(ys: Any, reduction: str | None) -> Any:
 
 
 def _takes_none(function: Any, args: Any) -> bool:
-    """Whether a function of these Variables is called without them: it closes over them."""
+    """Whether a function of these Variables is called without them: it needs no arguments."""
     if not args or any(_variable(x) is None for _, x in leaves(args)):
         return False
     try:
         signature = inspect.signature(getattr(function, "python_function", function))
     except (TypeError, ValueError):  # not told
         return False
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return False
     try:
-        signature.bind(*args)
+        signature.bind()
     except TypeError:
-        try:
-            signature.bind()
-        except TypeError:
-            return False
-        return True
-    return False
+        return False
+    return True
 
 
 def _matched(old: Any, new: Any) -> None:
@@ -226,6 +225,11 @@ class TensorFlow:
             batch = batch_axes(request.batch_axis, output, shapes)
         if request.strict:
             _check_related(made, inputs)
+        if alone and not any(made.related()):
+            raise ValueError(
+                "ys needs no arguments, so it was called without any, and it reads none of the "
+                "Variables of xs; let it read them, or take them as arguments without defaults"
+            )
         engine = FrameworkEngine(
             made,
             [(tuple(x.shape), x.dtype) for _, x in inputs],

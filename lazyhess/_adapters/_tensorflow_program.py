@@ -15,7 +15,13 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
-from lazyhess._adapters._tensorflow_record import Program, dense, unrecorded
+from lazyhess._adapters._tensorflow_record import (
+    Program,
+    compiled,
+    dense,
+    quietly,
+    unrecorded,
+)
 from lazyhess._request import Request
 from lazyhess._tangents import Ids
 from lazyhess._trees import leaves
@@ -46,6 +52,8 @@ def program(request: Request, picked: Any, xs: Sequence[Any], alone: bool) -> Pr
     function = request.ys
     if not isinstance(function, tf.types.experimental.PolymorphicFunction):
         return None
+    if tf.config.functions_run_eagerly():
+        return None
     args: list[Any] = []
     if not alone:
         args = _arguments(request, picked)
@@ -71,18 +79,44 @@ def program(request: Request, picked: Any, xs: Sequence[Any], alone: bool) -> Pr
 
     def run(i: int, columns: Sequence[int], tangents: Any, outputs: Ids | None) -> list[Any] | None:
         size = int(tangents.shape[0])
-        key = (*options, closed, i, tuple(columns), size, outputs is not None)
-        found = kept.get(key)
-        if found is None:
-            made = _traced(function, *options, xs if alone else None, i, tuple(columns))
-            found = kept.setdefault(key, tf.function(made, autograph=False))
+        what = (*options, closed, i, tuple(columns), outputs is not None)
         which = None if outputs is None else tf.constant(outputs, tf.int64)
-        if not unchanged():
-            return None
-        products: list[Any] = found(args, tangents, which)
-        return products if unchanged() else None
+        # All at once, or one after the other where TensorFlow cannot; then the tapes.
+        for number in range(kept.get(what, 0), len(_WAYS)):
+            found = kept.get((what, size))
+            if found is None:
+                own = xs if alone else None
+                made = _traced(function, *options, own, i, tuple(columns), _WAYS[number])
+                found = kept.setdefault((what, size), compiled(made))
+            if not unchanged():
+                return None
+            try:
+                with quietly():
+                    products: list[Any] = found(args, tangents, which)
+            except tf.errors.ResourceExhaustedError:
+                raise
+            except Exception:  # of whatever kind: the tapes say what it was
+                kept[what] = number + 1
+                kept.pop((what, size), None)
+                continue
+            return products if unchanged() else None
+        return None
 
     return run
+
+
+def _one_by_one(function: Callable[[Any], list[Any]], many: Any) -> Any:
+    """What `tf.vectorized_map` gives, by a loop."""
+    first = tf.nest.map_structure(lambda part: part[0], many)
+    like = [tf.TensorSpec(part.shape, part.dtype) for part in function(first)]
+    return tf.map_fn(function, many, fn_output_signature=like)
+
+
+def _at_once(function: Callable[[Any], list[Any]], many: Any) -> Any:
+    return tf.vectorized_map(function, many)
+
+
+_WAYS: tuple[Callable[..., Any], ...] = (_at_once, _one_by_one)
 
 
 def _arguments(request: Request, picked: Any) -> list[Any]:
@@ -136,6 +170,7 @@ def _traced(
     closed: Sequence[Any] | None,
     i: int,
     columns: tuple[int, ...],
+    way: Callable[..., Any],
 ) -> Callable[[list[Any], Any, Any], list[Any]]:
     """What is compiled: products for all tangents at once."""
 
@@ -178,12 +213,12 @@ def _traced(
         if outputs is None:
             second = tapes()
             made = slope(args, xs, second, None)
-            return list(tf.vectorized_map(lambda v: products(second, made, xs, v), tangents))
+            return list(way(lambda v: products(second, made, xs, v), tangents))
 
         def one(pair: Any) -> list[Any]:
             second = tapes()
             return products(second, slope(args, xs, second, pair[1]), xs, pair[0])
 
-        return list(tf.vectorized_map(one, (tangents, outputs)))
+        return list(way(one, (tangents, outputs)))
 
     return run

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import threading
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
@@ -68,6 +69,34 @@ def unrecorded() -> AbstractContextManager[None]:
 def recording() -> bool:
     """Whether a tape of the caller is open."""
     return bool(record.could_possibly_record())
+
+
+def compiled(function: Callable[..., Any]) -> Any:
+    """A program of a function; that there is one for each size is meant, and no cause to warn."""
+    made = tf.function(function, autograph=False)
+    made._omit_frequent_tracing_warning = True
+    return made
+
+
+_here = threading.local()
+
+
+def _heard(_: logging.LogRecord) -> bool:
+    return not getattr(_here, "quiet", False)
+
+
+tf.get_logger().addFilter(_heard)
+
+
+@contextmanager
+def quietly() -> Iterator[None]:
+    """What TensorFlow logs where it cannot vectorise, pages of it, is dealt with here."""
+    before = getattr(_here, "quiet", False)
+    _here.quiet = True
+    try:
+        yield
+    finally:
+        _here.quiet = before
 
 
 def padded(count: int) -> int:
@@ -239,9 +268,9 @@ class Record(Products):
             with self._turn:
                 made = self._compiled.get((key, size))
                 if made is None:
-                    made = tf.function(lambda some: tf.vectorized_map(one, some), autograph=False)
+                    made = compiled(lambda some: tf.vectorized_map(one, some))
                     self._compiled[key, size] = made
-            with nullcontext() if self.create_graph else unrecorded():
+            with quietly(), nullcontext() if self.create_graph else unrecorded():
                 return made(tangents)
 
         try:
@@ -264,7 +293,8 @@ class Record(Products):
         if not count:
             shapes = {j: (0, *self.xs[j].shape) for j in columns}
             return {j: tf.zeros(shape, self.xs[j].dtype) for j, shape in shapes.items()}
-        more = padded(count) - count
+        whole = count == int(np.prod(tangents.shape[1:], dtype=np.int64))  # all rows: one more size
+        more = 0 if whole else padded(count) - count
         if more:
             none = tf.zeros((more, *tangents.shape[1:]), tangents.dtype)
             tangents = tf.concat([tangents, none], 0)

@@ -301,11 +301,16 @@ class FrameworkEngine:
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
         arrays, count = self.arrays, len(tangents)
-        tangents = np.asarray(tangents)
+        own = not isinstance(tangents, np.ndarray)  # the framework's own, one for each product
         block = self._block(j, columns)
         parts: dict[int, list[Any]] = {i: [] for i in columns}
         for start in range(0, count, block):
-            made = self._applied(j, tangents[start : start + block], columns)
+            part = tangents[start : start + block]
+            made = (
+                self.function.products(j, part, columns, None)
+                if own
+                else self._applied(j, part, columns)
+            )
             for i in columns:
                 parts[i].append(made[i])
         none = {i: (0, *self.lead, *self.shapes[i]) for i in columns}
