@@ -270,7 +270,11 @@ class Hessian:
                 self.dtype,
                 core.engine.arrays,
             )
-        return made[()] if wanted.scalar and isinstance(made, np.ndarray) else made
+        if isinstance(made, np.ndarray):
+            return made[()] if wanted.scalar else made
+        # By symmetry rows may be those of x_j, in its dtype.
+        cast = getattr(core.engine.arrays, "cast", None)
+        return made if cast is None or made.dtype == self.dtype else cast(made, self.dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy is False:

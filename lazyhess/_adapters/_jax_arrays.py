@@ -100,6 +100,11 @@ class JaxArrays:
     def itemsize(self, dtype: Any) -> int:
         return int(np.dtype(dtype).itemsize)
 
+    def cast(self, array: Any, dtype: Any) -> Any:
+        """The numbers in another dtype."""
+        with precision(self.x64):
+            return array.astype(dtype)
+
     def _put(self, array: Array) -> Any:
         with precision(self.x64):
             return jax.device_put(array, self.device, may_alias=True)  # nobody changes it
