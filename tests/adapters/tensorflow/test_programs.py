@@ -168,3 +168,30 @@ def test_hessians_of_one_function_in_threads():
         thread.join()
     for made, right in zip(got, want, strict=True):
         np.testing.assert_allclose(made, right, atol=1e-12)
+
+
+def test_one_hessian_of_a_plain_function_in_threads(caplog):
+    def function(x):
+        return tf.sin(x) * x[0]
+
+    x = array(24)
+    want = lh.hessian(function, x, reduction="none")[...].numpy()
+    H = lh.hessian(function, x, reduction="none", cache=None)
+    many = lh.hessian(lambda x: tf.reduce_sum(function(x)), array(200), cache=None)
+    dense = many[...].numpy()
+    wrong = []
+
+    def work(k):
+        try:
+            np.testing.assert_allclose(H[k::4], want[k::4], atol=1e-12)
+            np.testing.assert_allclose(many[k : 90 + k], dense[k : 90 + k], atol=1e-12)
+        except BaseException as error:
+            wrong.append(error)
+
+    running = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    assert not wrong
+    assert not caplog.records
