@@ -195,3 +195,14 @@ def test_one_hessian_of_a_plain_function_in_threads(caplog):
         thread.join()
     assert not wrong
     assert not caplog.records
+
+
+@pytest.mark.parametrize("count", [1, 5, 9, 11])
+def test_outputs_one_by_one_stay_in_the_program(count):
+    function = tf.function(lambda x: tf.sin(x) * x[0])
+    x = array(count)
+    H = lh.hessian(function, x, reduction="none")
+    want = lh.hessian(function.python_function, x, reduction="none")
+    np.testing.assert_allclose(H[:, 0], want[:, 0], atol=1e-12)
+    np.testing.assert_allclose(H[...], want[...], atol=1e-12)
+    assert H._core.engine.function.program is not None
