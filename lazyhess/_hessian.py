@@ -237,8 +237,10 @@ class Hessian:
         sizes = [prod(shape) for shape in core.engine.shapes]
         if 0 in wanted.shape:
             return core.engine.own(core.engine.arrays.zeros(wanted.shape, self.dtype))
-        row_ids = wanted.lead * sizes[i] + wanted.rows
-        column_ids = wanted.lead * sizes[j] + wanted.columns
+        row_ids, column_ids = wanted.rows, wanted.columns
+        if core.engine.lead:
+            row_ids = wanted.lead * sizes[i] + row_ids
+            column_ids = wanted.lead * sizes[j] + column_ids
         rows, of_row = _unique(row_ids)
         columns, of_column = _unique(column_ids)
         if prod(wanted.shape) * self.itemsize > _LARGE:
@@ -355,6 +357,8 @@ class Hessian:
     def _product(self, other: Any, *, left: bool) -> Any:
         """``self @ other``, or ``other @ self``: as NumPy's, but without the dense Hessian."""
         other, arrays = _dense(other), self._core.engine.arrays
+        if (made := self._followed(other, left)) is not None:
+            return made
         native, recorded = isinstance(arrays, Plain), self._core.engine.create_graph
         if (isinstance(other, Variable) and not recorded) or (recorded and not native):
             return self._evaluated(other, left)
@@ -400,6 +404,39 @@ class Hessian:
         made = arrays.transpose(made, axes)
         shape = tuple(made.shape)
         return arrays.reshape(made, shape[:axis] + shape[axis + 1 :]) if other.ndim == 1 else made
+
+    def _followed(self, other: Any, left: bool) -> Any:
+        """The product of a matrix with vectors of the framework's own, which may have a graph.
+
+        None where it is no such thing, or where the dense matrix is as cheap.
+        """
+        core, engine = self._core, self._core.engine
+        i, j, arrays = self._i, self._j, engine.arrays
+        if isinstance(arrays, Plain) or isinstance(other, (np.ndarray, np.generic)):
+            return None
+        if self._transposed:
+            left = not left
+        if engine.lead or len(self.shape) != 2 or len(engine.shapes[i]) != 1:
+            return None
+        if getattr(other, "dtype", None) != self.dtype or len(other.shape) not in (1, 2):
+            return None
+        source, target = (i, j) if left else (j, i)
+        (n,) = engine.shapes[source]
+        flat = len(other.shape) == 1
+        columns = (not left) != self._transposed  # vectors are the columns of other
+        if other.shape[0 if flat or columns else 1] != n:
+            return None  # refused where all are
+        vectors = arrays.reshape(other, (1, n)) if flat else other
+        if columns and not flat:
+            vectors = arrays.transpose(other, (1, 0))
+        everything = [np.arange(core.rows_of(k)) for k in (i, j)]
+        count = int(vectors.shape[0])
+        if not count or core.lacking(i, j, *everything) < count:
+            return None
+        made = core.apply(source, vectors, target)
+        if flat:
+            return arrays.reshape(made, engine.shapes[target])
+        return arrays.transpose(made, (1, 0)) if columns else made
 
     def _evaluated(self, other: Any, left: bool) -> Any:
         whole = self[...]

@@ -102,7 +102,7 @@ class JaxArrays:
 
     def _put(self, array: Array) -> Any:
         with precision(self.x64):
-            return jax.device_put(array, self.device)
+            return jax.device_put(array, self.device, may_alias=True)  # nobody changes it
 
 
 def _here(array: Any) -> bool:

@@ -7,7 +7,7 @@ from typing import Any
 
 import paddle
 
-from lazyhess._adapters._paddle_graph import DTYPES, Graph
+from lazyhess._adapters._paddle_graph import DTYPES, UNRELATED, Graph
 from lazyhess._adapters.base import FrameworkEngine, Problem, refuse_interacting
 from lazyhess._request import Request, batch_axes, call
 from lazyhess._trees import is_node, leaves, rebuild
@@ -19,6 +19,8 @@ class Paddle:
     def problem(self, request: Request) -> Problem:
         function = _is_function(request.ys)
         graph, tree, aux, batch = _prepare(request)
+        if request.strict or not function:
+            _check_related(graph.gradients(recorded=True), tree, function, request.strict)
         engine = FrameworkEngine(
             graph,
             [(tuple(x.shape), x.dtype) for x in graph.xs],
@@ -42,7 +44,10 @@ class Paddle:
 
     def gradient(self, request: Request) -> Any:
         graph, tree, aux, _ = _prepare(request)
-        parts = iter(graph.gradients())
+        made = graph.gradients(recorded=False)
+        _check_related(made, tree, _is_function(request.ys), request.strict)
+        zeros = paddle.zeros_like
+        parts = iter([zeros(x) if g is None else g for x, g in zip(graph.xs, made, strict=True)])
         answer = rebuild(tree, lambda _: next(parts))
         return (answer, aux) if request.has_aux else answer
 
@@ -97,7 +102,6 @@ def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None
         shapes = [(path, tuple(x.shape)) for path, x in inputs]
         batch = batch_axes(request.batch_axis, shape, shapes)
     graph = Graph(root, [x for _, x in inputs], create, own=function)
-    _check_related(graph, inputs, function, request.strict)
     return graph, xs, aux, batch
 
 
@@ -210,15 +214,14 @@ def _output(ys: Any, reduction: str | None, function: bool) -> Any:
     )
 
 
-def _check_related(
-    graph: Graph, inputs: list[tuple[str, Any]], function: bool, strict: bool
-) -> None:
+def _check_related(gradients: list[Any], tree: Any, function: bool, strict: bool) -> None:
     """Refuse xs that ys was not computed from.
 
     A leaf that ys does not use, beside others that it does, has a Hessian of zero. An expression
     such as ``w[0]``, made for this call, is never what was meant.
     """
-    missing = [inputs[i] for i in range(len(inputs)) if not graph.related(i)]
+    inputs = list(leaves(tree))
+    missing = [x for x, gradient in zip(inputs, gradients, strict=True) if gradient is None]
     for path, x in missing:
         shape = tuple(x.shape)
         if strict:
@@ -233,11 +236,7 @@ def _check_related(
                 "ys, and compute ys from it"
             )
     if missing and len(missing) == len(inputs):
-        raise ValueError(
-            "ys was not computed from xs: none of them is in its graph (a detached or converted "
-            "copy is another tensor); compute ys from these very tensors, or give the function "
-            "itself: lh.hessian(f, xs)"
-        )
+        raise ValueError(UNRELATED)
 
 
 def _check_new(tree: Any, new: Any) -> None:

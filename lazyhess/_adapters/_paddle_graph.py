@@ -16,10 +16,15 @@ import paddle
 from lazyhess._adapters.base import Products, by_output
 from lazyhess._tangents import Array, Ids, Shape
 
-DTYPES = {paddle.float32: np.dtype(np.float32), paddle.float64: np.dtype(np.float64)}
+DTYPES: dict[Any, np.dtype[Any]] = {
+    paddle.float32: np.dtype(np.float32),
+    paddle.float64: np.dtype(np.float64),
+}
 # Bytes of the tangents of one pass. Paddle differentiates one row at a time, so that larger passes
 # gain nothing.
 PASS = 1 << 20
+# Products of a pass from which on what they lack is looked for by one more.
+APART = 8
 # Outputs whose gradients are kept with their graphs.
 OUTPUTS = 4
 # What `paddle.grad` works out on the way is kept in one place for all threads.
@@ -73,10 +78,10 @@ class Tensors:
         return paddle.transpose(array, list(axes))
 
     def nbytes(self, array: Any) -> int:
-        return prod(array.shape) * self.itemsize(array.dtype)
+        return int(prod(array.shape)) * self.itemsize(array.dtype)
 
     def itemsize(self, dtype: Any) -> int:
-        return DTYPES[dtype].itemsize
+        return int(DTYPES[dtype].itemsize)
 
 
 class Graph(Products):
@@ -101,8 +106,8 @@ class Graph(Products):
         self.root, self.xs = root, list(xs)
         self.create_graph = create_graph
         self.arrays = Tensors(root.place)
-        self._gradients: OrderedDict[int | None, list[Any]] = OrderedDict()
-        self._seen, self._opaque = _survey(root)
+        # The gradients of an output by all xs, with their graph, and the cotangent they are of.
+        self._gradients: OrderedDict[int | None, tuple[list[Any], Any]] = OrderedDict()
         # Paddle counts changes in place for some operations only: not for set_value, nor for the
         # steps of its optimizers.
         self._copies = None if own else [x.detach().clone() for x in self.xs]
@@ -113,28 +118,22 @@ class Graph(Products):
             "keep what you need of it as a tensor, H[...]"
         )
 
-    def related(self, i: int) -> bool:
-        """Whether the output depends on x_i, as far as the graph tells."""
-        node = self.xs[i].grad_fn
-        return node is not None and node.node_ptr() in self._seen
-
     def value(self) -> Any:
         return self.root.clone() if self.create_graph else self.root.detach().clone()
 
     def gradient(self, i: int, output: int | None) -> Any:
-        made = self._all(output)[i]
+        made = self._all(output)[0][i]
         if made is None:
             return paddle.zeros_like(self.xs[i])
         with paddle.enable_grad():
             return made.clone() if self.create_graph else made.detach().clone()
 
-    def gradients(self) -> list[Any]:
-        """The gradients by all xs of the sum of all outputs; with their graph if that is kept."""
+    def gradients(self, recorded: bool) -> list[Any]:
+        """The gradients by all xs of the sum of all outputs, None where it depends on no such x."""
+        if recorded:
+            return self._all(None)[0]
         self._check_unchanged()
-        made = differentiate(self.root, self.xs, None, self.create_graph)
-        return [
-            paddle.zeros_like(x) if g is None else g for x, g in zip(self.xs, made, strict=True)
-        ]
+        return differentiate(self.root, self.xs, None, self.create_graph)
 
     def weighted(self, weights: Array) -> list[Any]:
         cotangent = self.arrays.own(weights, self.root.dtype)
@@ -162,14 +161,25 @@ class Graph(Products):
     def _products(
         self, i: int, tangents: Any, columns: Sequence[int], output: int | None
     ) -> dict[int, Any]:
-        first, xs, count = self._all(output)[i], [self.xs[j] for j in columns], tangents.shape[0]
+        found, cotangent = self._all(output)
+        first, count, keep = found[i], tangents.shape[0], self.create_graph
         rows = []
-        if first is not None:
-            rows = [differentiate(first, xs, tangents[k], self.create_graph) for k in range(count)]
+        if first is not None and count:
+            # By all xs, because some rules of Paddle fail where the x that they are of is not asked
+            # for; by the cotangent for the check, unless its own graph would ask more of Paddle, or
+            # one more product of many costs less.
+            apart = keep or count >= APART
+            by = [*self.xs, *(() if apart else (cotangent,))]
+            rows = [differentiate(first, by, tangents[k], keep) for k in range(count)]
+            checked = rows
+            if apart:
+                tangents = tangents.sum(0, keepdim=True)
+                checked = [differentiate(first, [*by, cotangent], tangents[0], create_graph=False)]
+            self._check_recorded(i, first, cotangent, tangents, checked)
         made = {}
         with paddle.enable_grad():
-            for at, (j, x) in enumerate(zip(columns, xs, strict=True)):
-                parts = [row[at] for row in rows]
+            for j in columns:
+                x, parts = self.xs[j], [row[j] for row in rows]
                 if all(part is None for part in parts):
                     made[j] = self.arrays.zeros((count, *x.shape), x.dtype)
                 else:  # joined, and so a copy: Paddle may give two xs the same memory
@@ -178,8 +188,11 @@ class Graph(Products):
                     )
         return made
 
-    def _all(self, output: int | None) -> list[Any]:
-        """The gradients by all xs, with their graph; None where there is none."""
+    def _all(self, output: int | None) -> tuple[list[Any], Any]:
+        """The gradients by all xs, with their graph, and their cotangent.
+
+        None where there is none.
+        """
         found = self._gradients.get(output)
         if found is None:
             self._check_unchanged()
@@ -187,41 +200,75 @@ class Graph(Products):
             if output is not None:
                 weights = (np.arange(weights.size) == output).reshape(weights.shape)
             cotangent = self.arrays.own(weights, self.root.dtype)
-            if self._opaque:
-                cotangent.stop_gradient = False
-            found = differentiate(self.root, self.xs, cotangent, create_graph=True)
-            if self._opaque:
-                self._check_recorded(found, cotangent)
-            self._gradients[output] = found
+            cotangent.stop_gradient = False
+            try:
+                made = differentiate(self.root, self.xs, cotangent, create_graph=True)
+            except NotImplementedError:
+                if not _composes():
+                    raise
+                made = self._composed(cotangent)
+            if made and all(part is None for part in made):
+                raise ValueError(UNRELATED)
+            found = self._gradients[output] = made, cotangent
             if len(self._gradients) > OUTPUTS:
                 self._gradients.popitem(last=False)
         return found
 
-    def _check_recorded(self, found: Sequence[Any], cotangent: Any) -> None:
-        """Refuse gradients whose own graph ends on the way: their derivatives would be zero.
-
-        A gradient is linear in its cotangent. So its derivative by the cotangent, times the
-        cotangent, is the gradient again, unless some step was not recorded.
-        """
-        rng = np.random.default_rng(0)
-        sums = []
-        with paddle.enable_grad():
-            for gradient in found:
-                if gradient is not None:
-                    tangent = self.arrays.own(rng.uniform(1, 2, gradient.shape), gradient.dtype)
-                    sums.append(((gradient * tangent).sum(), (gradient * tangent).abs().sum()))
-        for total, size in sums:
-            made = differentiate(total, [cotangent], None, create_graph=False)[0]
-            back = 0.0 if made is None else float((made * cotangent.detach()).sum())
-            bound = np.sqrt(np.finfo(DTYPES[total.dtype]).eps) * float(size)
-            if abs(back - float(total)) > bound:
+    def _composed(self, cotangent: Any) -> list[Any]:
+        """The gradients by Paddle's compositions, which the user asked for, and may be wrong."""
+        found = differentiate(self.root, self.xs, cotangent, create_graph=True, composed=True)
+        plain = differentiate(self.root, self.xs, cotangent, create_graph=False)
+        for a, b in zip(found, plain, strict=True):
+            if a is None or b is None:
+                same = a is b
+            else:
+                rtol = np.sqrt(np.finfo(DTYPES[b.dtype]).eps)
+                same = bool(paddle.allclose(a, b, rtol, rtol * float(b.abs().max()), True))
+            if not same:
                 raise NotImplementedError(
-                    f"Paddle does not record the backward of {', '.join(self._opaque)}, a part of "
-                    "ys, so its second derivatives are lost and would come out as zero; the way "
-                    "out: compute ys by the function that is not compiled (paddle.jit.to_static), "
-                    "use recompute(..., use_reentrant=False), or write the backward of your "
-                    "PyLayer with differentiable operations of Paddle only"
+                    "the gradients of Paddle's compositions differ from its own; switch them off, "
+                    "paddle.framework.core.set_prim_eager_enabled(False)"
                 )
+        return found
+
+    def _check_recorded(
+        self,
+        i: int,
+        first: Any,
+        cotangent: Any,
+        tangents: Any,
+        rows: Sequence[Sequence[Any]],
+    ) -> None:
+        """Refuse rows of a gradient whose graph ends on the way: parts of them would be zero.
+
+        A gradient is linear in its cotangent. So its derivative by the cotangent, the last of a
+        row, times the cotangent, is the gradient again, unless some step was not recorded. Where
+        the gradient vanishes rounding is not to be mistaken for that, hence the other scales.
+        """
+        with paddle.no_grad():
+            count, arrays, back = len(rows), self.arrays, [row[-1] for row in rows]
+            again = np.zeros(count)
+            there = [k for k in range(count) if back[k] is not None]
+            if there:
+                parts = paddle.stack([back[k] for k in there]).reshape([len(there), -1])
+                again[there] = arrays.numpy(parts @ cotangent.detach().reshape([-1]))
+            flat = first.detach().reshape([-1])
+            along = arrays.numpy(tangents.reshape([count, -1]) @ flat)
+            rtol = np.sqrt(np.finfo(DTYPES[first.dtype]).eps)
+            wrong = float(np.abs(again - along).max(initial=0)) / rtol
+            scale = float(flat.abs().max()) + float(self.root.detach().abs().max())
+            if wrong <= scale:
+                return
+            for part in (part for row in rows for part in row[:-1] if part is not None):
+                size = float(part.abs().max()) if part.size else 0.0
+                scale = max(scale, size * (1 + float(self.xs[i].abs().max())))
+        if wrong > scale:
+            raise NotImplementedError(
+                "Paddle did not record the backward of some step of ys, so its second derivatives "
+                "are lost and would come out as zero; the way out: compute ys by a function that "
+                "is not compiled (paddle.jit.to_static), use recompute(..., use_reentrant=False), "
+                "write the backward of your PyLayer with differentiable operations of Paddle only"
+            )
 
     def _check_unchanged(self) -> None:
         """Refuse inputs that were changed in place: what is saved of them has changed, too."""
@@ -232,10 +279,12 @@ class Graph(Products):
                 raise RuntimeError(_CHANGED)
 
 
-def differentiate(ys: Any, xs: Sequence[Any], cotangent: Any, create_graph: bool) -> list[Any]:
+def differentiate(
+    ys: Any, xs: Sequence[Any], cotangent: Any, create_graph: bool, composed: bool = False
+) -> list[Any]:
     """`paddle.grad`, which keeps the graph of ys; None for an x that ys does not depend on."""
     distinct = list({id(x): x for x in xs}.values())  # Paddle takes each once
-    with _TURN, paddle.enable_grad(), explained():
+    with _TURN, paddle.enable_grad(), _compositions(composed), explained():
         made = paddle.grad(
             [ys],
             distinct,
@@ -248,24 +297,32 @@ def differentiate(ys: Any, xs: Sequence[Any], cotangent: Any, create_graph: bool
     return [found[id(x)] for x in xs]
 
 
-def _survey(root: Any) -> tuple[set[int], list[str]]:
-    """The nodes of a graph, and the names of those whose backward is Python or a program."""
-    seen: set[int] = set()
-    names: set[str] = set()
-    stack = [root.grad_fn]
-    while stack:
-        node = stack.pop()
-        if node is None or (key := node.node_ptr()) in seen:
-            continue
-        seen.add(key)
-        name = node.name()
-        if "PyLayer" in name or "Dy2St" in name:
-            made = name.removeprefix("GradNodePyLayer_")
-            names.add("a function compiled by paddle.jit.to_static" if "Dy2St" in name else made)
-        stack.extend(node.next_functions)
-    return seen, sorted(names)
+def _composes() -> bool:
+    """Whether Paddle is told to use compositions of operations as their gradients."""
+    return bool(paddle.framework.core._is_eager_prim_enabled())
 
 
+@contextmanager
+def _compositions(composed: bool) -> Iterator[None]:
+    """Paddle's compositions switched on or off, in this thread.
+
+    With them second derivatives of slices come out as zero, or wrong.
+    """
+    before = _composes()
+    if before != composed:
+        paddle.framework.core.set_prim_eager_enabled(composed)
+    try:
+        yield
+    finally:
+        if before != composed:
+            paddle.framework.core.set_prim_eager_enabled(before)
+
+
+UNRELATED = (
+    "ys was not computed from xs: none of them is in its graph (a detached or converted copy is "
+    "another tensor); compute ys from these very tensors, or give the function itself: "
+    "lh.hessian(f, xs)"
+)
 _AGAIN = "compute ys again, or give the function itself: lh.hessian(f, xs)"
 _CHANGED = (
     "a tensor that ys was computed from was changed in place afterwards (as an optimizer's step, "

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from lazyhess._adapters._torch_graph import Graph, explained, nodes
+from lazyhess._adapters._torch_graph import Graph, explained, nodes, recording
 from lazyhess._adapters._torch_samples import Samples
 from lazyhess._adapters.base import FrameworkEngine, Problem, refuse_interacting
 from lazyhess._request import Request, batch_axes, call
@@ -46,7 +46,7 @@ class Torch:
 
     def gradient(self, request: Request) -> Any:
         graph, tree, aux, _ = _prepare(request)
-        with torch.enable_grad(), explained():
+        with recording(), explained():
             made = torch.autograd.grad(
                 graph.root.sum(),
                 graph.xs,
@@ -91,7 +91,7 @@ def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None
     function = _is_function(ys)
     if function:
         request = request.at(xs) if request.argnums is None else request
-        with torch.inference_mode(False), torch.enable_grad():
+        with recording():
             ys, xs, aux = call(request, _kept if create else _fresh, _plain)
     else:
         request.needs_callable()
@@ -203,7 +203,7 @@ def _output(ys: Any, reduction: str | None, function: bool) -> Any:
         if not parts:
             raise ValueError("ys is empty")
         if reduction == "sum":
-            with torch.enable_grad():
+            with recording():
                 total: Any = sum(part.sum() for part in parts)
             return total
         if len(parts) > 1:

@@ -7,7 +7,6 @@ from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import cached_property
-from itertools import islice
 from math import prod
 from typing import Any
 
@@ -20,9 +19,9 @@ from lazyhess._tangents import Array, Ids, Shape
 
 # Bytes of the largest intermediate result of a pass, for each thread of the processor: about what
 # its own cache holds. Measured: smaller passes pay torch's calls, larger ones pay for memory.
-PASS = 1 << 21
+PASS = 1 << 22
 # Operations that tell how large the results of a function are.
-SURVEYED = 300
+SURVEYED = 100
 # Outputs whose gradients are kept with their graphs.
 OUTPUTS = 4
 
@@ -34,6 +33,8 @@ class Tensors:
         self.device = device
 
     def numpy(self, array: Any) -> Array:
+        if not isinstance(array, torch.Tensor):
+            return np.asarray(array)
         array = array.detach().cpu().resolve_neg()
         if array.dtype in (torch.float16, torch.bfloat16):  # NumPy has no bfloat16
             array = array.float()
@@ -121,7 +122,7 @@ class Graph(Products):
         """The gradients by all xs, with their graph; None where there is none."""
         found = self._gradients.get(output)
         if found is None:
-            with torch.enable_grad(), explained():
+            with recording(), explained():
                 found = list(
                     torch.autograd.grad(
                         self._summed(output), self.xs, create_graph=True, allow_unused=True
@@ -140,7 +141,7 @@ class Graph(Products):
         if output is None or self.create_graph:
             made = self._all(output)[i]
         else:  # nobody asked for its graph yet
-            with torch.enable_grad(), explained():
+            with recording(), explained():
                 (made,) = torch.autograd.grad(
                     self._summed(output), self.xs[i], retain_graph=True, allow_unused=True
                 )
@@ -150,7 +151,7 @@ class Graph(Products):
 
     def weighted(self, weights: Array) -> list[Any]:
         cotangent = torch.as_tensor(weights, dtype=self.root.dtype, device=self.root.device)
-        with explained():
+        with recording(), explained():
             made = torch.autograd.grad(
                 self.root, self.xs, cotangent, retain_graph=True, allow_unused=True
             )
@@ -166,13 +167,16 @@ class Graph(Products):
     def _survey(self) -> tuple[int, bool]:
         """The bytes of the largest result, and whether vectors are multiplied by matrices.
 
-        As far as the last operations tell, for a graph may have many.
+        The size as far as the last operations tell, for a graph may have many.
         """
         shapes: set[Shape] = set()
         kinds = set()
-        for node in islice(nodes([self.root]), SURVEYED):
+        for k, node in enumerate(nodes([self.root])):
             kinds.add(type(node))
-            shapes.update([tuple(meta.shape) for meta in getattr(node, "_input_metadata", ())])
+            if k < SURVEYED:
+                shapes.update([tuple(meta.shape) for meta in getattr(node, "_input_metadata", ())])
+        for kind in kinds:
+            refuse_once_differentiable(kind)
         return max(map(prod, shapes), default=1) * self.root.dtype.itemsize, _MV in kinds
 
     def products(
@@ -190,16 +194,19 @@ class Graph(Products):
         self, i: int, tangents: Any, columns: Sequence[int], output: int | None
     ) -> dict[int, Any]:
         first, xs, count = self._all(output)[i], [self.xs[j] for j in columns], len(tangents)
+        vectors = self._survey[1]
         made: Sequence[Any] = [None] * len(xs)
         if first is not None and first.requires_grad and count:
-            with torch.enable_grad(), explained():
-                made = self._differentiated(first, xs, tangents)
+            with recording(), explained():
+                made = self._differentiated(first, xs, tangents, vectors)
         return {
             j: x.new_zeros((count, *x.shape)) if part is None else part
             for j, x, part in zip(columns, xs, made, strict=True)
         }
 
-    def _differentiated(self, first: Any, xs: list[Any], tangents: Any) -> Sequence[Any]:
+    def _differentiated(
+        self, first: Any, xs: list[Any], tangents: Any, vectors: bool
+    ) -> Sequence[Any]:
         """For each x the derivatives of the gradient times each tangent."""
 
         def single(tangent: Any) -> Sequence[Any]:
@@ -215,7 +222,7 @@ class Graph(Products):
 
         if len(tangents) > 1 and self._batched:
             mode: AbstractContextManager[Any] = nullcontext()
-            if self._survey[1] and not self.create_graph:
+            if vectors and not self.create_graph:
                 mode = MatrixVector()
             try:
                 with mode:
@@ -276,6 +283,29 @@ def nodes(tensors: Sequence[Any]) -> Iterator[Any]:
         new = {child for child, _ in node.next_functions} - seen - {None}
         seen |= new
         stack += new
+
+
+def refuse_once_differentiable(kind: Any) -> None:
+    """Refuse a user's function whose backward is marked so: torch would take it for linear."""
+    function: Any = getattr(kind, "_forward_cls", None)
+    backward = getattr(function, "backward", None)
+    marked = getattr(torch.autograd.function.once_differentiable(_nothing), "__code__", None)
+    if backward is not None and getattr(backward, "__code__", _nothing) is marked:
+        raise NotImplementedError(
+            f"torch has no second derivative of {function.__name__}, whose backward is marked "
+            f"once_differentiable; the way out: {_way('once_differentiable')}"
+        )
+
+
+def _nothing(ctx: Any, *args: Any) -> None:
+    """A function to be marked."""
+
+
+@contextmanager
+def recording() -> Iterator[None]:
+    """With graphs, whatever mode the caller is in."""
+    with torch.inference_mode(False), torch.enable_grad():
+        yield
 
 
 _AGAIN = "compute ys again, or give the function itself: lh.hessian(f, xs)"

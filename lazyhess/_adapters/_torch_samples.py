@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lazyhess._adapters._torch_graph import PASS, Graph
+from lazyhess._adapters._torch_graph import PASS, Graph, recording
 from lazyhess._tangents import Ids
 
 
@@ -85,35 +85,50 @@ class Samples(Graph):
     def _by_pairs(
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids
     ) -> dict[int, Any]:
-        """For each tangent and its output the product of that sample alone."""
+        """For each tangent and its output the product of that sample alone.
+
+        Every pair has a copy of its own of each x, so that one gradient of the sum of all has the
+        gradients of all. (Derivatives inside of vmap, `torch.func.grad`, are wrong for layers that
+        normalize, in torch 2.13.)
+        """
         samples = torch.from_numpy(np.asarray(outputs, np.int64)).to(tangents.device)
         count = torch.arange(len(samples), device=tangents.device)
-        points = [x if self.create_graph else x.detach() for x in self.xs]
-        points = [
-            x if axis is None else x.movedim(axis, 0)[samples]
-            for x, axis in zip(points, self.axes, strict=True)
-        ]
-        axis = self.axes[i]
-        if axis is not None:
-            tangents = tangents.movedim(axis + 1, 1)[count, samples]
-        columns = list(columns)
-
-        def product(tangent: Any, *xs: Any) -> Any:
-            def slope(*picked: Any) -> Any:
-                at = list(xs)
-                for j, x in zip(columns, picked, strict=True):
-                    at[j] = x
-                return (torch.func.grad(self._one, i)(*at) * tangent).sum()
-
-            return torch.func.grad(slope, tuple(range(len(columns))))(*(xs[j] for j in columns))
-
-        shared = [None if axis is None else 0 for axis in self.axes]
-        with torch.enable_grad() if self.create_graph else torch.no_grad():
-            made = torch.func.vmap(product, (0, *shared))(tangents, *points)
+        points, axis = [], self.axes[i]
+        with recording():
+            for j, (x, batch) in enumerate(zip(self.xs, self.axes, strict=True)):
+                x = x if self.create_graph else x.detach()
+                if batch is not None:
+                    x = x.movedim(batch, 0)[samples]
+                elif j == i or j in columns:
+                    x = x.expand(len(samples), *x.shape).clone()
+                if (j == i or j in columns) and not x.requires_grad:
+                    x.requires_grad_()
+                points.append(x)
+            if axis is not None:
+                tangents = tangents.movedim(axis + 1, 1)[count, samples]
+            places = tuple(
+                0 if j == i or j in columns or batch is not None else None
+                for j, batch in enumerate(self.axes)
+            )
+            values = torch.func.vmap(self._one, places)(*points)
+            made: Sequence[Any] = [None] * len(columns)
+            (first,) = torch.autograd.grad(
+                values.sum(), points[i], create_graph=True, allow_unused=True
+            )
+            if first is not None and first.requires_grad:
+                made = torch.autograd.grad(
+                    first,
+                    [points[j] for j in columns],
+                    tangents,
+                    create_graph=self.create_graph,
+                    allow_unused=True,
+                )
         answer = {}
         for j, part in zip(columns, made, strict=True):
             axis, x = self.axes[j], self.xs[j]
-            if axis is not None:
+            if part is None:
+                part = x.new_zeros((len(samples), *x.shape))
+            elif axis is not None:
                 whole = x.new_zeros((len(samples), x.shape[axis], *part.shape[1:]))
                 part = whole.index_put((count, samples), part).movedim(1, axis + 1)
             answer[j] = part

@@ -1,0 +1,1 @@
+"""Hessians of torch's tensors; run where torch is installed."""
