@@ -16,7 +16,7 @@ from lazyhess._numpy_engine import NumpyEngine
 from lazyhess._per_sample import PerSampleEngine
 from lazyhess._request import Request, batch_axes, call
 from lazyhess._store import DEFAULT_CACHE
-from lazyhess._trees import leaves, rebuild
+from lazyhess._trees import gathered, leaves, rebuild
 from lazyhess._variable import Variable, ancestors, asked_since, leaf, moment, variable
 
 
@@ -122,6 +122,7 @@ def hessian(
     >>> lh.gradient(np.trace(H), x)
     array([6., 6., 6.])
     """
+    xs = gathered(xs)
     request = Request(
         ys,
         xs,
@@ -197,6 +198,7 @@ def gradient(
     """
     if reduction == "none":
         raise ValueError('gradient knows reduction=None and "sum", got "none"')
+    xs = gathered(xs)
     request = Request(ys, xs, None, reduction, has_aux, argnums, create_graph, strict)
     adapter = find(ys, xs)
     if adapter is not None:

@@ -11,6 +11,15 @@ def is_node(tree: Any) -> TypeGuard[tuple[Any, ...] | list[Any] | dict[Any, Any]
     return isinstance(tree, (tuple, list, dict))
 
 
+def gathered(tree: Any) -> Any:
+    """An iterator as a tuple, and one of named things as a dict; all else as it is."""
+    if not isinstance(tree, Iterator):
+        return tree
+    items = tuple(tree)
+    named = items and all(isinstance(x, tuple) and isinstance(x[0], str) for x in items)
+    return dict(items) if named else items
+
+
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
     """Every leaf with its path, such as ``[0]['weight']``, in order."""
     if isinstance(tree, dict):

@@ -252,7 +252,8 @@ class Record(Products):
             together = self._together((i, tuple(columns), output), one, tangents, columns)
             if together is not None:
                 return together
-        with nullcontext() if self.create_graph else unrecorded():
+        # One thread at a time: a tape that records a gradient in another one would complain.
+        with self._turn, nullcontext() if self.create_graph else unrecorded():
             parts = [one(tangents[k]) for k in range(count)]
             return {j: tf.stack([part[k] for part in parts]) for k, j in enumerate(columns)}
 

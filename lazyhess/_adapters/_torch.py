@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -68,13 +68,11 @@ def _is_function(ys: Any) -> bool:
 
 
 def containers(tree: Any) -> Any:
-    """Torch's own containers of parameters, and iterators of them, as plain ones."""
+    """Torch's own containers of parameters as plain ones."""
     if isinstance(tree, torch.nn.ParameterDict):
         tree = dict(tree.items())
-    elif isinstance(tree, (torch.nn.ParameterList, Iterator)):
+    elif isinstance(tree, torch.nn.ParameterList):
         tree = tuple(tree)
-        if tree and all(isinstance(pair, tuple) and isinstance(pair[0], str) for pair in tree):
-            tree = dict(tree)  # model.named_parameters()
     if isinstance(tree, dict):
         made = {key: containers(child) for key, child in tree.items()}
         return made if type(tree) is dict else type(tree)(made)
@@ -244,7 +242,7 @@ def _check_apart(root: Any, inputs: list[tuple[str, Any]]) -> None:
     made = [(path, x) for path, x in inputs if not x.is_leaf]
     if not made:
         return
-    known = {edge for node in nodes([root]) for edge in node.next_functions}
+    known = {edge for node in nodes(root) for edge in node.next_functions}
     for path, x in made:
         if (x.grad_fn, x.output_nr) not in known and x is not root:
             raise ValueError(

@@ -169,12 +169,11 @@ class Graph(Products):
 
         The size as far as the last operations tell, for a graph may have many.
         """
+        found = nodes(self.root)
         shapes: set[Shape] = set()
-        kinds = set()
-        for k, node in enumerate(nodes([self.root])):
-            kinds.add(type(node))
-            if k < SURVEYED:
-                shapes.update([tuple(meta.shape) for meta in getattr(node, "_input_metadata", ())])
+        for node in found[:SURVEYED]:
+            shapes.update([tuple(meta.shape) for meta in getattr(node, "_input_metadata", ())])
+        kinds = set(map(type, found))
         for kind in kinds:
             refuse_once_differentiable(kind)
         return max(map(prod, shapes), default=1) * self.root.dtype.itemsize, _MV in kinds
@@ -273,16 +272,16 @@ class MatrixVector(TorchDispatchMode):  # type: ignore[misc]
 _MV = type(torch.mv(torch.ones(1, 1, requires_grad=True), torch.ones(1)).grad_fn)
 
 
-def nodes(tensors: Sequence[Any]) -> Iterator[Any]:
-    """All nodes of the graph of some tensors, each once."""
-    stack = [tensor.grad_fn for tensor in tensors if tensor is not None and tensor.grad_fn]
-    seen = set(stack)
-    while stack:
-        node = stack.pop()
-        yield node
-        new = {child for child, _ in node.next_functions} - seen - {None}
-        seen |= new
-        stack += new
+def nodes(tensor: Any) -> list[Any]:
+    """All nodes of the graph of a tensor, each once, the nearest first."""
+    found: list[Any] = []
+    seen: set[Any] = {None}
+    level = {tensor.grad_fn} - seen
+    while level:
+        found += level
+        seen |= level
+        level = {child for node in level for child, _ in node.next_functions} - seen
+    return found
 
 
 def refuse_once_differentiable(kind: Any) -> None:

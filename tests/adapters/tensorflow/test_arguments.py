@@ -116,6 +116,43 @@ def test_a_model_of_keras(wrap):
     np.testing.assert_allclose(moved[1][0][...], want[1][0][...], atol=1e-12)
 
 
+@pytest.mark.parametrize("training", [False, True])
+def test_a_layer_that_updates_itself_does_so_once(training):
+    keras = pytest.importorskip("keras")
+    if keras.backend.backend() != "tensorflow":
+        pytest.skip("another backend")
+    norm = keras.layers.BatchNormalization(dtype="float64")
+    norm.build(X.shape)
+    loss = tf.function(lambda: tf.reduce_mean(tf.tanh(norm(X, training=training)) ** 2))
+    before = norm.moving_mean.numpy()
+    H = lh.hessian(loss, norm.trainable_variables)
+    after = norm.moving_mean.numpy()
+    assert (np.abs(after - before).max() > 0) == training
+    made = H[0][1][...]
+    np.testing.assert_array_equal(norm.moving_mean.numpy(), after)
+
+    def same(gamma, beta):
+        mean, variance = tf.nn.moments(X, 0) if training else (tf.zeros(4), tf.ones(4))
+        mean, variance = tf.cast(mean, X.dtype), tf.cast(variance, X.dtype)
+        scaled = (X - mean) / tf.sqrt(variance + norm.epsilon)
+        return tf.reduce_mean(tf.tanh(scaled * gamma + beta) ** 2)
+
+    values = [tf.constant(v.value.read_value()) for v in norm.trainable_variables]
+    np.testing.assert_allclose(made, lh.hessian(same, values)[0][1][...], atol=1e-9)
+
+
+@pytest.mark.parametrize("wrap", [lambda function: function, tf.function])
+def test_third_order_by_variables(wrap):
+    w = tf.Variable(array(4))
+    loss = wrap(lambda: tf.reduce_sum(w) ** 4)
+    with tf.GradientTape() as tape:
+        total = tf.reduce_sum(lh.hessian(loss, w, create_graph=True)[0])
+    np.testing.assert_allclose(tape.gradient(total, w), np.full(4, 96 * tf.reduce_sum(w)))
+    with tf.GradientTape() as tape:
+        first = lh.gradient(loss, w, create_graph=True)[0]
+    np.testing.assert_allclose(tape.gradient(first, w), np.full(4, 12 * tf.reduce_sum(w) ** 2))
+
+
 def test_operators_and_products():
     x = array(5)
     H = lh.hessian(lambda x: tf.reduce_sum(tf.sin(x) * x[0]), x)

@@ -168,3 +168,41 @@ def test_hessians_of_one_function_in_threads():
         thread.join()
     for made, right in zip(got, want, strict=True):
         np.testing.assert_allclose(made, right, atol=1e-12)
+
+
+def test_one_hessian_of_a_plain_function_in_threads(caplog):
+    def function(x):
+        return tf.sin(x) * x[0]
+
+    x = array(24)
+    want = lh.hessian(function, x, reduction="none")[...].numpy()
+    H = lh.hessian(function, x, reduction="none", cache=None)
+    many = lh.hessian(lambda x: tf.reduce_sum(function(x)), array(200), cache=None)
+    dense = many[...].numpy()
+    wrong = []
+
+    def work(k):
+        try:
+            np.testing.assert_allclose(H[k::4], want[k::4], atol=1e-12)
+            np.testing.assert_allclose(many[k : 90 + k], dense[k : 90 + k], atol=1e-12)
+        except BaseException as error:
+            wrong.append(error)
+
+    running = [threading.Thread(target=work, args=(k,)) for k in range(4)]
+    for thread in running:
+        thread.start()
+    for thread in running:
+        thread.join()
+    assert not wrong
+    assert not caplog.records
+
+
+@pytest.mark.parametrize("count", [1, 5, 9, 11])
+def test_outputs_one_by_one_stay_in_the_program(count):
+    function = tf.function(lambda x: tf.sin(x) * x[0])
+    x = array(count)
+    H = lh.hessian(function, x, reduction="none")
+    want = lh.hessian(function.python_function, x, reduction="none")
+    np.testing.assert_allclose(H[:, 0], want[:, 0], atol=1e-12)
+    np.testing.assert_allclose(H[...], want[...], atol=1e-12)
+    assert H._core.engine.function.program is not None

@@ -141,6 +141,9 @@ def test_an_iterator_of_parameters(model, ys):
     assert H[2][3].shape == (3, 5, 3)
     named = lh.hessian(ys, model.named_parameters())
     close(named["fc2.bias"]["fc2.bias"][...], H[3][3][...])
+    called = lh.hessian(lambda *values: sum((v**3).sum() for v in values), model.parameters())
+    close(called[1][1].diagonal(), 6 * model.fc1.bias.detach())
+    assert len(lh.gradient(ys, model.parameters())) == 4
 
 
 def test_lists_and_dicts_of_parameters():
