@@ -56,7 +56,7 @@ class Race:
     def make_sides(self, only: list[str] | None = None) -> list[Side]:
         """Ours first; with `only`, those of these peers."""
         kind = Question.parse(self.question).kind
-        asked = tuple(able(kind)) if self.sides is None else self.sides
+        asked = tuple(able(kind, only or ())) if self.sides is None else self.sides
         made = [Side("ours", self.question)]
         for side in asked + self.also:
             peer, _, question = side.partition(": ")

@@ -43,22 +43,36 @@ PEERS = {
         "torch_func", "torch.func.hessian", "torch", "full rows columns samples product gradient"
     ),
     "torch.autograd": _peer(
-        "torch_autograd", "torch.autograd.functional.hessian", "torch", "full"
+        "torch_autograd", "torch.autograd.functional.hessian", "torch", "full rows"
     ),
     "paddle": _peer("paddle_rows", "paddle.autograd.hessian", "paddlepaddle", "full rows samples"),
     "autograd": _peer("hips_autograd", "autograd.hessian", "autograd", "full rows product gradient"),
     "asdex": _peer("asdex_jit", "asdex.hessian", "asdex", "sparse"),
+    "lazyhess.torch": _peer(
+        "ours_torch", "lazyhess of torch's tensors", "torch", "full rows columns samples product"
+    ),
+    "lazyhess.jax": _peer(
+        "ours_jax", "lazyhess of JAX's arrays", "jax", "full rows columns samples product"
+    ),
+    "lazyhess.paddle": _peer(
+        "ours_paddle", "lazyhess of Paddle's tensors", "paddlepaddle", "full rows columns samples"
+    ),
     "casadi": _peer("casadi_sx", "casadi.hessian", "casadi", "sparse full"),
 }  # fmt: skip
 
 # Scalar expressions: of dense arrays it would make millions. It is asked where a race names it.
 BY_NAME = frozenset({"casadi"})
+# lazyhess on the objects of others: asked where --peers names them.
+OWN = frozenset({"lazyhess.torch", "lazyhess.jax", "lazyhess.paddle"})
 
 
-def able(kind: str) -> Sequence[str]:
-    """The peers that are asked such a question unless a race says otherwise."""
+def able(kind: str, only: Sequence[str] = ()) -> Sequence[str]:
+    """The peers that are asked such a question unless a race says otherwise, and those named."""
     return [
         name
         for name, peer in PEERS.items()
-        if kind in peer.kinds and name != "ours" and (name not in BY_NAME or kind == "sparse")
+        if kind in peer.kinds
+        and name != "ours"
+        and (name not in BY_NAME or kind == "sparse")
+        and (name not in OWN or name in only)
     ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -36,7 +37,10 @@ class Asked:
             H = self.recorded.at(xs.copy())
         else:
             H = lh.hessian(lambda *xs: self.work.function(np, *xs), xs, batch)
-        return self._read(H if isinstance(H, tuple) else ((H,),))
+        blocks = H if isinstance(H, tuple) else ((H,),)
+        made = read(blocks, self.work, self.question, self.vector)
+        self.products = blocks[0][0].cache_info().products
+        return made
 
     def _once(self, xs: Any, batch: int | None) -> tuple[Any, Any]:
         if self.recorded is None:
@@ -48,23 +52,35 @@ class Asked:
         made: tuple[Any, Any] = self.recorded
         return made
 
-    def _read(self, H: Any) -> Answer:
-        kind, index = self.question.kind, self.question.index(self.work)
-        first = H[0][0]
-        if kind == "full" or kind == "samples":
-            made = [np.asarray(block) for row in H for block in row]
-        elif kind == "rows":
-            made = [block[index] for block in H[0]]
-        elif kind == "columns":
-            made = [row[0][..., *index] for row in H]
-        elif kind == "sparse":
-            made = list(first.tocoo())
-        elif kind == "sample":
-            made = [first[first.shape[0] // 2]]
-        else:
-            made = [first @ self.vector]
-        self.products = first.cache_info().products
-        return made
+
+def read(H: Any, work: Workload, question: Question, vector: Any = None) -> Any:
+    """The answer to a question, of the blocks of the Hessian."""
+    kind, index = question.kind, question.index(work)
+    first = H[0][0]
+    if kind == "full" or kind == "samples":
+        return [np.asarray(block) for row in H for block in row]
+    if kind == "rows":
+        return [block[index] for block in H[0]]
+    if kind == "columns":
+        return [row[0][..., *index] for row in H]
+    if kind == "sparse":
+        return list(first.tocoo())
+    if kind == "sample":
+        return [first[first.shape[0] // 2]]
+    return [first @ vector]
+
+
+def on(hessian: Callable[[Any, int | None], Any], work: Workload, question: Question) -> Call:
+    """The call for a question to the Hessian of a framework's objects, by its batch axis."""
+    vector = question.vector(work) if question.kind == "product" else None
+    batch = 0 if question.kind in ("samples", "sample") else None
+
+    def call() -> Answer:
+        H = hessian(work.xs if len(work.xs) > 1 else work.xs[0], batch)
+        blocks = H if isinstance(H, tuple) else ((H,),)
+        return [np.asarray(part) for part in read(blocks, work, question, vector)]
+
+    return call
 
 
 def prepare(work: Workload, question: Question) -> Call:
