@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from tests.benchmarks.peers import PEERS, able
+from tests.benchmarks.peers import OWN, PEERS, able
 from tests.benchmarks.questions import Question
 from tests.benchmarks.race import Side
 
@@ -56,7 +56,8 @@ class Race:
     def make_sides(self, only: list[str] | None = None) -> list[Side]:
         """Ours first; with `only`, those of these peers."""
         kind = Question.parse(self.question).kind
-        asked = tuple(able(kind, only or ())) if self.sides is None else self.sides
+        asked = tuple(able(kind)) if self.sides is None else self.sides
+        asked += tuple(name for name in only or () if name in OWN and kind in PEERS[name].kinds)
         made = [Side("ours", self.question)]
         for side in asked + self.also:
             peer, _, question = side.partition(": ")
@@ -123,6 +124,7 @@ TABLE: list[Race] = [
     *(Race(f"net/{n}", "full", (Goal("steady", 0.9, BEST),), dense=True) for n in (10, 20, 30)),
     *_dense("mlp", "attention", "gp"),
     Race("mlp/256/100/300/200/50", "rows"),
+    Race("flat-mlp/256/784/1000/200/10", "rows", (), ("jax", "torch.func", "torch.autograd")),
     _slices("lj/100", 3),
     *_dense("lj/100", "lj-pairs/100"),
     *_dense("lj/300", extra=(Goal("steady", 0.2, BEST),)),

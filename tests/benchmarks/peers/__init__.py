@@ -66,13 +66,13 @@ BY_NAME = frozenset({"casadi"})
 OWN = frozenset({"lazyhess.torch", "lazyhess.jax", "lazyhess.paddle"})
 
 
-def able(kind: str, only: Sequence[str] = ()) -> Sequence[str]:
-    """The peers that are asked such a question unless a race says otherwise, and those named."""
+def able(kind: str) -> Sequence[str]:
+    """The peers that are asked such a question unless a race says otherwise."""
     return [
         name
         for name, peer in PEERS.items()
         if kind in peer.kinds
         and name != "ours"
         and (name not in BY_NAME or kind == "sparse")
-        and (name not in OWN or name in only)
+        and name not in OWN
     ]
