@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable, Iterator
 from functools import partial
@@ -48,7 +49,8 @@ def check_engine(
     """Check that Hessians of a framework's objects do what those of lazyhess's own do.
 
     Shapes, dtypes, every form of index, counts of products, blocks, batches, reductions, products,
-    gradients, other points, errors, threads, and that answers share no memory with what is kept.
+    gradients, other points, errors, threads, pickles, and that answers share no memory with what is
+    kept.
     The numbers are compared with those of lazyhess's own engine.
 
     Parameters
@@ -87,6 +89,7 @@ def check_engine(
     checks.points()
     checks.answers()
     checks.threads()
+    checks.pickles()
     if strict:
         checks.unrelated()
     if create_graph:
@@ -281,6 +284,21 @@ class _Checks:
             self.same("a row after its answer was changed", H[0], first)
             self.same("all after an answer was changed", H[...], whole)
             self.same("the gradient after", H.gradient(), gradient(self.one(np.sum), self.x))
+
+    def pickles(self) -> None:
+        """A pickle knows what was known, or says that there is none."""
+        want = np.asarray(hessian(self.one(np.sum), self.x))
+        for H in self.ways(self.one(self.total), self.x):
+            H[1]
+            try:
+                again = pickle.loads(pickle.dumps(H))
+            except TypeError as error:
+                if "pickle" not in str(error):
+                    raise AssertionError(f"the error does not speak of pickles: {error}") from error
+                continue
+            self.same("a row that was known", again[1], want[1])
+            self.equal("its products", again.cache_info().products, 1)
+            self.same("all of a pickle", again[...], want)
 
     def threads(self) -> None:
         want = np.asarray(hessian(self.one(np.sum), self.x))

@@ -173,6 +173,12 @@ class Record(Products):
 
     # --- see Products ---------------------------------------------------------------------------
 
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a Hessian of TensorFlow's tensors cannot be pickled or copied, for its tapes cannot; "
+            "keep what you need of it as a tensor, H[...]"
+        )
+
     def value(self) -> Any:
         return self.root
 
