@@ -14,7 +14,7 @@ from lazyhess._again import Again, Anew, Recorder
 from lazyhess._linearize import Linearization, linearize, unit
 from lazyhess._numpy_engine import NumpyEngine
 from lazyhess._per_sample import PerSampleEngine
-from lazyhess._request import Request, batch_axes, call
+from lazyhess._request import Request, batch_axes, call, one_output
 from lazyhess._store import DEFAULT_CACHE
 from lazyhess._trees import gathered, leaves, rebuild
 from lazyhess._variable import Variable, ancestors, asked_since, leaf, moment, variable
@@ -245,7 +245,7 @@ def _prepare(request: Request) -> _Problem:
     else:
         request.needs_callable()
     inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
-    root = _output(ys, request.reduction)
+    root = one_output(ys, request.reduction, _output, _total, "np.stack")
     _check_complex(root, inputs)
     request.check_output(root.shape)
     batch = None
@@ -277,18 +277,11 @@ def _input(path: str, x: Any) -> Variable:
     return x
 
 
-def _output(ys: Any, reduction: str | None) -> Variable:
-    if reduction is not None and isinstance(ys, (tuple, list)):
-        parts = [_output(y, reduction) for y in ys]
-        if not parts:
-            raise ValueError("ys is empty")
-        if reduction == "sum":
-            root: Any = sum(np.sum(part) for part in parts)
-            assert isinstance(root, Variable)
-            return root
-        if len(parts) > 1:
-            raise ValueError('reduction="none" takes one ys; np.stack them, or call it for each')
-        return parts[0]
+def _total(parts: list[Variable]) -> Any:
+    return sum(np.sum(part) for part in parts)
+
+
+def _output(ys: Any) -> Variable:
     if not isinstance(ys, Variable):
         value = f"{type(ys).__name__}"
         if isinstance(ys, (np.ndarray, np.generic)):

@@ -146,3 +146,37 @@ def batch_axes(
             f"shape {shape}; sum over each sample's own axes first"
         )
     return axes
+
+
+def one_output(
+    ys: Any,
+    reduction: str | None,
+    check: Callable[[Any], Any],
+    total: Callable[[list[Any]], Any],
+    stack: str,
+) -> Any:
+    """What ys are as one output: a list of them is, under a reduction.
+
+    Parameters
+    ----------
+    ys : output, or list or tuple of outputs
+        As given, or returned by a callable.
+    reduction : {None, "sum", "none"}
+        As of `lazyhess.hessian`.
+    check : callable
+        Refuses what is no output, and gives the output.
+    total : callable
+        The sum over all elements of some outputs.
+    stack : str
+        What the framework calls the function that would make one output of several.
+    """
+    if reduction is None or not isinstance(ys, (tuple, list)):
+        return check(ys)
+    parts = [one_output(y, reduction, check, total, stack) for y in ys]
+    if not parts:
+        raise ValueError("ys is empty")
+    if reduction == "sum":
+        return total(parts)
+    if len(parts) > 1:
+        raise ValueError(f'reduction="none" takes one ys; {stack} them, or call it for each')
+    return parts[0]

@@ -34,12 +34,18 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 def rebuild(tree: Any, make: Callable[[Any], Any]) -> Any:
     """The same containers with ``make(leaf)`` in place of each leaf, called in order."""
+    if not is_node(tree):
+        return make(tree)
+    return inside(tree, lambda child: rebuild(child, make))
+
+
+def inside(tree: Any, make: Callable[[Any], Any]) -> Any:
+    """The same container with ``make(child)`` in place of each child; a leaf as it is."""
     if isinstance(tree, dict):
-        made = {key: rebuild(child, make) for key, child in tree.items()}
+        made = {key: make(child) for key, child in tree.items()}
         return made if type(tree) is dict else type(tree)(made)
     if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*(rebuild(child, make) for child in tree))
+        return type(tree)(*map(make, tree))
     if isinstance(tree, (tuple, list)):
-        kind = tuple if isinstance(tree, tuple) else list
-        return kind(rebuild(child, make) for child in tree)
-    return make(tree)
+        return (tuple if isinstance(tree, tuple) else list)(map(make, tree))
+    return tree

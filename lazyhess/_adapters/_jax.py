@@ -16,7 +16,7 @@ from lazyhess._adapters import _jax_keys as keys
 from lazyhess._adapters._jax_arrays import traced
 from lazyhess._adapters._jax_program import Compiled, Eager, Program, Units, program
 from lazyhess._adapters.base import FrameworkEngine, Problem, Products, refuse_interacting
-from lazyhess._request import Request, batch_axes
+from lazyhess._request import Request, batch_axes, one_output
 from lazyhess._tangents import Ids, Shape
 
 # What a function raises that jax cannot trace without values.
@@ -128,7 +128,7 @@ class _Call:
             arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
             others = [None if isinstance(leaf, jax.Array) else (leaf,) for leaf in leaves]
             self.kept = structure, others
-        return _output(made, self.request.reduction), arrays
+        return one_output(made, self.request.reduction, _output, _total, "jnp.stack"), arrays
 
     def aux(self, arrays: Sequence[Any]) -> Any:
         """The aux of the last call, with these arrays."""
@@ -153,17 +153,12 @@ def _input(path: str, x: Any) -> Any:
     return x if isinstance(x, jax.Array) else jnp.array(x)  # a copy: arrays of NumPy can change
 
 
-def _output(ys: Any, reduction: str | None) -> Any:
-    """The output as one array."""
-    if reduction is not None and isinstance(ys, (tuple, list)):
-        parts = [_output(y, reduction) for y in ys]
-        if not parts:
-            raise ValueError("ys is empty")
-        if reduction == "sum":
-            return sum((jnp.sum(part) for part in parts[1:]), jnp.sum(parts[0]))
-        if len(parts) > 1:
-            raise ValueError('reduction="none" takes one ys; jnp.stack them, or call it for each')
-        return parts[0]
+def _total(parts: list[Any]) -> Any:
+    return sum((jnp.sum(part) for part in parts[1:]), jnp.sum(parts[0]))
+
+
+def _output(ys: Any) -> Any:
+    """The output as an array."""
     if not isinstance(ys, (jax.Array, np.ndarray, np.generic, float, complex, int)):
         raise TypeError(
             f"ys must return a jax array, got {type(ys).__name__}"

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from lazyhess._adapters.base import Products, by_output
+from lazyhess._adapters.base import Single
 from lazyhess._tangents import Array, Ids, Shape
 
 DTYPES: dict[Any, np.dtype[Any]] = {
@@ -84,7 +84,7 @@ class Tensors:
         return int(DTYPES[dtype].itemsize)
 
 
-class Graph(Products):
+class Graph(Single):
     """Derivatives of a tensor with a graph.
 
     The gradient is computed with its own graph, once; a product is the derivative of the gradient
@@ -150,13 +150,7 @@ class Graph(Products):
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
     ) -> dict[int, Any]:
         self._check_unchanged()
-        return by_output(
-            outputs,
-            columns,
-            tangents,
-            self.arrays,
-            lambda part, output: self._products(i, part, columns, output),
-        )
+        return super().products(i, tangents, columns, outputs)
 
     def _products(
         self, i: int, tangents: Any, columns: Sequence[int], output: int | None

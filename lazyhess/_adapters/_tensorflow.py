@@ -20,23 +20,16 @@ import tensorflow as tf
 
 from lazyhess._adapters._tensorflow_program import program
 from lazyhess._adapters._tensorflow_record import Record, recording, unrecorded
-from lazyhess._adapters.base import FrameworkEngine, Problem, refuse_interacting
-from lazyhess._request import Request, batch_axes, call
-from lazyhess._trees import leaves, rebuild
+from lazyhess._adapters.base import FrameworkEngine, Problem, engine_of, refuse_interacting
+from lazyhess._request import Request, batch_axes, call, one_output
+from lazyhess._trees import inside, leaves, rebuild
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
 def _containers(tree: Any) -> Any:
     """The wrappers in which modules keep lists and dicts, as the plain ones."""
-    if isinstance(tree, dict):
-        return {key: _containers(child) for key, child in tree.items()}
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*map(_containers, tree))
-    if isinstance(tree, (tuple, list)):
-        made = map(_containers, tree)
-        return tuple(made) if isinstance(tree, tuple) else list(made)
-    return tree
+    return inside(dict(tree) if isinstance(tree, dict) else tree, _containers)
 
 
 def _variable(x: Any) -> Any:
@@ -83,17 +76,12 @@ def _check_input(path: str, x: Any) -> None:
         )
 
 
-def _output(ys: Any, reduction: str | None) -> Any:
-    """What ys returned, as one tensor."""
-    if reduction is not None and isinstance(ys, (tuple, list)):
-        parts = [_output(y, reduction) for y in ys]
-        if not parts:
-            raise ValueError("ys is empty")
-        if reduction == "sum":
-            return tf.add_n([tf.reduce_sum(part) for part in parts])
-        if len(parts) > 1:
-            raise ValueError('reduction="none" takes one ys; tf.stack them, or call it for each')
-        return parts[0]
+def _total(parts: list[Any]) -> Any:
+    return tf.add_n([tf.reduce_sum(part) for part in parts])
+
+
+def _output(ys: Any) -> Any:
+    """What ys returned, as a tensor."""
     if not (tf.is_tensor(ys) or _variable(ys) is not None):
         raise TypeError(
             f"ys must return a tf.Tensor computed from xs, got {_what(ys)}, which no tape records; "
@@ -206,7 +194,7 @@ class TensorFlow:
 
             asked = replace(request, ys=lambda *_: ys()) if alone else request
             root, xs, aux = call(asked, fresh, lambda x: x)
-            root = _output(root, request.reduction)
+            root = one_output(root, request.reduction, _output, _total, "tf.stack")
             return (tf.reduce_sum(root) if request.reduction == "sum" else root), xs, aux
 
         root, xs, aux = made.run(run)
@@ -230,16 +218,7 @@ class TensorFlow:
                 "ys needs no arguments, so it was called without any, and it reads none of the "
                 "Variables of xs; let it read them, or take them as arguments without defaults"
             )
-        engine = FrameworkEngine(
-            made,
-            [(tuple(x.shape), x.dtype) for _, x in inputs],
-            output,
-            batch=batch,
-            each=request.reduction == "none",
-            create_graph=request.create_graph,
-            block_size=request.block_size,
-            progress=request.progress,
-        )
+        engine = engine_of(made, request, [x for _, x in inputs], output, batch)
         if batch is not None:
             _check_samples(engine, request, root)
         made.program = program(request, xs, made.xs, alone)

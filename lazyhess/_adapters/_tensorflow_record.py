@@ -13,7 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from lazyhess._adapters.base import Products, by_output
+from lazyhess._adapters.base import Single
 from lazyhess._tangents import Array, Ids, Shape
 
 # Products for the tangents of an x (its number comes first, then which inputs are asked for), and
@@ -129,7 +129,7 @@ def differentiated(tape: Any, target: Any, xs: Sequence[Any], seed: Any) -> list
     return made
 
 
-class Record(Products):
+class Record(Single):
     """Two tapes over one call of a function: one for gradients, one for products.
 
     The function ran once, as Python; what it decided, drew and printed is what is differentiated.
@@ -225,13 +225,7 @@ class Record(Products):
             except Exception:  # of whatever kind: the tapes say what it was
                 pass
             self.program = None
-        return by_output(
-            outputs,
-            columns,
-            tangents,
-            self.arrays,
-            lambda part, output: self._products(i, part, columns, output),
-        )
+        return super().products(i, tangents, columns, outputs)
 
     def _check_recording(self) -> None:
         if self.create_graph and not recording():

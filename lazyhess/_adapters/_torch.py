@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import torch
 
 from lazyhess._adapters._torch_graph import Graph, explained, nodes, recording
 from lazyhess._adapters._torch_samples import Samples
-from lazyhess._adapters.base import FrameworkEngine, Problem, refuse_interacting
-from lazyhess._request import Request, batch_axes, call
-from lazyhess._trees import is_node, leaves, rebuild
+from lazyhess._adapters.base import Problem, check_alike, check_new, graph_problem
+from lazyhess._request import Request, batch_axes, call, one_output
+from lazyhess._trees import inside, leaves, rebuild
 
 _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
@@ -22,27 +23,8 @@ class Torch:
     def problem(self, request: Request) -> Problem:
         function = _is_function(request.ys)
         graph, tree, aux, batch = _prepare(request)
-        inputs = graph.xs
-        engine = FrameworkEngine(
-            graph,
-            [(tuple(x.shape), x.dtype) for x in inputs],
-            tuple(graph.root.shape),
-            batch=batch,
-            each=request.reduction == "none",
-            create_graph=request.create_graph,
-            block_size=request.block_size,
-            progress=request.progress,
-        )
-        if batch is not None:
-            refuse_interacting(engine, request.batch_axis)
-        again: Callable[[Any], Problem] | None = None
-        if function:
-
-            def again(new: Any) -> Problem:
-                _check_new(tree, containers(new))
-                return self.problem(request.at(new))
-
-        return Problem(engine, tree, rebuild, aux, again)
+        fits = partial(_fits, tree) if function else None
+        return graph_problem(self, graph, request, tree, aux, batch, fits)
 
     def gradient(self, request: Request) -> Any:
         graph, tree, aux, _ = _prepare(request)
@@ -73,14 +55,7 @@ def containers(tree: Any) -> Any:
         tree = dict(tree.items())
     elif isinstance(tree, torch.nn.ParameterList):
         tree = tuple(tree)
-    if isinstance(tree, dict):
-        made = {key: containers(child) for key, child in tree.items()}
-        return made if type(tree) is dict else type(tree)(made)
-    if isinstance(tree, tuple) and hasattr(tree, "_fields"):
-        return type(tree)(*map(containers, tree))
-    if is_node(tree):
-        return (tuple if isinstance(tree, tuple) else list)(map(containers, tree))
-    return tree
+    return inside(tree, containers)
 
 
 def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None]:
@@ -96,8 +71,9 @@ def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None
     inputs = list(leaves(xs))
     for path, x in inputs:
         _check_input(path, x)
-    _check_alike(inputs)
-    root = _output(ys, request.reduction, function)
+    check_alike(inputs, "device", "dtype")
+    check = partial(_output, function=function)
+    root = one_output(ys, request.reduction, check, _total, "torch.stack")
     shape = tuple(root.shape)
     request.check_output(shape)
     batch = None
@@ -183,30 +159,13 @@ def _check_input(path: str, x: Any) -> None:
         )
 
 
-def _check_alike(inputs: list[tuple[str, Any]]) -> None:
-    """One device and one dtype: rows of one x are columns of another."""
-    for what in ("device", "dtype"):
-        found = {getattr(x, what): path for path, x in reversed(inputs)}
-        if len(found) > 1:
-            (a, here), (b, there) = list(found.items())[:2]
-            raise ValueError(
-                f"all xs must be of one {what}, got {b} for xs{there} and {a} for xs{here}; "
-                f"convert them, or ask for the Hessian of each {what} apart"
-            )
+def _total(parts: list[Any]) -> Any:
+    with recording():
+        return sum(part.sum() for part in parts)
 
 
-def _output(ys: Any, reduction: str | None, function: bool) -> Any:
-    if reduction is not None and isinstance(ys, (tuple, list)):
-        parts = [_output(y, reduction, function) for y in ys]
-        if not parts:
-            raise ValueError("ys is empty")
-        if reduction == "sum":
-            with recording():
-                total: Any = sum(part.sum() for part in parts)
-            return total
-        if len(parts) > 1:
-            raise ValueError('reduction="none" takes one ys; torch.stack them, or call it for each')
-        return parts[0]
+def _output(ys: Any, function: bool) -> Any:
+    """An output that can be differentiated."""
     if not isinstance(ys, torch.Tensor):
         raise TypeError(
             f"ys must be a torch.Tensor computed from xs, got {type(ys).__name__}, which has no "
@@ -252,18 +211,5 @@ def _check_apart(root: Any, inputs: list[tuple[str, Any]]) -> None:
             )
 
 
-def _check_new(tree: Any, new: Any) -> None:
-    old, given = list(leaves(tree)), list(leaves(new))
-    if [path for path, _ in old] != [path for path, _ in given]:
-        raise ValueError(
-            "at() takes new values in the structure of xs, one argument for each x of a tuple: "
-            f"{len(old)} tensors, got {len(given)} or other names"
-        )
-    for (path, x), (_, value) in zip(old, given, strict=True):
-        _check_kind(path, value)
-        if value.shape != x.shape or value.dtype != x.dtype:
-            raise ValueError(
-                f"at() needs a tensor of shape {tuple(x.shape)} and dtype {x.dtype} for xs{path}, "
-                f"got shape {tuple(value.shape)} and dtype {value.dtype}; another shape is another "
-                "problem: call lh.hessian again"
-            )
+def _fits(tree: Any, new: Any) -> None:
+    check_new(tree, containers(new), _check_kind)

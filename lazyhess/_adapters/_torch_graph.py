@@ -14,7 +14,7 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lazyhess._adapters.base import BUDGET, Products, by_output
+from lazyhess._adapters.base import BUDGET, Single
 from lazyhess._tangents import Array, Ids, Shape
 
 # Bytes of the largest intermediate result of a pass, for each thread of the processor: about what
@@ -82,7 +82,7 @@ class Tensors:
         return int(dtype.itemsize)
 
 
-class Graph(Products):
+class Graph(Single):
     """Derivatives of a tensor with a graph.
 
     The gradient is computed with its own graph, once; a product is the derivative of the gradient
@@ -177,17 +177,6 @@ class Graph(Products):
         for kind in kinds:
             refuse_once_differentiable(kind)
         return max(map(prod, shapes), default=1) * self.root.dtype.itemsize, _MV in kinds
-
-    def products(
-        self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
-    ) -> dict[int, Any]:
-        return by_output(
-            outputs,
-            columns,
-            tangents,
-            self.arrays,
-            lambda part, output: self._products(i, part, columns, output),
-        )
 
     def _products(
         self, i: int, tangents: Any, columns: Sequence[int], output: int | None

@@ -62,7 +62,7 @@ class Samples(Graph):
             try:
                 with torch.no_grad():
                     values = torch.func.vmap(self._one, tuple(self.axes))(*xs)
-            except Exception:
+            except Exception:  # what vmap cannot run is done in the batch
                 self._alone = False
             else:
                 root = self.root.detach().reshape(-1)

@@ -19,6 +19,7 @@ from lazyhess._arrays import Arrays
 from lazyhess._engine import progress_bar
 from lazyhess._request import Request
 from lazyhess._tangents import Array, Ids, Shape, changes, divide
+from lazyhess._trees import leaves, rebuild
 
 # Bytes of the rows and tangents of one pass.
 BUDGET = 1 << 28
@@ -91,6 +92,27 @@ class Products(ABC):
         dict of int -> array
             For each of `columns` an array of shape ``(K,) + shape of x_j``, of its own.
         """
+
+
+class Single(Products):
+    """Derivatives that are of one output at a time, or of the sum of all."""
+
+    def products(
+        self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
+    ) -> dict[int, Any]:
+        return by_output(
+            outputs,
+            columns,
+            tangents,
+            self.arrays,
+            lambda part, output: self._products(i, part, columns, output),
+        )
+
+    @abstractmethod
+    def _products(
+        self, i: int, tangents: Any, columns: Sequence[int], output: int | None
+    ) -> dict[int, Any]:
+        """As `products`, of one output, or with ``None`` of the sum."""
 
 
 class FrameworkEngine:
@@ -384,3 +406,80 @@ def refuse_interacting(engine: FrameworkEngine, batch_axis: Any) -> None:
             "normalization of a batch), so there is no Hessian per sample; use batch_axis=None, or "
             'reduction="none" for every pair'
         )
+
+
+def engine_of(
+    function: Products,
+    request: Request,
+    xs: Sequence[Any],
+    output: Shape,
+    batch: Sequence[int | None] | None,
+) -> FrameworkEngine:
+    """The engine of a request by some xs."""
+    return FrameworkEngine(
+        function,
+        [(tuple(x.shape), x.dtype) for x in xs],
+        output,
+        batch=batch,
+        each=request.reduction == "none",
+        create_graph=request.create_graph,
+        block_size=request.block_size,
+        progress=request.progress,
+    )
+
+
+def graph_problem(
+    adapter: Adapter,
+    graph: Any,
+    request: Request,
+    tree: Any,
+    aux: Any,
+    batch: Sequence[int | None] | None,
+    fits: Callable[[Any], None] | None,
+) -> Problem:
+    """What an adapter makes of a recorded graph: `Products` that know their `xs` and `root`.
+
+    With `fits`, which refuses values for `at` that are not those of the same problem, ys is a
+    function.
+    """
+    engine = engine_of(graph, request, graph.xs, tuple(graph.root.shape), batch)
+    if batch is not None:
+        refuse_interacting(engine, request.batch_axis)
+    again: Callable[[Any], Problem] | None = None
+    if fits is not None:
+
+        def again(new: Any) -> Problem:
+            fits(new)
+            return adapter.problem(request.at(new))
+
+    return Problem(engine, tree, rebuild, aux, again)
+
+
+def check_alike(inputs: Sequence[tuple[str, Any]], *names: str) -> None:
+    """One device and one dtype: rows of one x are columns of another."""
+    for what in names:
+        found = {str(getattr(x, what)): path for path, x in reversed(inputs)}
+        if len(found) > 1:
+            (a, here), (b, there) = list(found.items())[:2]
+            raise ValueError(
+                f"all xs must be of one {what}, got {b} for xs{there} and {a} for xs{here}; "
+                f"convert them, or ask for the Hessian of each {what} apart"
+            )
+
+
+def check_new(tree: Any, new: Any, check: Callable[[str, Any], None]) -> None:
+    """Refuse values for `at` that are those of another problem; `check` refuses other kinds."""
+    old, given = list(leaves(tree)), list(leaves(new))
+    if [path for path, _ in old] != [path for path, _ in given]:
+        raise ValueError(
+            "at() takes new values in the structure of xs, one argument for each x of a tuple: "
+            f"{len(old)} tensors, got {len(given)} or other names"
+        )
+    for (path, x), (_, value) in zip(old, given, strict=True):
+        check(path, value)
+        if value.shape != x.shape or value.dtype != x.dtype:
+            raise ValueError(
+                f"at() needs a tensor of shape {tuple(x.shape)} and dtype {x.dtype} for xs{path}, "
+                f"got shape {tuple(value.shape)} and dtype {value.dtype}; another shape is another "
+                "problem: call lh.hessian again"
+            )
