@@ -10,8 +10,8 @@ array([0., 2., 6., 4.])
 
 from lazyhess import extend, special, testing
 from lazyhess._api import gradient, hessian
-from lazyhess._hessian import Hessian
-from lazyhess._variable import Variable, variable
+from lazyhess._proxy.hessian import Hessian
+from lazyhess._record.variable import Variable, variable
 
 __all__ = ["Hessian", "Variable", "extend", "gradient", "hessian", "special", "testing", "variable"]
 __version__ = "0.1.0"

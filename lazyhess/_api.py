@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess import _dispatch  # noqa: F401 - gives Variable its operators and methods
-from lazyhess._adapters import find
-from lazyhess._again import Again, Anew, Recorder
-from lazyhess._linearize import Linearization, linearize, unit
-from lazyhess._numpy_engine import NumpyEngine
-from lazyhess._per_sample import PerSampleEngine
-from lazyhess._request import Request, batch_axes, call, one_output
-from lazyhess._store import DEFAULT_CACHE
+import lazyhess._record.operators  # noqa: F401 - gives Variable its operators and methods
+from lazyhess._engines.recorded.engine import NumpyEngine
+from lazyhess._engines.recorded.per_sample import PerSampleEngine
+from lazyhess._frontends import find
+from lazyhess._frontends.request import Request, batch_axes, call, one_output
+from lazyhess._proxy.chunks import DEFAULT_CACHE
+from lazyhess._proxy.tree import Again, Anew, Recorder
+from lazyhess._record.variable import Variable, ancestors, asked_since, leaf, moment, variable
+from lazyhess._sweep.linearization import Linearization, linearize, unit
 from lazyhess._trees import gathered, leaves, rebuild
-from lazyhess._variable import Variable, ancestors, asked_since, leaf, moment, variable
 
 
 def hessian(

@@ -52,9 +52,9 @@ from lazyhess._primitives.base import (
     implements,
     scale,
 )
-from lazyhess._primitives.contract import contract
-from lazyhess._through import linear
-from lazyhess._variable import Primitive, Variable, record, value_of
+from lazyhess._primitives.einsum import contract
+from lazyhess._record.linear import linear
+from lazyhess._record.variable import Primitive, Variable, record, value_of
 
 __all__ = [
     "Chain",

@@ -23,7 +23,7 @@ import numpy as np
 from lazyhess._primitives.base import axis_tuple
 from lazyhess._primitives.logsumexp import LogSumExp
 from lazyhess._primitives.reduce import reduced
-from lazyhess._variable import Variable, record, value_of
+from lazyhess._record.variable import Variable, record, value_of
 
 __all__ = ["log_softmax", "logsumexp", "multigammaln", "polygamma", "softmax"]
 

@@ -8,8 +8,9 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._arrays import Plain
-from lazyhess._tangents import CSR, Sparse
+from lazyhess._engines.arrays import Plain
+from lazyhess._engines.csr import CSR
+from lazyhess._tangents import Sparse
 
 
 class DenseEngine:

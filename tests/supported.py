@@ -13,9 +13,9 @@ from typing import Any
 import numpy as np
 
 import lazyhess.special
-from lazyhess._dispatch import IN_PLACE
 from lazyhess._primitives.constants import PLAIN_FUNCTIONS, PLAIN_UFUNCS
-from lazyhess._variable import FUNCTIONS, METHODS, UFUNCS
+from lazyhess._record.operators import IN_PLACE
+from lazyhess._record.variable import FUNCTIONS, METHODS, UFUNCS
 
 NAMESPACES: dict[str, Any] = {"numpy": np, "numpy.linalg": np.linalg, "numpy.fft": np.fft}
 
@@ -85,7 +85,7 @@ def special() -> list[str]:
     """The ufuncs of scipy.special with a rule."""
     import scipy.special
 
-    from lazyhess._primitives.late import scipy_special
+    from lazyhess._primitives.on_demand import scipy_special
 
     scipy_special()
     aliases: dict[Any, list[str]] = {}

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess import _linearize
-from lazyhess._linearize import Linearization
 from lazyhess._maps.matmul import Arrangement
+from lazyhess._sweep import linearization as _linearize
+from lazyhess._sweep.linearization import Linearization
 from lazyhess._tangents import Pattern
 from tests import oracles
 

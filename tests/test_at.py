@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._structure import Structure
+from lazyhess._engines.recorded.pattern_cache import Structure
 from lazyhess._tangents import Pattern
 
 RNG = np.random.default_rng(0)
@@ -233,7 +233,7 @@ def test_masks_that_change_do_not_pile_up() -> None:
 
 def test_threads_share_structure(monkeypatch: pytest.MonkeyPatch) -> None:
     """What one thread drops while another looks is no error, and no wrong number."""
-    monkeypatch.setattr("lazyhess._structure.MOST", 1 << 12)
+    monkeypatch.setattr("lazyhess._engines.recorded.pattern_cache.MOST", 1 << 12)
     structure = Structure()
     errors: list[BaseException] = []
 

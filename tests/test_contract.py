@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._numpy_engine import NumpyEngine
+from lazyhess._engines.recorded.engine import NumpyEngine
 from lazyhess.testing import check_engine
 
 

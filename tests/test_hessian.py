@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._hessian import Hessian
-from lazyhess._plan import Core
+from lazyhess._proxy.hessian import Hessian
+from lazyhess._proxy.rows import Core
 from tests.dense_engine import DenseEngine
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from lazyhess._hessian import Hessian
-from lazyhess._plan import Core
+from lazyhess._proxy.hessian import Hessian
+from lazyhess._proxy.rows import Core
 from tests.dense_engine import DenseEngine
 
 SHAPES = [((4,), (3,)), ((), (3,)), ((2, 3), (4,)), ((2, 0), (3,)), ((3, 2, 1), (2, 2)), ((1,), ())]

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, note
 
 import lazyhess as lh
-from lazyhess._loops import together
-from lazyhess._replay import Tape
+from lazyhess._engines.recorded.autobatch import together
+from lazyhess._record.tape import Tape
 from tests.programs import PROGRAMS, Program, programs
 from tests.thresholds import thresholds
 

@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import lazyhess as lh
-from lazyhess._hessian import Hessian
-from lazyhess._plan import Core
-from lazyhess._store import parse_bytes
+from lazyhess._proxy.chunks import parse_bytes
+from lazyhess._proxy.hessian import Hessian
+from lazyhess._proxy.rows import Core
 from tests.dense_engine import DenseEngine
 
 

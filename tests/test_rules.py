@@ -5,9 +5,9 @@ import warnings
 import numpy as np
 import pytest
 
-from lazyhess._dispatch import IN_PLACE
 from lazyhess._primitives.constants import PLAIN_FUNCTIONS, PLAIN_UFUNCS
-from lazyhess._variable import FUNCTIONS, METHODS, UFUNCS, ancestors, mapped
+from lazyhess._record.operators import IN_PLACE
+from lazyhess._record.variable import FUNCTIONS, METHODS, UFUNCS, ancestors, mapped
 from lazyhess.testing import Rule
 from tests.cases import CASES
 

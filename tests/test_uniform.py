@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
+from lazyhess._engines.csr import CSR
+from lazyhess._engines.recorded.engine import NumpyEngine
 from lazyhess._maps import Expand, Gather, Map, Permute, Reduce, Reshape, Scale
-from lazyhess._numpy_engine import NumpyEngine
-from lazyhess._store import Ledger
+from lazyhess._proxy.chunks import Ledger
 from lazyhess._tangents import (
-    CSR,
     Factored,
     Sparse,
     Uniform,

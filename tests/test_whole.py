@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._numpy_engine import NumpyEngine
+from lazyhess._engines.recorded.engine import NumpyEngine
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 40))

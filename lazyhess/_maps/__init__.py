@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from functools import lru_cache
 
+from lazyhess._indices import Shape
 from lazyhess._maps.axes import Accumulate, Expand, Permute, Reduce, Reshape
 from lazyhess._maps.base import NOTHING, Chain, Each, Map, Weighted, all_finite
-from lazyhess._maps.contract import Contract
+from lazyhess._maps.contraction import Contract
 from lazyhess._maps.diagonal import Conjugate, Mask, Scale
 from lazyhess._maps.fourier import Fourier
 from lazyhess._maps.gather import Gather, Scatter
-from lazyhess._tangents import Shape
 
 __all__ = [
     "NOTHING",

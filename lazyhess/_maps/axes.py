@@ -6,19 +6,9 @@ from math import prod
 
 import numpy as np
 
+from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Map, thin
-from lazyhess._tangents import (
-    SMALL,
-    Array,
-    Block,
-    Factored,
-    Ids,
-    Pattern,
-    Shape,
-    Sparse,
-    settle,
-    spread,
-)
+from lazyhess._tangents import SMALL, Block, Factored, Pattern, Sparse, settle, spread
 
 # Sums of more elements than this are left to `numpy.add.reduce`, which adds pairs up.
 _LONG = 512

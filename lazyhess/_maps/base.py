@@ -8,19 +8,16 @@ from math import isfinite, prod
 
 import numpy as np
 
+from lazyhess._indices import Array, Ids, Shape, divide
 from lazyhess._tangents import (
     ENTRY_COST,
     SMALL,
-    Array,
     Block,
     Factored,
-    Ids,
     Pattern,
-    Shape,
     Sparse,
     Uniform,
     compact,
-    divide,
     uniform,
 )
 

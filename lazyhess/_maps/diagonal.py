@@ -6,19 +6,9 @@ from functools import cached_property
 
 import numpy as np
 
+from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Map, Weighted, thin
-from lazyhess._tangents import (
-    SMALL,
-    Array,
-    Block,
-    Factored,
-    Ids,
-    Pattern,
-    Shape,
-    Sparse,
-    compact,
-    compactly,
-)
+from lazyhess._tangents import SMALL, Block, Factored, Pattern, Sparse, compact, compactly
 from lazyhess._tangents.boxes import weigh
 
 

@@ -6,8 +6,9 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
+from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Map
-from lazyhess._tangents import Array, Ids, Shape, Sparse
+from lazyhess._tangents import Sparse
 
 _Norm: TypeAlias = Literal["backward", "ortho", "forward"] | None
 

@@ -8,21 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Array, Ids, Shape, divide, runs
 from lazyhess._maps.axes import Reshape, summed
 from lazyhess._maps.base import NOTHING, Chain, Map, thin
-from lazyhess._tangents import (
-    ENTRY_COST,
-    SMALL,
-    Array,
-    Block,
-    Ids,
-    Pattern,
-    Shape,
-    Sparse,
-    divide,
-    runs,
-    settle,
-)
+from lazyhess._tangents import ENTRY_COST, SMALL, Block, Pattern, Sparse, settle
 from lazyhess._tangents.boxes import Cut, cut, picked, put_back
 
 

@@ -16,8 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lazyhess._indices import Array, Shape
 from lazyhess._maps.pairing import Labels, Pairing
-from lazyhess._tangents import SMALL, Array, Shape
+from lazyhess._tangents import SMALL
 
 # About how long it takes, in nanoseconds: a multiplication, a further product of a batch, an
 # element that is copied, and one that lies elsewhere than where the next map looks for it.

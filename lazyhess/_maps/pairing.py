@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import cached_property, lru_cache
 from math import prod
 
-from lazyhess._tangents import Shape
+from lazyhess._indices import Shape
 
 Labels = tuple[int, ...]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Array
 from lazyhess._maps import Gather, Scatter
 from lazyhess._primitives.base import astype, implements, nested, one_axis, structural
-from lazyhess._primitives.structure import moved, positions_of, take_flat
-from lazyhess._tangents import Array
-from lazyhess._variable import Variable, refuse_out, shape_of, value_of
+from lazyhess._primitives.shape import moved, positions_of, take_flat
+from lazyhess._record.variable import Variable, refuse_out, shape_of, value_of
 
 
 def pooled(name: str, parts: list[Any], function: Callable[[list[Array]], Any]) -> Any:

@@ -9,10 +9,10 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
-from lazyhess._tangents import Array, Block, Factored, Ids, Shape, Sparse, Uniform, compact, dense
-from lazyhess._through import curvature, linear
-from lazyhess._variable import (
+from lazyhess._record.linear import curvature, linear
+from lazyhess._record.variable import (
     FUNCTIONS,
     UFUNCS,
     Handler,
@@ -23,6 +23,7 @@ from lazyhess._variable import (
     shape_of,
     value_of,
 )
+from lazyhess._tangents import Block, Factored, Sparse, Uniform, compact, dense
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._variable import FUNCTIONS, UFUNCS, Variable, value_of
+from lazyhess._record.variable import FUNCTIONS, UFUNCS, Variable, value_of
 
 
 def _unasked(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map, Reduce, chain
 from lazyhess._primitives.base import astype, one_axis, scale, weigh
 from lazyhess._primitives.reduce import masked, reduced, reduced_axes
-from lazyhess._tangents import Array, Shape
-from lazyhess._variable import METHODS, Primitive, record, refuse_out, value_of
+from lazyhess._record.variable import METHODS, Primitive, record, refuse_out, value_of
 
 
 class LogSumExp(Primitive):

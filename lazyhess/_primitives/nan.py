@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Array
 from lazyhess._primitives.base import astype, implements, nested
 from lazyhess._primitives.reduce import (
     counted,
@@ -21,8 +22,7 @@ from lazyhess._primitives.reduce import (
     var,
 )
 from lazyhess._primitives.series import cumprod
-from lazyhess._tangents import Array
-from lazyhess._variable import METHODS, value_of
+from lazyhess._record.variable import METHODS, value_of
 
 _NONE: Any = np._NoValue
 

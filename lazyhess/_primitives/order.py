@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Array
 from lazyhess._maps import Gather, Scatter
 from lazyhess._primitives.base import (
     astype,
@@ -22,9 +23,8 @@ from lazyhess._primitives.base import (
     variables,
 )
 from lazyhess._primitives.reduce import given, max_, min_
-from lazyhess._primitives.structure import positions_of, take_along_axis, take_flat
-from lazyhess._tangents import Array
-from lazyhess._variable import METHODS, Variable, refuse_out, shape_of, value_of
+from lazyhess._primitives.shape import positions_of, take_along_axis, take_flat
+from lazyhess._record.variable import METHODS, Variable, refuse_out, shape_of, value_of
 
 _NONE: Any = np._NoValue
 

@@ -8,7 +8,7 @@ import numpy as np
 
 from lazyhess._primitives.base import astype, implements, nested
 from lazyhess._primitives.series import convolve
-from lazyhess._variable import value_of
+from lazyhess._record.variable import value_of
 
 
 @implements(np.roots)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Array, Shape
 from lazyhess._maps import Accumulate, Gather, Map, Mask, Reduce, Scale, chain
 from lazyhess._primitives.base import (
     astype,
@@ -18,8 +19,8 @@ from lazyhess._primitives.base import (
     squared,
     structural,
 )
-from lazyhess._tangents import ENTRY_COST, Array, Shape
-from lazyhess._variable import METHODS, Primitive, record, refuse_out, value_of
+from lazyhess._record.variable import METHODS, Primitive, record, refuse_out, value_of
+from lazyhess._tangents import ENTRY_COST
 
 _NONE: Any = np._NoValue
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Array
 from lazyhess._maps import Gather, Map, Scatter
 from lazyhess._primitives.base import (
     Elementwise,
@@ -22,9 +23,8 @@ from lazyhess._primitives.base import (
     structural,
 )
 from lazyhess._primitives.reduce import cumsum, given
-from lazyhess._primitives.structure import flip
-from lazyhess._tangents import Array
-from lazyhess._variable import METHODS, Primitive, Variable, record, refuse_out, value_of
+from lazyhess._primitives.shape import flip
+from lazyhess._record.variable import METHODS, Primitive, Variable, record, refuse_out, value_of
 
 _NONE: Any = np._NoValue
 

@@ -38,56 +38,32 @@ from lazyhess._tangents.blocks import (
     uniform,
 )
 from lazyhess._tangents.pattern import FEW, Pattern
-from lazyhess._tangents.positions import (
-    Array,
-    Ids,
-    Shape,
-    changes,
-    divide,
-    embed,
-    project,
-    runs,
-    span,
-    strides,
-)
-from lazyhess._tangents.rows import CSR
 from lazyhess._tangents.sums import MERGE, Folded, total
 
 heap.keep()
 
 __all__ = [
-    "CSR",
     "ENTRY_COST",
     "FEW",
     "MERGE",
     "SMALL",
-    "Array",
     "Block",
     "Factored",
     "Folded",
-    "Ids",
     "Pattern",
     "Recorded",
-    "Shape",
     "Sparse",
     "Uniform",
     "add_up",
     "cast",
-    "changes",
     "compact",
     "compactly",
     "dense",
-    "divide",
-    "embed",
     "identity",
     "nbytes",
-    "project",
-    "runs",
     "settle",
     "shape_of",
-    "span",
     "spread",
-    "strides",
     "total",
     "uniform",
 ]

@@ -9,9 +9,9 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from lazyhess._indices import Array, Ids, Shape, divide, embed, strides
 from lazyhess._tangents.boxes import Box, comb, worthwhile
 from lazyhess._tangents.pattern import Pattern
-from lazyhess._tangents.positions import Array, Ids, Shape, divide, embed, strides
 
 # A dense operation streams, a sparse one gathers: an entry costs about this many elements.
 ENTRY_COST = 6

@@ -13,7 +13,7 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
-from lazyhess._tangents.positions import Array, Ids, Shape
+from lazyhess._indices import Array, Ids, Shape
 
 # What a box costs, and each run along its last axis, in entries that are gathered instead.
 BOX_COST = 256

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Ids, Shape, changes, divide, project
 from lazyhess._tangents.boxes import Box, Comb, merged, spans, worthwhile
-from lazyhess._tangents.positions import Ids, Shape, changes, divide, project
 
 # Structures that depend on values are remembered for this many of them.
 FEW = 8

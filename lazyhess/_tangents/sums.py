@@ -8,6 +8,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from lazyhess._indices import Array
 from lazyhess._tangents.blocks import (
     ENTRY_COST,
     Block,
@@ -21,7 +22,6 @@ from lazyhess._tangents.blocks import (
 )
 from lazyhess._tangents.boxes import Box, disjoint, spans
 from lazyhess._tangents.pattern import Pattern
-from lazyhess._tangents.positions import Array
 
 # Repeated entries are merged when a block holds this many times what it held without repeats.
 MERGE = 4

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._variable import getitem
+from lazyhess._record.variable import getitem
 from tests.cases.base import case, spread
 
 SHAPES = [(3, 2), (), (1,), (0, 2)]

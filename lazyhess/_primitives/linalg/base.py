@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Shape
 from lazyhess._maps import Map, Permute
 from lazyhess._primitives.base import nested
-from lazyhess._primitives.contract import contract
-from lazyhess._tangents import Shape
+from lazyhess._primitives.einsum import contract
 
 Curvature = Iterable[tuple[int, int, Map]]
 

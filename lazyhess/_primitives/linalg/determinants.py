@@ -6,13 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map, chain
 from lazyhess._primitives.base import implements
-from lazyhess._primitives.contract import contract
+from lazyhess._primitives.einsum import contract
 from lazyhess._primitives.linalg.base import Curvature, square_matrices, times, transposed, turned
 from lazyhess._primitives.linalg.solutions import inv
-from lazyhess._tangents import Array, Shape
-from lazyhess._variable import Primitive, record, value_of
+from lazyhess._record.variable import Primitive, record, value_of
 
 _SINGULAR = 1e-6
 

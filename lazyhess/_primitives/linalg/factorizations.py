@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Array, Shape
 from lazyhess._primitives.base import Differential, astype, implements, nested
 from lazyhess._primitives.linalg.base import adjoint, square_matrices
-from lazyhess._tangents import Array, Shape
-from lazyhess._variable import record, value_of
+from lazyhess._record.variable import record, value_of
 
 
 def _real(dtype: np.dtype[Any]) -> np.dtype[Any]:

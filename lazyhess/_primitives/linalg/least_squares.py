@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Array
 from lazyhess._primitives.base import Differential, implements, nested, squared, variables
 from lazyhess._primitives.linalg.base import adjoint, transposed
 from lazyhess._primitives.linalg.factorizations import svd, svdvals
 from lazyhess._primitives.reduce import given
-from lazyhess._tangents import Array
-from lazyhess._variable import Variable, record, value_of
+from lazyhess._record.variable import Variable, record, value_of
 
 _NONE: Any = np._NoValue
 

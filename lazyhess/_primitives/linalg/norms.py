@@ -10,7 +10,7 @@ from lazyhess._primitives.base import axis_tuple, implements, squared
 from lazyhess._primitives.linalg.base import square_matrices
 from lazyhess._primitives.linalg.factorizations import svdvals
 from lazyhess._primitives.linalg.solutions import inv
-from lazyhess._variable import value_of
+from lazyhess._record.variable import value_of
 
 
 def _root(total: Any, power: float) -> Any:

@@ -7,12 +7,13 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps import NOTHING, Map, Weighted, chain
 from lazyhess._primitives.base import RecordedMap, astype, axis_tuple, implements, nested, variables
-from lazyhess._primitives.contract import contract
+from lazyhess._primitives.einsum import contract
 from lazyhess._primitives.linalg.base import Curvature, square_matrices, times, transposed, turned
-from lazyhess._tangents import Array, Ids, Shape, Sparse
-from lazyhess._variable import Primitive, Variable, record
+from lazyhess._record.variable import Primitive, Variable, record
+from lazyhess._tangents import Sparse
 
 
 def _columns(a: Any, block: Any) -> Any:

@@ -8,7 +8,7 @@ import numpy as np
 import scipy.special as sp
 
 from lazyhess._primitives.special.base import PI, ROOT_2PI, Special, series, unary
-from lazyhess._variable import value_of
+from lazyhess._record.variable import value_of
 
 
 # --- Bessel ---------------------------------------------------------------------------------------

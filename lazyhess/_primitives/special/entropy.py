@@ -9,7 +9,7 @@ import scipy.special as sp
 
 from lazyhess._primitives.base import Formula
 from lazyhess._primitives.special.base import Special, unary
-from lazyhess._variable import value_of
+from lazyhess._record.variable import value_of
 
 TINY = float(np.finfo(float).tiny)
 

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.special as sp
 
 from lazyhess._primitives.special.base import ROOT_2PI, series, times, unary
-from lazyhess._variable import value_of
+from lazyhess._record.variable import value_of
 
 SQRT2 = float(np.sqrt(2.0))
 ROOT_PI = float(np.sqrt(np.pi))

@@ -9,7 +9,7 @@ import numpy as np
 import scipy.special as sp
 
 from lazyhess._primitives.special.base import PI, Special, series, unary
-from lazyhess._variable import value_of
+from lazyhess._record.variable import value_of
 
 LOG_ROOT_2PI = 0.5 * math.log(2 * math.pi)
 # Bernoulli numbers B_2, B_4, ...: Stirling's series and its derivatives are made of them.

@@ -10,7 +10,7 @@ import scipy.special as sp
 
 from lazyhess._primitives.base import Elementwise
 from lazyhess._primitives.special.base import Special, series, times, unary
-from lazyhess._variable import value_of
+from lazyhess._record.variable import value_of
 
 LN10 = float(np.log(10.0))
 

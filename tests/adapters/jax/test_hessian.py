@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._adapters._jax_program import Compiled
+from lazyhess._frontends.jax.products import Compiled
 
 Layer = collections.namedtuple("Layer", "w b")
 

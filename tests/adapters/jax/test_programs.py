@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._adapters import _jax_program
-from lazyhess._adapters._jax_program import padded
+from lazyhess._frontends import _jax_program
+from lazyhess._frontends.jax.products import padded
 
 _compiled: list[str] = []
 

@@ -9,7 +9,7 @@ import numpy as np
 import paddle
 import pytest
 
-from lazyhess._adapters._paddle_graph import Graph, Tensors
+from lazyhess._frontends.paddle.products import Graph, Tensors
 from lazyhess.testing import check_engine
 
 

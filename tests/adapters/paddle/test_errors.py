@@ -358,7 +358,7 @@ WAYS: dict[str, tuple[Callable[[Any], Any], Callable[[Any], Any]]] = {
 
 
 def test_all_ways_are_tested() -> None:
-    from lazyhess._adapters._paddle_graph import _WAYS
+    from lazyhess._frontends.paddle.products import _WAYS
 
     assert _WAYS.keys() == WAYS.keys()
 

@@ -8,7 +8,7 @@ import pytest
 import tensorflow as tf
 
 import lazyhess as lh
-from lazyhess._adapters import _tensorflow_record as record
+from lazyhess._frontends import _tensorflow_record as record
 from tests.adapters.tensorflow.models import X, array
 
 

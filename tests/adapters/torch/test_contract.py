@@ -49,7 +49,7 @@ def test_a_graph_that_drops_a_factor_is_caught():
 
 
 def test_rows_that_are_swapped_are_caught(monkeypatch):
-    from lazyhess._adapters._torch_graph import Graph
+    from lazyhess._frontends.torch.products import Graph
 
     right = Graph._differentiated
 
@@ -62,7 +62,7 @@ def test_rows_that_are_swapped_are_caught(monkeypatch):
 
 
 def test_answers_that_share_memory_with_what_is_kept_are_caught(monkeypatch):
-    from lazyhess._adapters._torch_graph import Tensors
+    from lazyhess._frontends.torch.products import Tensors
 
     right = Tensors.take
 

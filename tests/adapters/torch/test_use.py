@@ -142,7 +142,7 @@ def test_a_callable_runs_once():
 
 
 def test_no_pass_has_more_rows_than_asked(monkeypatch):
-    from lazyhess._adapters._torch_graph import Graph
+    from lazyhess._frontends.torch.products import Graph
 
     sizes = []
     right = Graph._differentiated
@@ -168,7 +168,7 @@ def test_large_results_run_in_small_passes():
 
 
 def test_a_matrix_times_many_vectors_is_one_product():
-    from lazyhess._adapters._torch_graph import MatrixVector
+    from lazyhess._frontends.torch.products import MatrixVector
 
     X, v = normal(6, 4), normal(4)
     for matrix in (X, X.clone().requires_grad_()):
@@ -225,7 +225,7 @@ def test_rows_keep_no_graph_and_memory_does_not_grow():
 
 @pytest.mark.parametrize("reduction", ["none", None])
 def test_few_gradients_are_kept(reduction):
-    from lazyhess._adapters._torch_graph import OUTPUTS
+    from lazyhess._frontends.torch.products import OUTPUTS
 
     def f(x):
         made = torch.stack([cube(x) * k for k in range(20)])

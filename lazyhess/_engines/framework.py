@@ -1,0 +1,485 @@
+"""What the engines of all frameworks share: rows, batches and outputs in terms of products.
+
+A framework is asked for one thing, `Products.products`: the Hessian times tangents of one input,
+several at once. A row is the product with a unit vector; with a batch axis it is one for all
+samples.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from math import prod
+from typing import Any, Protocol
+
+import numpy as np
+
+from lazyhess._engines.arrays import Arrays
+from lazyhess._engines.protocol import progress_bar
+from lazyhess._frontends.request import Request
+from lazyhess._indices import Array, Ids, Shape, changes, divide
+from lazyhess._trees import leaves, rebuild
+
+# Bytes of the rows and tangents of one pass.
+BUDGET = 1 << 28
+
+
+@dataclass
+class Problem:
+    """What an adapter makes of a request."""
+
+    engine: FrameworkEngine
+    tree: Any  # the structure of xs; leaves count
+    rebuild: Callable[[Any, Callable[[Any], Any]], Any]  # as `lazyhess._trees.rebuild`
+    aux: Any = None
+    again: Callable[[Any], Problem] | None = None  # the same at new xs; without it there is no at()
+
+
+class Adapter(Protocol):
+    """What a module of this package offers, as ``ADAPTER``."""
+
+    def problem(self, request: Request) -> Problem:
+        """Find the engine for a request, or say what is wrong with it."""
+
+    def gradient(self, request: Request) -> Any:
+        """The gradient, in the structure of xs; with aux, where that is asked for."""
+
+
+class Products(ABC):
+    """The derivatives of one function of several inputs, at one point.
+
+    Its outputs are the elements of ys, by their number.
+    """
+
+    arrays: Arrays
+
+    @abstractmethod
+    def value(self) -> Any:
+        """The value of ys."""
+
+    @abstractmethod
+    def gradient(self, i: int, output: int | None) -> Any:
+        """The gradient by x_i of one output, or of the sum of all, as an array of its own."""
+
+    @abstractmethod
+    def weighted(self, weights: Array) -> list[Any]:
+        """The gradients by all xs of the sum of outputs times weights, without a graph."""
+
+    def at_once(self, i: int) -> int:
+        """How many products by x_i run best at once, if they fit into memory."""
+        return BUDGET
+
+    @abstractmethod
+    def products(
+        self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
+    ) -> dict[int, Any]:
+        """Products of the Hessian of one output, or of the sum of all.
+
+        Parameters
+        ----------
+        i : int
+            The tangents are those of x_i.
+        tangents : array
+            Of shape ``(K,) + shape of x_i``, of the framework's own kind.
+        columns : sequence of int
+            The inputs whose parts of the product are asked for.
+        outputs : ndarray of intp, optional
+            For each tangent the output; without it the sum of all.
+
+        Returns
+        -------
+        dict of int -> array
+            For each of `columns` an array of shape ``(K,) + shape of x_j``, of its own.
+        """
+
+
+class Single(Products):
+    """Derivatives that are of one output at a time, or of the sum of all."""
+
+    def products(
+        self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
+    ) -> dict[int, Any]:
+        return by_output(
+            outputs,
+            columns,
+            tangents,
+            self.arrays,
+            lambda part, output: self._products(i, part, columns, output),
+        )
+
+    @abstractmethod
+    def _products(
+        self, i: int, tangents: Any, columns: Sequence[int], output: int | None
+    ) -> dict[int, Any]:
+        """As `products`, of one output, or with ``None`` of the sum."""
+
+
+class FrameworkEngine:
+    """Rows of the Hessian of a framework's function; see `lazyhess._engines.protocol.Engine`.
+
+    Parameters
+    ----------
+    function : Products
+        The derivatives.
+    inputs : sequence of (shape, dtype)
+        Of the xs, with their batch axes.
+    output : tuple of int
+        The shape of ys.
+    batch : sequence of int or None, optional
+        The position of the batch axis in each x; ``None`` for one that all samples share.
+    each : bool
+        Whether every element of ys is an output of its own.
+    create_graph : bool
+        Whether answers can be differentiated again.
+    block_size : int, optional
+        Products at once.
+    progress : bool
+        Whether to show a progress bar.
+    """
+
+    def __init__(
+        self,
+        function: Products,
+        inputs: Sequence[tuple[Shape, Any]],
+        output: Shape,
+        *,
+        batch: Sequence[int | None] | None = None,
+        each: bool = False,
+        create_graph: bool = False,
+        block_size: int | None = None,
+        progress: bool = False,
+    ) -> None:
+        self.function = function
+        self.arrays = function.arrays
+        self.full = tuple(tuple(shape) for shape, _ in inputs)
+        self.dtypes = tuple(dtype for _, dtype in inputs)
+        self.output = tuple(output)
+        self.batch = None if batch is None else tuple(batch)
+        self.each = each
+        self.create_graph = create_graph
+        self.block_size = block_size
+        self.progress = progress
+        if self.batch is None:
+            self.shapes: tuple[Shape, ...] = self.full
+            self.lead: Shape = self.output if each else ()
+        else:
+            self.shapes = tuple(
+                shape if axis is None else shape[:axis] + shape[axis + 1 :]
+                for shape, axis in zip(self.full, self.batch, strict=True)
+            )
+            self.lead = (prod(self.output),)
+        # Whether rows of all samples can come out of one product.
+        self.shared = self.batch is not None and None in self.batch
+
+    def value(self) -> Any:
+        """The value of ys."""
+        return self.function.value()
+
+    def gradient(self, i: int) -> Any:
+        """The gradient with respect to x_i."""
+        if not self.each and (self.batch is None or self.batch[i] is not None):
+            return self.function.gradient(i, None)
+        made = [self.function.gradient(i, output) for output in range(prod(self.lead))]
+        arrays, shape = self.arrays, self.shapes[i]
+        parts = [arrays.reshape(part, (1, *shape)) for part in made]
+        whole = arrays.concatenate(parts) if parts else arrays.zeros((0, *shape), self.dtypes[i])
+        return arrays.reshape(whole, self.lead + shape)
+
+    def interacting(self) -> int | None:
+        """The first sample that the output of another one depends on, if any.
+
+        Told by the gradient: where samples do not interact, that of a weighted sum of the outputs
+        has the weights of each sample's own. (With random weights anything else is as good as
+        impossible, up to rounding.)
+        """
+        assert self.batch is not None
+        weights = np.random.default_rng(0).uniform(1, 2, self.output)
+        for i, made in enumerate(self.function.weighted(weights)):
+            axis = self.batch[i]
+            if axis is None:
+                continue
+            alone = np.moveaxis(self.arrays.numpy(self.function.gradient(i, None)), axis, 0)
+            both = np.moveaxis(self.arrays.numpy(made), axis, 0)
+            factors = weights.reshape((-1,) + (1,) * (alone.ndim - 1))
+            size = np.abs(alone).max(initial=0) + np.abs(both).max(initial=0)
+            # What has two bytes rounds at 2**-8, at the worst, whatever NumPy holds it in.
+            short = self.arrays.itemsize(self.dtypes[i]) == 2
+            bound = 2.0**-6 if short else float(np.sqrt(np.finfo(alone.dtype).eps))
+            wrong = ~(np.abs(both - factors * alone) <= bound * size)
+            wrong &= ~(np.isnan(both) & np.isnan(alone))
+            if wrong.any():
+                return int(np.argmax(wrong.reshape(len(wrong), -1).any(axis=1)))
+        return None
+
+    def own(self, array: Any) -> Any:
+        """An array as the kind that this engine answers with."""
+        return array
+
+    def products(self, i: int, rows: Ids) -> int:
+        """How many Hessian-vector products these rows of x_i take."""
+        if self.batch is None or self.shared:
+            return len(rows)
+        return int(np.count_nonzero(np.bincount(rows % max(prod(self.shapes[i]), 1))))
+
+    def rows(
+        self, i: int, rows: Ids, columns: tuple[int, ...]
+    ) -> Iterator[tuple[Ids, dict[int, Any]]]:
+        """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
+        bar = progress_bar(self.products(i, rows)) if self.progress else None
+        alone = self.batch is None or self.shared
+        for ids, made in (self._rows if alone else self._samples)(i, rows, columns):
+            if bar is not None:
+                bar.update(self.products(i, ids))
+            yield ids, made
+        if bar is not None:
+            bar.close()
+
+    def _block(self, i: int, columns: Sequence[int]) -> int:
+        """How many products to run at once."""
+        if self.block_size is not None:
+            return self.block_size
+        row = prod(self.full[i]) + sum(prod(self.full[j]) for j in columns)
+        most = BUDGET // max(row * self.arrays.itemsize(self.dtypes[i]), 1)
+        return max(1, min(most, self.function.at_once(i)))
+
+    def _rows(
+        self, i: int, rows: Ids, columns: tuple[int, ...]
+    ) -> Iterator[tuple[Ids, dict[int, Any]]]:
+        """One product for each row: of one output, or of all, where only one counts."""
+        size, block, arrays = max(prod(self.shapes[i]), 1), self._block(i, columns), self.arrays
+        for start in range(0, len(rows), block):
+            ids = rows[start : start + block]
+            lead, position = divide(ids, size)
+            outputs = lead if self.lead else None
+            made = self.function.products(i, self._units(i, position, lead), columns, outputs)
+            yield (
+                ids,
+                {
+                    j: arrays.reshape(self._own_sample(j, made[j], lead), (len(ids), self._size(j)))
+                    for j in columns
+                },
+            )
+
+    def _own_sample(self, j: int, made: Any, samples: Ids) -> Any:
+        """What products with one sample each give for x_j, of that sample."""
+        if self.batch is None or self.batch[j] is None:
+            return made
+        which = np.arange(len(samples)) * self.lead[0] + samples
+        return self.arrays.take(self._by_sample(j, made), which, 0)
+
+    def _samples(
+        self, i: int, rows: Ids, columns: tuple[int, ...]
+    ) -> Iterator[tuple[Ids, dict[int, Any]]]:
+        """One product for each position, with all the samples asked for there."""
+        size, block = max(prod(self.shapes[i]), 1), self._block(i, columns)
+        order = rows[np.argsort(rows % size, kind="stable")]
+        starts = np.append(np.flatnonzero(changes(order % size)), len(order))
+        for start in range(0, len(starts) - 1, block):
+            stop = min(start + block, len(starts) - 1)
+            ids = order[starts[start] : starts[stop]]
+            sample, position = divide(ids, size)
+            once = position[starts[start:stop] - starts[start]]
+            made = self.function.products(i, self._units(i, once), columns, None)
+            which = np.searchsorted(once, position) * self.lead[0] + sample
+            yield (
+                ids,
+                {j: self.arrays.take(self._by_sample(j, made[j]), which, 0) for j in columns},
+            )
+
+    def _size(self, j: int) -> int:
+        return prod(self.shapes[j])
+
+    def _by_sample(self, j: int, made: Any) -> Any:
+        """``(K,) + full shape`` -> ``(K * samples, size of a sample)``."""
+        made = self._batch_first(j, made)
+        return self.arrays.reshape(made, (made.shape[0] * self.lead[0], self._size(j)))
+
+    def _batch_first(self, j: int, made: Any) -> Any:
+        """The batch axis of arrays of x_j, behind the axis of tangents, moved to the front."""
+        assert self.batch is not None
+        axis = self.batch[j]
+        assert axis is not None
+        axes = [0, *(k for k in range(1, 1 + len(self.full[j])) if k != axis + 1)]
+        return self.arrays.transpose(made, [0, axis + 1, *axes[1:]])
+
+    def _units(self, i: int, positions: Ids, samples: Ids | None = None) -> Any:
+        """Unit tangents of x_i: of one sample each, or else the same in all samples."""
+        count, shape = len(positions), self.shapes[i]
+        units = np.zeros((count, max(prod(shape), 1)), np.bool_)
+        units[np.arange(count), positions] = True
+        units = units.reshape((count, *shape))
+        axis = None if self.batch is None else self.batch[i]
+        if axis is None:
+            return self.arrays.own(units, self.dtypes[i])
+        there = np.ones((count, self.lead[0]), np.bool_)
+        if samples is not None:
+            there = np.arange(self.lead[0]) == samples[:, None]
+        there = there.reshape((count, *(1,) * axis, -1, *(1,) * (len(shape) - axis)))
+        return self.arrays.own(np.expand_dims(units, axis + 1) & there, self.dtypes[i])
+
+    # --- products -------------------------------------------------------------------------------
+
+    def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
+        """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
+        arrays, count = self.arrays, len(tangents)
+        own = not isinstance(tangents, np.ndarray)  # the framework's own, one for each product
+        block = self._block(j, columns)
+        parts: dict[int, list[Any]] = {i: [] for i in columns}
+        for start in range(0, count, block):
+            part = tangents[start : start + block]
+            made = (
+                self.function.products(j, part, columns, None)
+                if own
+                else self._applied(j, part, columns)
+            )
+            for i in columns:
+                parts[i].append(made[i])
+        none = {i: (0, *self.lead, *self.shapes[i]) for i in columns}
+        return {
+            i: arrays.concatenate(parts[i])
+            if len(parts[i]) > 1
+            else (parts[i][0] if parts[i] else arrays.zeros(none[i], self.dtypes[i]))
+            for i in columns
+        }
+
+    def _applied(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
+        arrays, dtype, count = self.arrays, self.dtypes[j], len(tangents)
+        if not self.lead:
+            return self.function.products(j, arrays.own(tangents, dtype), columns, None)
+        if self.batch is not None and not self.shared:
+            axis = self.batch[j]
+            assert axis is not None
+            axes = [0, *range(2, tangents.ndim)]
+            axes.insert(axis + 1, 1)
+            whole = arrays.own(tangents.transpose(axes), dtype)
+            made = self.function.products(j, whole, columns, None)
+            return {i: self._batch_first(i, made[i]) for i in columns}
+        # Each output with a tangent of its own.
+        outputs = prod(self.lead)
+        which = np.tile(np.arange(outputs), count)
+        flat = tangents.reshape((count * outputs, *self.shapes[j]))
+        axis = None if self.batch is None else self.batch[j]
+        if axis is not None:
+            full = np.zeros((*self.full[j][axis : axis + 1], *flat.shape), flat.dtype)
+            full[which, np.arange(len(flat))] = flat
+            flat = np.moveaxis(full, 0, axis + 1)
+        made = self.function.products(j, arrays.own(flat, dtype), columns, which)
+        return {
+            i: arrays.reshape(
+                self._own_sample(i, made[i], which), (count, *self.lead, *self.shapes[i])
+            )
+            for i in columns
+        }
+
+
+def by_output(
+    outputs: Ids | None,
+    columns: Sequence[int],
+    tangents: Any,
+    arrays: Arrays,
+    run: Callable[[Any, int | None], dict[int, Any]],
+) -> dict[int, Any]:
+    """Products for tangents of several outputs, by a function that knows one output at a time."""
+    if outputs is None:
+        return run(tangents, None)
+    parts: dict[int, list[Any]] = {j: [] for j in columns}
+    order = np.argsort(outputs, kind="stable")
+    for ids in np.split(order, np.flatnonzero(np.diff(outputs[order])) + 1):
+        if len(ids):
+            made = run(arrays.take(tangents, ids, 0), int(outputs[ids[0]]))
+            for j in columns:
+                parts[j].append(made[j])
+    if not len(outputs):
+        return run(tangents, None)
+    back = np.argsort(order, kind="stable")
+    return {j: arrays.take(arrays.concatenate(parts[j]), back, 0) for j in columns}
+
+
+def refuse_interacting(engine: FrameworkEngine, batch_axis: Any) -> None:
+    """Refuse a batch whose samples interact."""
+    sample = engine.interacting()
+    if sample is not None:
+        raise ValueError(
+            f"samples interact under batch_axis={batch_axis}: the output of another sample depends "
+            f"on sample {sample} (a sum, mean or sort across the batch axis does that, and "
+            "normalization of a batch), so there is no Hessian per sample; use batch_axis=None, or "
+            'reduction="none" for every pair'
+        )
+
+
+def engine_of(
+    function: Products,
+    request: Request,
+    xs: Sequence[Any],
+    output: Shape,
+    batch: Sequence[int | None] | None,
+) -> FrameworkEngine:
+    """The engine of a request by some xs."""
+    return FrameworkEngine(
+        function,
+        [(tuple(x.shape), x.dtype) for x in xs],
+        output,
+        batch=batch,
+        each=request.reduction == "none",
+        create_graph=request.create_graph,
+        block_size=request.block_size,
+        progress=request.progress,
+    )
+
+
+def graph_problem(
+    adapter: Adapter,
+    graph: Any,
+    request: Request,
+    tree: Any,
+    aux: Any,
+    batch: Sequence[int | None] | None,
+    fits: Callable[[Any], None] | None,
+) -> Problem:
+    """What an adapter makes of a recorded graph: `Products` that know their `xs` and `root`.
+
+    With `fits`, which refuses values for `at` that are not those of the same problem, ys is a
+    function.
+    """
+    engine = engine_of(graph, request, graph.xs, tuple(graph.root.shape), batch)
+    if batch is not None:
+        refuse_interacting(engine, request.batch_axis)
+    again: Callable[[Any], Problem] | None = None
+    if fits is not None:
+
+        def again(new: Any) -> Problem:
+            fits(new)
+            return adapter.problem(request.at(new))
+
+    return Problem(engine, tree, rebuild, aux, again)
+
+
+def check_alike(inputs: Sequence[tuple[str, Any]], *names: str) -> None:
+    """One device and one dtype: rows of one x are columns of another."""
+    for what in names:
+        found = {str(getattr(x, what)): path for path, x in reversed(inputs)}
+        if len(found) > 1:
+            (a, here), (b, there) = list(found.items())[:2]
+            raise ValueError(
+                f"all xs must be of one {what}, got {b} for xs{there} and {a} for xs{here}; "
+                f"convert them, or ask for the Hessian of each {what} apart"
+            )
+
+
+def check_new(tree: Any, new: Any, check: Callable[[str, Any], None]) -> None:
+    """Refuse values for `at` that are those of another problem; `check` refuses other kinds."""
+    old, given = list(leaves(tree)), list(leaves(new))
+    if [path for path, _ in old] != [path for path, _ in given]:
+        raise ValueError(
+            "at() takes new values in the structure of xs, one argument for each x of a tuple: "
+            f"{len(old)} tensors, got {len(given)} or other names"
+        )
+    for (path, x), (_, value) in zip(old, given, strict=True):
+        check(path, value)
+        if value.shape != x.shape or value.dtype != x.dtype:
+            raise ValueError(
+                f"at() needs a tensor of shape {tuple(x.shape)} and dtype {x.dtype} for xs{path}, "
+                f"got shape {tuple(value.shape)} and dtype {value.dtype}; another shape is another "
+                "problem: call lh.hessian again"
+            )

@@ -1,0 +1,342 @@
+"""jax: a traced function and the compiled programs of its derivatives."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Sequence
+from functools import partial
+from math import prod
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from lazyhess._engines.framework import Products, by_output
+from lazyhess._frontends.jax import keys
+from lazyhess._frontends.jax.arrays import JaxArrays, precision, traced, wide
+from lazyhess._indices import Array, Ids
+
+# Programs that are kept for functions that come again.
+KEPT = 64
+
+
+_LACKING = (
+    "A Hessian needs two derivatives of every operation, one of them in reverse. The ways out of "
+    "an operation that lacks one: give it by jax.custom_jvp, use lax.scan where lax.while_loop "
+    "stands, or write the function in NumPy, which lazyhess differentiates by itself"
+)
+
+
+class Units(NamedTuple):
+    """Unit tangents of an x by the positions of their ones; programs make them."""
+
+    positions: Ids  # in one sample, where there are any
+    samples: Ids | None  # for each the sample; without it the same in all
+
+
+def padded(count: int, whole: int) -> int:
+    """The number of tangents to compile for, so that few programs serve all requests.
+
+    Up to 8 exactly, then four numbers for each factor of two: at most a quarter is in vain. As many
+    as there are in all is a number of its own.
+    """
+    if count <= 8 or count == whole:
+        return count
+    step = 1 << ((count - 1).bit_length() - 3)
+    return -(-count // step) * step
+
+
+class Program:
+    """The derivatives of a traced function, compiled when they are asked for, for any constants.
+
+    Parameters
+    ----------
+    closed : ClosedJaxpr
+        The function of flat inputs; its first output is ys, those behind it are aux.
+    batch : sequence of int or None, optional
+        The position of the batch axis in each input.
+    """
+
+    def __init__(self, closed: Any, batch: Sequence[int | None] | None) -> None:
+        # Without the constants, which belong to one call; and without what serves aux only.
+        self.jaxpr = closed.jaxpr
+        self.batch = batch
+        self.shapes = [tuple(var.aval.shape) for var in closed.jaxpr.invars]
+        self.dtypes = [var.aval.dtype for var in closed.jaxpr.invars]
+        self.output = tuple(closed.jaxpr.outvars[0].aval.shape)
+        self.outputs = jax.jit(self._outputs)
+        self.slope = jax.jit(self._slope)
+        self.slopes = jax.jit(self._slopes, static_argnames="i")
+        self.whole = jax.jit(self._whole, static_argnames=("i", "columns"))
+        self.rows = jax.jit(self._rows, static_argnames=("i", "columns"))
+        self.along = jax.jit(self._along, static_argnames=("i", "columns"))
+
+    def _outputs(self, consts: Any, xs: Any) -> Any:
+        return jax.core.eval_jaxpr(self.jaxpr, consts, *xs)
+
+    def root(self, consts: Any, xs: Any) -> Any:
+        """The value of ys."""
+        return jax.core.eval_jaxpr(self.jaxpr, consts, *xs)[0]
+
+    def _slope(self, consts: Any, xs: Any, weights: Any) -> Any:
+        """The gradients by all inputs of the sum of outputs times weights."""
+        value, back = jax.vjp(lambda *xs: self.root(consts, xs), *xs)
+        return back(jnp.broadcast_to(weights, value.shape).astype(value.dtype))
+
+    def _slopes(self, consts: Any, xs: Any, outputs: Any, i: int) -> Any:
+        """The gradients by x_i of several outputs."""
+        value, back = jax.vjp(lambda x: self.root(consts, [*xs[:i], x, *xs[i + 1 :]]), xs[i])
+        units = self._selected(outputs, value)
+        return jax.vmap(lambda unit: back(unit)[0])(units)
+
+    def _selected(self, outputs: Any, value: Any) -> Any:
+        """For each of some outputs the cotangent that picks it."""
+        made = jax.lax.iota(jnp.int32, max(value.size, 1)) == outputs[..., None]
+        return made[..., : value.size].reshape(outputs.shape + value.shape).astype(value.dtype)
+
+    def _along(
+        self, consts: Any, xs: Any, tangents: Any, outputs: Any, i: int, columns: tuple[int, ...]
+    ) -> Any:
+        """The change, along each tangent of x_i, of the gradient by some inputs."""
+
+        def gradient(x: Any, output: Any) -> Any:
+            full = [*xs[:i], x, *xs[i + 1 :]]
+
+            def root(*picked: Any) -> Any:
+                new = list(full)
+                for j, value in zip(columns, picked, strict=True):
+                    new[j] = value
+                return self.root(consts, new)
+
+            value, back = jax.vjp(root, *(full[j] for j in columns))
+            seed = jnp.ones_like(value) if output is None else self._selected(output, value)
+            # As a batch of one, for which XLA lays out products of matrices better: up to three
+            # times as fast.
+            return tuple(part[0] for part in jax.vmap(back)(seed[None]))
+
+        def product(tangent: Any, output: Any) -> Any:
+            return jax.jvp(lambda x: gradient(x, output), (xs[i],), (tangent,))[1]
+
+        # What does not depend on the tangent is computed once for all of them.
+        return jax.vmap(product, (0, None if outputs is None else 0))(tangents, outputs)
+
+    def _rows(
+        self,
+        consts: Any,
+        xs: Any,
+        positions: Any,
+        samples: Any,
+        outputs: Any,
+        i: int,
+        columns: tuple[int, ...],
+    ) -> Any:
+        """Products with unit tangents, flat where there is no batch."""
+        axis = None if self.batch is None else self.batch[i]
+        shape = self.shapes[i] if axis is None else _without(self.shapes[i], axis)
+        count = positions.shape[0]
+        units = jax.lax.iota(jnp.int32, prod(shape)) == positions[:, None]
+        units = units.reshape((count, *shape))
+        if axis is not None:
+            size = self.shapes[i][axis]
+            there = jnp.ones((count, size), bool)
+            if samples is not None:
+                there = jax.lax.iota(jnp.int32, size) == samples[:, None]
+            there = there.reshape((count, *(1,) * axis, size, *(1,) * (len(shape) - axis)))
+            units = jnp.expand_dims(units, axis + 1) & there
+        made = self._along(consts, xs, units.astype(self.dtypes[i]), outputs, i, columns)
+        if self.batch is not None:
+            return made
+        return tuple(
+            part.reshape((count, prod(self.shapes[j])))
+            for j, part in zip(columns, made, strict=True)
+        )
+
+    def _whole(self, consts: Any, xs: Any, i: int, columns: tuple[int, ...]) -> Any:
+        """All rows of x_i."""
+        positions = jax.lax.iota(jnp.int32, prod(self.shapes[i]))
+        return self._rows(consts, xs, positions, None, None, i, columns)
+
+
+def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
+    return shape[:axis] + shape[axis + 1 :]
+
+
+_programs: OrderedDict[Hashable, Program] = OrderedDict()
+_lock = threading.Lock()
+
+
+def program(closed: Any, batch: Sequence[int | None] | None) -> Program:
+    """The program of a traced function; the one there is, where an equal one came before."""
+    try:
+        found: Hashable = keys.key(closed, rules=True)
+    except keys.OpaqueError:
+        # Differentiated twice, the function has its rules written out.
+        if any(map(traced, closed.consts)):
+            return Program(closed, batch)
+        found = keys.key(closed, rules=False), keys.key(_twice(closed), rules=False)
+    found = found, None if batch is None else tuple(batch), wide()
+    with _lock:
+        made = _programs.pop(found, None) or Program(closed, batch)
+        _programs[found] = made
+        while len(_programs) > KEPT:
+            _programs.popitem(last=False)
+    return made
+
+
+def _twice(closed: Any) -> Any:
+    """The Hessian-vector product of a function, traced."""
+    struct: Any = jax.ShapeDtypeStruct
+    xs = [struct(var.aval.shape, var.aval.dtype) for var in closed.jaxpr.invars]
+
+    def gradient(*xs: Any) -> Any:
+        value, back = jax.vjp(
+            lambda *xs: jax.core.eval_jaxpr(closed.jaxpr, closed.consts, *xs)[0], *xs
+        )
+        return back(jnp.ones_like(value))
+
+    return jax.make_jaxpr(lambda xs, tangents: jax.jvp(gradient, xs, tangents))(
+        tuple(xs), tuple(xs)
+    )
+
+
+class Compiled(Products):
+    """Derivatives of a traced function at a point."""
+
+    def __init__(self, made: Program, consts: Sequence[Any], xs: Sequence[Any], device: Any):
+        self.program, self.consts, self.xs = made, tuple(consts), tuple(xs)
+        self.arrays: JaxArrays = JaxArrays(device)
+
+    def _run(self, function: Callable[..., Any], *args: Any, **static: Any) -> Any:
+        with precision(self.arrays.x64):
+            try:
+                return function(self.consts, self.xs, *args, **static)
+            except (ValueError, TypeError, NotImplementedError) as error:
+                error.add_note(_LACKING)
+                raise
+
+    def outputs(self) -> Any:
+        """The value of ys, and the arrays of aux."""
+        return self._run(self.program.outputs)
+
+    def value(self) -> Any:
+        return self.outputs()[0]
+
+    def weighted(self, weights: Array) -> list[Any]:
+        return list(self._run(self.program.slope, weights))
+
+    def gradient(self, i: int, output: int | None) -> Any:
+        if output is None:
+            return self._run(self.program.slope, np.ones((), np.int8))[i]
+        return self.gradients(i, np.array([output]))[0]
+
+    def gradients(self, i: int, outputs: Ids) -> Any:
+        """The gradients by x_i of several outputs."""
+        return self._run(self.program.slopes, outputs.astype(np.int32), i=i)
+
+    def products(
+        self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
+    ) -> dict[int, Any]:
+        columns, units = tuple(columns), isinstance(tangents, Units)
+        count = len(tangents.positions if units else tangents)
+        whole = prod(self.program.shapes[i])
+        if (
+            units
+            and count == whole
+            and outputs is None
+            and self.program.batch is None
+            and bool((tangents.positions == np.arange(count)).all())
+        ):
+            made = self._run(self.program.whole, i=i, columns=columns)
+            return dict(zip(columns, made, strict=True))
+        size = padded(count, whole)
+        which = None if outputs is None else _pad(outputs, size)
+        if units:
+            samples = None if tangents.samples is None else _pad(tangents.samples, size)
+            args = (_pad(tangents.positions, size), samples, which)
+            made = self._run(self.program.rows, *args, i=i, columns=columns)
+        else:
+            if size > count:
+                none = self.arrays.zeros((size - count, *tangents.shape[1:]), tangents.dtype)
+                tangents = self.arrays.concatenate([tangents, none])
+            made = self._run(self.program.along, tangents, which, i=i, columns=columns)
+        if size > count:
+            made = [self.arrays.take(part, np.arange(count), 0) for part in made]
+        return dict(zip(columns, made, strict=True))
+
+
+def _pad(ids: Ids, size: int) -> Array:
+    """Numbers for a program: 32 bits, the last one repeated."""
+    made = np.empty(size, np.int32)
+    made[: len(ids)] = ids
+    made[len(ids) :] = ids[-1] if len(ids) else 0
+    return made
+
+
+class Eager(Products):
+    """Derivatives of a function that decides by values, as jax computes them without compiling.
+
+    Parameters
+    ----------
+    root : callable
+        From flat inputs to ys.
+    xs : sequence of array
+        The point.
+    """
+
+    def __init__(self, root: Callable[..., Any], xs: Sequence[Any], value: Any, device: Any):
+        self.root, self.xs, self._value = root, tuple(xs), value
+        self.arrays: JaxArrays = JaxArrays(device)
+        self._linear: OrderedDict[int | None, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def value(self) -> Any:
+        return self._value
+
+    def _gradient(self, output: int | None, *xs: Any) -> Any:
+        value, back = jax.vjp(self.root, *xs)
+        seed = jnp.ones_like(value)
+        if output is not None:
+            seed = jnp.zeros(value.size, value.dtype).at[output].set(1).reshape(value.shape)
+        return back(seed)
+
+    def _linearized(self, output: int | None) -> Any:
+        """The gradient, and the linear function that gives its change; the last ones are kept."""
+        with self._lock, precision(self.arrays.x64):
+            found = self._linear.pop(output, None)
+            if found is None:
+                found = jax.linearize(partial(self._gradient, output), *self.xs)
+            self._linear[output] = found
+            while len(self._linear) > 4:
+                self._linear.popitem(last=False)
+        return found
+
+    def gradient(self, i: int, output: int | None) -> Any:
+        return self._linearized(output)[0][i]
+
+    def gradients(self, i: int, outputs: Ids) -> Any:
+        """The gradients by x_i of several outputs."""
+        return jnp.stack([self.gradient(i, int(output)) for output in outputs])
+
+    def weighted(self, weights: Array) -> list[Any]:
+        with precision(self.arrays.x64):
+            value, back = jax.vjp(self.root, *self.xs)
+            return list(back(jnp.asarray(weights, value.dtype)))
+
+    def products(
+        self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
+    ) -> dict[int, Any]:
+        def run(part: Any, output: int | None) -> dict[int, Any]:
+            linear = self._linearized(output)[1]
+
+            def product(tangent: Any) -> Any:
+                full = [jnp.zeros_like(x) for x in self.xs]
+                full[i] = tangent
+                made = linear(*full)
+                return [made[j] for j in columns]
+
+            with precision(self.arrays.x64):
+                return dict(zip(columns, jax.vmap(product)(part), strict=True))
+
+        return by_output(outputs, columns, tangents, self.arrays, run)

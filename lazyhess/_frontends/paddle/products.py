@@ -1,0 +1,406 @@
+"""Derivatives of a Paddle tensor with a graph, by differentiating its gradient row by row."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections import OrderedDict
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from math import prod
+from typing import Any
+
+import numpy as np
+import paddle
+
+from lazyhess._engines.framework import Single
+from lazyhess._indices import Array, Ids, Shape
+
+DTYPES: dict[Any, np.dtype[Any]] = {
+    paddle.float32: np.dtype(np.float32),
+    paddle.float64: np.dtype(np.float64),
+}
+# Bytes of the tangents of one pass. Paddle differentiates one row at a time, so that larger passes
+# gain nothing.
+PASS = 1 << 20
+# Products of a pass from which on what they lack is looked for by one more.
+APART = 8
+# Outputs whose gradients are kept with their graphs.
+OUTPUTS = 4
+# What `paddle.grad` works out on the way is kept in one place for all threads.
+_TURN = threading.RLock()
+
+
+class Tensors:
+    """Operations on tensors, see `lazyhess._engines.arrays.Arrays`."""
+
+    def __init__(self, place: Any) -> None:
+        self.place = place
+
+    def numpy(self, array: Any) -> Array:
+        made: Array = array.detach().numpy()
+        return made
+
+    def own(self, array: Array, dtype: Any) -> Any:
+        return paddle.to_tensor(np.asarray(array, DTYPES[dtype]), place=self.place)
+
+    def zeros(self, shape: Shape, dtype: Any) -> Any:
+        return self.own(np.zeros(shape, DTYPES[dtype]), dtype)
+
+    def concatenate(self, parts: Sequence[Any]) -> Any:
+        return paddle.concat(list(parts))
+
+    def take(self, array: Any, ids: Ids, axis: int) -> Any:
+        count = len(ids)
+        if not count or 0 in array.shape:
+            shape = [*array.shape]
+            shape[axis] = count
+            return self.zeros(tuple(shape), array.dtype)
+        if ids[-1] - ids[0] == count - 1 and bool((ids[1:] > ids[:-1]).all()):
+            if count == array.shape[axis]:
+                return array.clone()
+            return paddle.slice(array, [axis], [int(ids[0])], [int(ids[-1]) + 1]).clone()
+        return paddle.index_select(array, self._ids(ids), axis)
+
+    def points(self, array: Any, rows: Ids, columns: Ids) -> Any:
+        at = np.stack(np.broadcast_arrays(rows, columns), axis=-1)
+        if not at.size:
+            return self.zeros(at.shape[:-1], array.dtype)
+        return paddle.gather_nd(array, self._ids(at))
+
+    def _ids(self, ids: Ids) -> Any:
+        return paddle.to_tensor(np.asarray(ids, np.int64), place=self.place)
+
+    def reshape(self, array: Any, shape: Shape) -> Any:
+        return array.reshape(list(shape))
+
+    def transpose(self, array: Any, axes: Sequence[int]) -> Any:
+        return paddle.transpose(array, list(axes))
+
+    def nbytes(self, array: Any) -> int:
+        return int(prod(array.shape)) * self.itemsize(array.dtype)
+
+    def itemsize(self, dtype: Any) -> int:
+        return int(DTYPES[dtype].itemsize)
+
+
+class Graph(Single):
+    """Derivatives of a tensor with a graph.
+
+    The gradient is computed with its own graph, once; a product is the derivative of the gradient
+    times the tangent. Paddle has no rule for many of them at once.
+
+    Parameters
+    ----------
+    root : Tensor
+        The output.
+    xs : sequence of Tensor
+        The inputs.
+    create_graph : bool
+        Whether answers keep a graph.
+    own : bool
+        Whether the inputs are known to nobody else.
+    """
+
+    def __init__(self, root: Any, xs: Sequence[Any], create_graph: bool, own: bool) -> None:
+        self.root, self.xs = root, list(xs)
+        self.create_graph = create_graph
+        self.arrays = Tensors(root.place)
+        # The gradients of an output by all xs, with their graph, and the cotangent they are of.
+        self._gradients: OrderedDict[int | None, tuple[list[Any], Any]] = OrderedDict()
+        # Paddle counts changes in place for some operations only: not for set_value, nor for the
+        # steps of its optimizers.
+        self._copies = None if own else [x.detach().clone() for x in self.xs]
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            "a Hessian of Paddle's tensors cannot be pickled or copied, for their graph cannot; "
+            "keep what you need of it as a tensor, H[...]"
+        )
+
+    def value(self) -> Any:
+        return self.root.clone() if self.create_graph else self.root.detach().clone()
+
+    def gradient(self, i: int, output: int | None) -> Any:
+        made = self._all(output)[0][i]
+        if made is None:
+            return paddle.zeros_like(self.xs[i])
+        with paddle.enable_grad():
+            return made.clone() if self.create_graph else made.detach().clone()
+
+    def gradients(self, recorded: bool) -> list[Any]:
+        """The gradients by all xs of the sum of all outputs, None where it depends on no such x."""
+        if recorded:
+            return self._all(None)[0]
+        self._check_unchanged()
+        return differentiate(self.root, self.xs, None, self.create_graph)
+
+    def weighted(self, weights: Array) -> list[Any]:
+        cotangent = self.arrays.own(weights, self.root.dtype)
+        made = differentiate(self.root, self.xs, cotangent, create_graph=False)
+        return [
+            paddle.zeros_like(x) if g is None else g for x, g in zip(self.xs, made, strict=True)
+        ]
+
+    def at_once(self, i: int) -> int:
+        x = self.xs[i]
+        return max(1, PASS // max(self.arrays.nbytes(x), 1))
+
+    def products(
+        self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
+    ) -> dict[int, Any]:
+        self._check_unchanged()
+        return super().products(i, tangents, columns, outputs)
+
+    def _products(
+        self, i: int, tangents: Any, columns: Sequence[int], output: int | None
+    ) -> dict[int, Any]:
+        found, cotangent = self._all(output)
+        first, count, keep = found[i], tangents.shape[0], self.create_graph
+        rows = []
+        if first is not None and count:
+            # By all xs, because some rules of Paddle fail where the x that they are of is not asked
+            # for; by the cotangent for the check, unless its own graph would ask more of Paddle, or
+            # one more product of many costs less.
+            apart = keep or count >= APART
+            by = [*self.xs, *(() if apart else (cotangent,))]
+            rows = [differentiate(first, by, tangents[k], keep) for k in range(count)]
+            checked = rows
+            if apart:
+                tangents = tangents.sum(0, keepdim=True)
+                checked = [differentiate(first, [*by, cotangent], tangents[0], create_graph=False)]
+            self._check_recorded(i, first, cotangent, tangents, checked)
+        made = {}
+        with paddle.enable_grad():
+            for j in columns:
+                x, parts = self.xs[j], [row[j] for row in rows]
+                if all(part is None for part in parts):
+                    made[j] = self.arrays.zeros((count, *x.shape), x.dtype)
+                else:  # joined, and so a copy: Paddle may give two xs the same memory
+                    made[j] = paddle.stack(
+                        [paddle.zeros_like(x) if part is None else part for part in parts]
+                    )
+        return made
+
+    def _all(self, output: int | None) -> tuple[list[Any], Any]:
+        """The gradients by all xs, with their graph, and their cotangent.
+
+        None where there is none.
+        """
+        found = self._gradients.get(output)
+        if found is None:
+            self._check_unchanged()
+            weights = np.ones(self.root.shape)
+            if output is not None:
+                weights = (np.arange(weights.size) == output).reshape(weights.shape)
+            cotangent = self.arrays.own(weights, self.root.dtype)
+            cotangent.stop_gradient = False
+            try:
+                made = differentiate(self.root, self.xs, cotangent, create_graph=True)
+            except NotImplementedError:
+                if not _composes():
+                    raise
+                made = self._composed(cotangent)
+            if made and all(part is None for part in made):
+                raise ValueError(UNRELATED)
+            found = self._gradients[output] = made, cotangent
+            if len(self._gradients) > OUTPUTS:
+                self._gradients.popitem(last=False)
+        return found
+
+    def _composed(self, cotangent: Any) -> list[Any]:
+        """The gradients by Paddle's compositions, which the user asked for, and may be wrong."""
+        found = differentiate(self.root, self.xs, cotangent, create_graph=True, composed=True)
+        plain = differentiate(self.root, self.xs, cotangent, create_graph=False)
+        for a, b in zip(found, plain, strict=True):
+            if a is None or b is None:
+                same = a is b
+            else:
+                rtol = np.sqrt(np.finfo(DTYPES[b.dtype]).eps)
+                same = bool(paddle.allclose(a, b, rtol, rtol * float(b.abs().max()), True))
+            if not same:
+                raise NotImplementedError(
+                    "the gradients of Paddle's compositions differ from its own; switch them off, "
+                    "paddle.framework.core.set_prim_eager_enabled(False)"
+                )
+        return found
+
+    def _check_recorded(
+        self,
+        i: int,
+        first: Any,
+        cotangent: Any,
+        tangents: Any,
+        rows: Sequence[Sequence[Any]],
+    ) -> None:
+        """Refuse rows of a gradient whose graph ends on the way: parts of them would be zero.
+
+        A gradient is linear in its cotangent. So its derivative by the cotangent, the last of a
+        row, times the cotangent, is the gradient again, unless some step was not recorded. Where
+        the gradient vanishes rounding is not to be mistaken for that, hence the other scales.
+        """
+        with paddle.no_grad():
+            count, arrays, back = len(rows), self.arrays, [row[-1] for row in rows]
+            again = np.zeros(count)
+            there = [k for k in range(count) if back[k] is not None]
+            if there:
+                parts = paddle.stack([back[k] for k in there]).reshape([len(there), -1])
+                again[there] = arrays.numpy(parts @ cotangent.detach().reshape([-1]))
+            flat = first.detach().reshape([-1])
+            along = arrays.numpy(tangents.reshape([count, -1]) @ flat)
+            rtol = np.sqrt(np.finfo(DTYPES[first.dtype]).eps)
+            wrong = float(np.abs(again - along).max(initial=0)) / rtol
+            scale = float(flat.abs().max()) + float(self.root.detach().abs().max())
+            if wrong <= scale:
+                return
+            for part in (part for row in rows for part in row[:-1] if part is not None):
+                size = float(part.abs().max()) if part.size else 0.0
+                scale = max(scale, size * (1 + float(self.xs[i].abs().max())))
+        if wrong > scale:
+            raise NotImplementedError(
+                "Paddle did not record the backward of some step of ys, so its second derivatives "
+                "are lost and would come out as zero; the way out: compute ys by a function that "
+                "is not compiled (paddle.jit.to_static), use recompute(..., use_reentrant=False), "
+                "write the backward of your PyLayer with differentiable operations of Paddle only"
+            )
+
+    def _check_unchanged(self) -> None:
+        """Refuse inputs that were changed in place: what is saved of them has changed, too."""
+        for x, copy in zip(self.xs, self._copies or (), strict=False):
+            if not bool(paddle.equal_all(x, copy)) and not np.array_equal(
+                self.arrays.numpy(x), self.arrays.numpy(copy), equal_nan=True
+            ):
+                raise RuntimeError(_CHANGED)
+
+
+def differentiate(
+    ys: Any, xs: Sequence[Any], cotangent: Any, create_graph: bool, composed: bool = False
+) -> list[Any]:
+    """`paddle.grad`, which keeps the graph of ys; None for an x that ys does not depend on."""
+    distinct = list({id(x): x for x in xs}.values())  # Paddle takes each once
+    with _TURN, paddle.enable_grad(), _compositions(composed), explained():
+        made = paddle.grad(
+            [ys],
+            distinct,
+            None if cotangent is None else [cotangent],
+            retain_graph=True,
+            create_graph=create_graph,
+            allow_unused=True,
+        )
+    found = {id(x): part for x, part in zip(distinct, made, strict=True)}
+    return [found[id(x)] for x in xs]
+
+
+def _composes() -> bool:
+    """Whether Paddle is told to use compositions of operations as their gradients."""
+    return bool(paddle.framework.core._is_eager_prim_enabled())
+
+
+@contextmanager
+def _compositions(composed: bool) -> Iterator[None]:
+    """Paddle's compositions switched on or off, in this thread.
+
+    With them second derivatives of slices come out as zero, or wrong.
+    """
+    before = _composes()
+    if before != composed:
+        paddle.framework.core.set_prim_eager_enabled(composed)
+    try:
+        yield
+    finally:
+        if before != composed:
+            paddle.framework.core.set_prim_eager_enabled(before)
+
+
+UNRELATED = (
+    "ys was not computed from xs: none of them is in its graph (a detached or converted copy is "
+    "another tensor); compute ys from these very tensors, or give the function itself: "
+    "lh.hessian(f, xs)"
+)
+_AGAIN = "compute ys again, or give the function itself: lh.hessian(f, xs)"
+_CHANGED = (
+    "a tensor that ys was computed from was changed in place afterwards (as an optimizer's step, "
+    "set_value, or x.add_() does), so its second derivatives are lost; ask for the rows that you "
+    f"need before that, {_AGAIN}, which works with copies of xs"
+)
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Errors of Paddle's graph as ones that say what happened, and the ways out."""
+    try:
+        yield
+    except (RuntimeError, SystemError) as error:
+        text = str(error)
+        if "TensorWrappers of" in text:
+            raise RuntimeError(
+                "the graph of ys was freed: backward() or paddle.grad() went through it before, "
+                "and frees it unless it is told retain_graph=True; ask for the Hessian's rows "
+                f"first, say retain_graph=True there, {_AGAIN}"
+            ) from error
+        if "modified by an inplace operation" in text:
+            raise RuntimeError(_CHANGED) from error
+        missing = re.search(r"The Op (\w+?)((?:_grad|_double|_triple)*) doesn't have any", text)
+        if missing:
+            order = _order(missing[2])
+            raise NotImplementedError(
+                f"Paddle has no {order} derivative of {missing[1]}: the Op {missing[1]}"
+                f"{missing[2]} doesn't have any grad op; the way out: "
+                f"{_way(missing[1])}or write ys in NumPy, lh.hessian(f, arrays), if lazyhess has a "
+                "rule for it (docs/supported.md)"
+            ) from error
+        raise
+
+
+def _order(suffix: str) -> str:
+    if "triple" in suffix:
+        return "fourth"
+    return "third" if "double" in suffix or suffix.count("_grad") > 1 else "second"
+
+
+_LOG_SOFTMAX = (
+    "z = x - paddle.max(x, axis, keepdim=True).detach(); "
+    "z - paddle.log(paddle.sum(paddle.exp(z), axis, keepdim=True))"
+)
+# Operation -> the same of operations that Paddle can differentiate twice.
+_WAYS = {
+    "einsum": "paddle.matmul, paddle.transpose and paddle.sum",
+    "softmax": (
+        "z = x - paddle.max(x, axis, keepdim=True).detach(); e = paddle.exp(z); "
+        "e / paddle.sum(e, axis, keepdim=True)"
+    ),
+    "log_softmax": _LOG_SOFTMAX,
+    "cross_entropy_with_softmax": f"{_LOG_SOFTMAX}, and index it by the labels",
+    "logsumexp": (
+        "m = paddle.max(x, axis, keepdim=True).detach(); "
+        "m + paddle.log(paddle.sum(paddle.exp(x - m), axis, keepdim=True))"
+    ),
+    "sigmoid_cross_entropy_with_logits": "paddle.nn.functional.softplus(z) - z * labels",
+    "layer_norm": "z = x - paddle.mean(x, axis, keepdim=True); "
+    "z / paddle.sqrt(paddle.mean(z * z, axis, keepdim=True) + epsilon)",
+    "p_norm": "paddle.sqrt(paddle.sum(x * x))",
+    "dot": "paddle.sum(a * b)",
+    "reciprocal": "1 / x",
+    "elementwise_pow": "paddle.exp(b * paddle.log(a)), for positive a",
+    "log1p": "paddle.log(1 + x)",
+    "expm1": "paddle.exp(x) - 1",
+    "sinh": "(paddle.exp(x) - paddle.exp(-x)) / 2",
+    "swish": "x * paddle.nn.functional.sigmoid(x)",
+    "lerp": "a + weight * (b - a)",
+    "addmm": "beta * a + alpha * (b @ c)",
+    "embedding": "paddle.gather(weight, ids)",
+    "cumsum": "a product with a triangular matrix of ones",
+    "tril": "x * paddle.tril(paddle.ones_like(x).detach())",
+    "triu": "x * paddle.triu(paddle.ones_like(x).detach())",
+    "diagonal": "x[i, i] with i = paddle.arange(n)",
+    "trace": "paddle.sum(x[i, i]) with i = paddle.arange(n)",
+    "roll": "paddle.concat of slices",
+    "max": "paddle.maximum of slices",
+    "min": "paddle.minimum of slices",
+}
+
+
+def _way(name: str) -> str:
+    if name in _WAYS:
+        return f"write it with operations that have one, {_WAYS[name]}; "
+    return "write it with operations of Paddle that have one; "

@@ -1,0 +1,182 @@
+"""The arguments of `lazyhess.hessian`, checked as far as that needs no engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from math import prod
+from operator import index
+from typing import Any
+
+import numpy as np
+
+from lazyhess._indices import Shape
+from lazyhess._trees import is_node, rebuild
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked for: `lazyhess.hessian` says what each of these is."""
+
+    ys: Any
+    xs: Any
+    batch_axis: Any = None
+    reduction: str | None = None
+    has_aux: bool = False
+    argnums: Any = None
+    create_graph: bool = False
+    strict: bool = False
+    block_size: int | None = None
+    progress: bool = False
+
+    def __post_init__(self) -> None:
+        if self.reduction not in (None, "sum", "none"):
+            raise ValueError(f'reduction must be None, "sum" or "none", got {self.reduction!r}')
+        if self.batch_axis is not None and self.reduction is not None:
+            raise ValueError(
+                f"batch_axis and reduction={self.reduction!r} exclude each other; give one"
+            )
+        if self.block_size is not None and index(self.block_size) < 1:
+            raise ValueError(f"block_size must be at least 1, got {self.block_size}")
+
+    def at(self, new: Any) -> Request:
+        """The same of new values for what is differentiated."""
+        if self.argnums is None:
+            return replace(self, xs=new)
+        args = list(self.xs) if type(self.xs) in (tuple, list) else [self.xs]
+        one = np.ndim(self.argnums) == 0
+        for k, value in zip(
+            (self.argnums,) if one else self.argnums, (new,) if one else new, strict=True
+        ):
+            args[k] = value
+        return replace(self, xs=args)
+
+    def needs_callable(self) -> None:
+        """Refuse what only a callable ys can have."""
+        if self.has_aux or self.argnums is not None:
+            name = "has_aux" if self.has_aux else "argnums"
+            raise TypeError(f"{name} is for a callable ys, got {type(self.ys).__name__}")
+
+    def check_output(self, shape: Shape) -> None:
+        """Refuse an output of several elements that nothing tells what to do with."""
+        if self.reduction is None and self.batch_axis is None and prod(shape) != 1:
+            raise ValueError(
+                f"ys must have one element, got shape {shape}; the ways out: "
+                'reduction="sum" for the Hessian of its sum, reduction="none" for one Hessian for '
+                "each element, batch_axis=... if each element belongs to a sample of a batch"
+            )
+
+
+def call(
+    request: Request,
+    fresh: Callable[[Any], Any],
+    plain: Callable[[Any], Any],
+    rebuild: Callable[[Any, Callable[[Any], Any]], Any] = rebuild,
+) -> tuple[Any, Any, Any]:
+    """Call ``ys(*xs)``: the output, the new inputs in the structure of xs, and aux.
+
+    Parameters
+    ----------
+    request : Request
+        With a callable.
+    fresh, plain : callable
+        Make an input of an x, and an array without its graph of what is in aux.
+    rebuild : callable
+        Rebuilds containers, as `lazyhess._trees.rebuild`.
+    """
+    ys, xs, has_aux, argnums = request.ys, request.xs, request.has_aux, request.argnums
+    args = list(xs) if type(xs) in (tuple, list) else [xs]
+    picked: Any
+    if argnums is None:
+        args = [rebuild(arg, fresh) for arg in args]
+        picked = rebuild(xs, lambda _: None)
+        picked = type(xs)(args) if type(xs) in (tuple, list) else args[0]
+    else:
+        chosen = (argnums,) if np.ndim(argnums) == 0 else tuple(argnums)
+        for k in chosen:
+            if not -len(args) <= index(k) < len(args):
+                raise ValueError(f"argnums {argnums} is out of range for {len(args)} arguments")
+            args[k] = rebuild(args[k], fresh)
+        picked = args[chosen[0]] if np.ndim(argnums) == 0 else tuple(args[k] for k in chosen)
+    made = ys(*args)
+    aux: Any = None
+    if has_aux:
+        if not (isinstance(made, tuple) and len(made) == 2):
+            raise TypeError(
+                f"with has_aux the callable returns (ys, aux), got {type(made).__name__}"
+            )
+        made, aux = made
+        aux = rebuild(aux, plain)
+    return made, picked, aux
+
+
+def batch_axes(
+    batch_axis: int | Sequence[int], shape: Shape, inputs: Sequence[tuple[str, Shape]]
+) -> list[int | None]:
+    """The batch axis of each x, counted from the start; ``None`` where all samples share it."""
+    given: list[Any]
+    if is_node(batch_axis):
+        given = list(batch_axis)
+        if len(given) != len(inputs):
+            raise ValueError(f"batch_axis gives {len(given)} positions for {len(inputs)} xs")
+    else:
+        given = [batch_axis] * len(inputs)
+    if not inputs:
+        raise ValueError("batch_axis needs at least one x, got none")
+    axes: list[int | None] = []
+    for axis, (path, x) in zip(given, inputs, strict=True):
+        if axis is None:
+            axes.append(None)
+            continue
+        if not -len(x) <= index(axis) < len(x):
+            raise ValueError(
+                f"batch_axis {axis} is out of range for xs{path} with shape {x} ({len(x)} axes)"
+            )
+        axes.append(index(axis) % len(x))
+    sizes = [x[axis] for axis, (_, x) in zip(axes, inputs, strict=True) if axis is not None]
+    sizes = sizes or [prod(shape)]  # all xs are shared: ys tells how many samples there are
+    if len(set(sizes)) > 1:
+        shapes = [x for _, x in inputs]
+        raise ValueError(
+            f"batch sizes differ: {sizes} along batch_axis={batch_axis} of xs with shapes {shapes}"
+        )
+    if prod(shape) != sizes[0] or max(shape, default=1) != sizes[0]:
+        raise ValueError(
+            f"with batch_axis={batch_axis} ys has one element for each of {sizes[0]} samples, got "
+            f"shape {shape}; sum over each sample's own axes first"
+        )
+    return axes
+
+
+def one_output(
+    ys: Any,
+    reduction: str | None,
+    check: Callable[[Any], Any],
+    total: Callable[[list[Any]], Any],
+    stack: str,
+) -> Any:
+    """What ys are as one output: a list of them is, under a reduction.
+
+    Parameters
+    ----------
+    ys : output, or list or tuple of outputs
+        As given, or returned by a callable.
+    reduction : {None, "sum", "none"}
+        As of `lazyhess.hessian`.
+    check : callable
+        Refuses what is no output, and gives the output.
+    total : callable
+        The sum over all elements of some outputs.
+    stack : str
+        What the framework calls the function that would make one output of several.
+    """
+    if reduction is None or not isinstance(ys, (tuple, list)):
+        return check(ys)
+    parts = [one_output(y, reduction, check, total, stack) for y in ys]
+    if not parts:
+        raise ValueError("ys is empty")
+    if reduction == "sum":
+        return total(parts)
+    if len(parts) > 1:
+        raise ValueError(f'reduction="none" takes one ys; {stack} them, or call it for each')
+    return parts[0]

@@ -1,0 +1,272 @@
+"""TensorFlow: callables on tensors and Variables.
+
+An eager tensor carries no record of how it was made, so ys is a callable. It runs once for each
+Hessian, as Python, under two tapes: branches on values, side effects and random numbers are what
+they were in that call, and no product runs it again. Products of one Hessian that come in numbers
+are vectorised and compiled. What is decorated with `tf.function`, and follows from its arguments
+and Variables alone, is compiled once for all Hessians of it; see `products`.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import replace
+from operator import index
+from typing import Any, TypeVar
+
+import numpy as np
+import tensorflow as tf
+
+from lazyhess._engines.framework import FrameworkEngine, Problem, engine_of, refuse_interacting
+from lazyhess._frontends.request import Request, batch_axes, call, one_output
+from lazyhess._frontends.tensorflow.products import program
+from lazyhess._frontends.tensorflow.record import Record, recording, unrecorded
+from lazyhess._trees import inside, leaves, rebuild
+
+_Method = TypeVar("_Method", bound=Callable[..., Any])
+
+
+def _containers(tree: Any) -> Any:
+    """The wrappers in which modules keep lists and dicts, as the plain ones."""
+    return inside(dict(tree) if isinstance(tree, dict) else tree, _containers)
+
+
+def _variable(x: Any) -> Any:
+    """The tf.Variable that x is, or that a variable of Keras keeps; else None."""
+    if isinstance(x, tf.Variable):
+        return x
+    inner = getattr(x, "value", None)
+    return inner if isinstance(inner, tf.Variable) else None
+
+
+def _what(x: Any) -> str:
+    """A value in words: its kind, shape and dtype."""
+    name = type(x).__name__
+    if tf.is_tensor(x) or isinstance(x, (np.ndarray, np.generic)) or _variable(x) is not None:
+        dtype = getattr(x.dtype, "name", x.dtype)
+        return f"{name} of shape {tuple(x.shape)} and dtype {dtype}"
+    return f"{name} {x!r}" if isinstance(x, (bool, int, float, complex, str)) else name
+
+
+def _check_input(path: str, x: Any) -> None:
+    """Refuse what cannot be differentiated by."""
+    known = isinstance(x, (tf.Tensor, np.ndarray, np.generic)) or _variable(x) is not None
+    if not known:
+        raise TypeError(
+            f"xs{path} must be a tf.Tensor or tf.Variable, got {_what(x)}; make it with "
+            "tf.constant(...), or leave it out of what is differentiated by argnums"
+        )
+    dtype = tf.as_dtype(x.dtype)
+    if dtype.is_complex:
+        raise TypeError(
+            f"xs{path} has dtype {dtype.name}: TensorFlow's gradients of complex tensors are no "
+            "complex derivatives; take real and imaginary part as two x: f(tf.complex(a, b)) with "
+            "xs = (a, b)"
+        )
+    if not dtype.is_floating:
+        raise TypeError(
+            f"xs{path} must have a floating dtype, got {_what(x)}; tf.cast(x, tf.float64), or "
+            "leave it out of what is differentiated by argnums"
+        )
+    if not tf.TensorShape(x.shape).is_fully_defined():
+        raise ValueError(
+            f"xs{path} has shape {x.shape}, which is not known while TensorFlow traces; give the "
+            "tf.function an input_signature with sizes, or call lh.hessian outside of it"
+        )
+
+
+def _total(parts: list[Any]) -> Any:
+    return tf.add_n([tf.reduce_sum(part) for part in parts])
+
+
+def _output(ys: Any) -> Any:
+    """What ys returned, as a tensor."""
+    if not (tf.is_tensor(ys) or _variable(ys) is not None):
+        raise TypeError(
+            f"ys must return a tf.Tensor computed from xs, got {_what(ys)}, which no tape records; "
+            "compute it by TensorFlow's functions, without .numpy()"
+        )
+    ys = tf.convert_to_tensor(ys)
+    if not ys.dtype.is_floating:
+        raise TypeError(
+            f"ys must have a real floating dtype, got {_what(ys)}; an integer or bool is not "
+            "differentiable, and of a complex ys take tf.math.real or tf.math.imag"
+        )
+    return ys
+
+
+def _takes_none(function: Any, args: Any) -> bool:
+    """Whether a function of these Variables is called without them: it needs no arguments."""
+    if not args or any(_variable(x) is None for _, x in leaves(args)):
+        return False
+    try:
+        signature = inspect.signature(getattr(function, "python_function", function))
+    except (TypeError, ValueError):  # not told
+        return False
+    kinds = [parameter.kind for parameter in signature.parameters.values()]
+    if inspect.Parameter.VAR_POSITIONAL in kinds:
+        return False
+    try:
+        signature.bind()
+    except TypeError:
+        return False
+    return True
+
+
+def _matched(old: Any, new: Any) -> None:
+    """Refuse values for at() that are those of another problem."""
+    before, after = list(leaves(old)), list(leaves(new))
+    if [path for path, _ in before] != [path for path, _ in after]:
+        raise ValueError(
+            "at() takes new values in the structure of xs, one argument for each x of a tuple: it "
+            f"has {[f'xs{path}' for path, _ in before]}, got {[f'xs{path}' for path, _ in after]}"
+        )
+    for (path, x), (_, value) in zip(before, after, strict=True):
+        _check_input(path, value)
+        if tuple(x.shape) != tuple(value.shape) or tf.as_dtype(x.dtype) != tf.as_dtype(value.dtype):
+            raise ValueError(
+                f"at() needs {_what(x)} for xs{path}, got {_what(value)}; another shape or dtype "
+                "is another problem: call lh.hessian again"
+            )
+
+
+def _picked(request: Request) -> Any:
+    """What is differentiated by, before the call (which checks argnums)."""
+    if request.argnums is None:
+        return request.xs
+    args = request.xs if type(request.xs) in (tuple, list) else (request.xs,)
+    one = np.ndim(request.argnums) == 0
+    numbers = (request.argnums,) if one else tuple(request.argnums)
+    if any(not -len(args) <= index(k) < len(args) for k in numbers):
+        return ()
+    return args[numbers[0]] if one else tuple(args[k] for k in numbers)
+
+
+def _copy(x: Any, create_graph: bool) -> Any:
+    """A tensor of its own, which the caller's tapes see only where that is asked for."""
+    if create_graph:
+        return tf.identity(x)
+    with unrecorded():
+        return tf.identity(x)
+
+
+def _unconverted(method: _Method) -> _Method:
+    """A method whose Python stays as it is where a tf.function calls it."""
+    made: _Method = tf.autograph.experimental.do_not_convert(method)
+    return made
+
+
+class TensorFlow:
+    """See `lazyhess._engines.framework.Adapter`."""
+
+    @_unconverted
+    def problem(self, request: Request) -> Problem:
+        request = replace(request, xs=_containers(request.xs))
+        ys = request.ys
+        if not callable(ys):
+            request.needs_callable()
+            raise TypeError(
+                f"ys must be a callable, got {_what(ys)}: a tensor of TensorFlow carries no record "
+                "of how it was computed; give the function itself, lh.hessian(f, xs), or one "
+                "without arguments that reads Variables, lh.hessian(loss, variables)"
+            )
+        if request.create_graph and not recording():
+            raise RuntimeError(
+                "create_graph=True needs a tape of your own that records the answers, and none is "
+                "open; make the Hessian and index it inside `with tf.GradientTape() as tape:`"
+            )
+        for path, x in leaves(_picked(request)):
+            _check_input(path, x)
+        args = request.xs if type(request.xs) in (tuple, list) else (request.xs,)
+        alone = request.argnums is None and _takes_none(ys, args)
+        made = Record(request.create_graph)
+
+        def run(watch: Callable[[Any], None]) -> tuple[Any, Any, Any]:
+            def fresh(x: Any) -> Any:
+                own = _variable(x)
+                if own is not None:
+                    watch(own)
+                    return x
+                x = _copy(x, request.create_graph)
+                watch(x)
+                return x
+
+            asked = replace(request, ys=lambda *_: ys()) if alone else request
+            root, xs, aux = call(asked, fresh, lambda x: x)
+            root = one_output(root, request.reduction, _output, _total, "tf.stack")
+            return (tf.reduce_sum(root) if request.reduction == "sum" else root), xs, aux
+
+        root, xs, aux = made.run(run)
+        inputs = [(path, x if (own := _variable(x)) is None else own) for path, x in leaves(xs)]
+        made.settle(root, [x for _, x in inputs])
+        if not root.shape.is_fully_defined():
+            raise ValueError(
+                f"ys has shape {root.shape}, which is not known while TensorFlow traces; "
+                "tf.ensure_shape in the function, or call lh.hessian outside of tf.function"
+            )
+        output = tuple(root.shape)
+        request.check_output(output)
+        batch = None
+        if request.batch_axis is not None:
+            shapes = [(path, tuple(x.shape)) for path, x in inputs]
+            batch = batch_axes(request.batch_axis, output, shapes)
+        if request.strict:
+            _check_related(made, inputs)
+        if alone and not any(made.related()):
+            raise ValueError(
+                "ys needs no arguments, so it was called without any, and it reads none of the "
+                "Variables of xs; let it read them, or take them as arguments without defaults"
+            )
+        engine = engine_of(made, request, [x for _, x in inputs], output, batch)
+        if batch is not None:
+            _check_samples(engine, request, root)
+        made.program = program(request, xs, made.xs, alone)
+
+        def again(new: Any) -> Problem:
+            new = _containers(new)
+            _matched(xs, new)
+            pairs = zip(leaves(xs), leaves(new), strict=True)
+            if alone and any(old is not now for (_, old), (_, now) in pairs):
+                raise ValueError(
+                    "at() of a function without arguments takes the same Variables, and their "
+                    "values as they are now: variable.assign(...), then H.at(*variables)"
+                )
+            return self.problem(request.at(new))
+
+        return Problem(engine, xs, rebuild, aux, again)
+
+    @_unconverted
+    def gradient(self, request: Request) -> Any:
+        problem = self.problem(request)
+        numbers = iter(range(len(problem.engine.dtypes)))
+        made = problem.rebuild(problem.tree, lambda _: problem.engine.gradient(next(numbers)))
+        return (made, problem.aux) if request.has_aux else made
+
+
+def _check_related(made: Record, inputs: list[tuple[str, Any]]) -> None:
+    for (path, x), related in zip(inputs, made.related(), strict=True):
+        if not related:
+            raise ValueError(
+                f"ys does not depend on xs{path} (shape {tuple(x.shape)}), and strict=True asks "
+                "for it; without strict its blocks are zero"
+            )
+
+
+def _check_samples(engine: FrameworkEngine, request: Request, root: Any) -> None:
+    """Refuse a batch whose samples interact, or that cannot be told."""
+    if not hasattr(root, "numpy"):
+        raise TypeError(
+            "batch_axis needs values, to see that samples do not interact, and a tf.function has "
+            "none while it is traced; call lh.hessian outside of it, or use tf.vectorized_map over "
+            "the samples"
+        )
+    if root.dtype == tf.bfloat16 or tf.bfloat16 in engine.dtypes:
+        raise TypeError(
+            "batch_axis does not know bfloat16, whose precision does not tell whether samples "
+            "interact; tf.cast the xs to tf.float32"
+        )
+    refuse_interacting(engine, request.batch_axis)
+
+
+ADAPTER = TensorFlow()

@@ -1,0 +1,385 @@
+"""The pairwise contraction with a fixed array."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from math import prod
+
+import numpy as np
+
+from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
+from lazyhess._maps.axes import Expand, Permute
+from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
+from lazyhess._maps.gather import Gather
+from lazyhess._maps.matmul import arranged
+from lazyhess._maps.pairing import Labels, Pairing, pairing
+from lazyhess._tangents import (
+    ENTRY_COST,
+    SMALL,
+    Block,
+    Factored,
+    Pattern,
+    Sparse,
+    identity,
+    settle,
+    uniform,
+)
+
+# A sparse entry costs as much as this many elements in a product of matrices, if it is wide enough.
+_PRODUCT_COST = 48
+_WIDE = 16
+# Elements of a temporary array in products of factored blocks.
+_CHUNK = 1 << 19
+
+
+class Contract(Weighted):
+    """The pairwise contraction with a fixed array, as ``einsum("in,with->out", block, weights)``.
+
+    Labels are integers. No label stands twice in one operand, every label of `labels` stands in
+    `with_` or `onto`, every label of `onto` in one of the two, and those of `with_` in the others.
+    """
+
+    def __init__(
+        self, labels: Labels, with_: Labels, onto: Labels, weights: Array, inp: Shape
+    ) -> None:
+        self._set(pairing(labels, with_, onto, weights.shape, inp), weights)
+
+    def _set(self, how: Pairing, weights: Array) -> None:
+        self.how = how
+        self.weights = weights
+        self.inp, self.out, self.grows = how.inp, how.out, how.grows
+
+    @cached_property
+    def matrix(self) -> Array:
+        """The weights as (shared..., summed, new)."""
+        return self.weights.transpose(self.how.turn).reshape(self.how.matrix)
+
+    @property
+    def work(self) -> int:
+        """The multiplications for one seed."""
+        how = self.how
+        return how.places * how.rows * how.width
+
+    def dense(self, block: Array) -> Array:
+        how, weights = self.how, self.weights
+        alike = self._alike(block) if block.size > SMALL else ()
+        if alike:
+            one = self._at_one(alike).dense(_one(block, alike))
+            return np.broadcast_to(one, (len(block), *self.out))
+        if not how.summed and not how.new:
+            result = block.transpose(how.forth) * self.matrix.reshape(how.spread)
+            return result.transpose(how.back)
+        return arranged(
+            how,
+            (block.shape, weights.shape),
+            (block.strides, weights.strides),
+            (block.itemsize, weights.itemsize),
+        ).apply(block, weights)
+
+    def _alike(self, block: Array) -> tuple[int, ...]:
+        """The free axes along which a dense block is the same, and so is the answer."""
+        if 0 not in block.strides:
+            return ()
+        how = self.how
+        steps = zip(how.labels, block.strides[1:], strict=True)
+        return tuple(
+            axis
+            for axis, (label, step) in enumerate(steps)
+            if step == 0 and label in how.free and how.extent[label] > 1
+        )
+
+    def _at_one(self, axes: tuple[int, ...]) -> Contract:
+        """The contraction at one place of some free axes."""
+        one = object.__new__(Contract)
+        one._set(self.how.at_one(axes), self.weights)
+        one._finite = self._finite
+        return one
+
+    def sparse(self, block: Sparse) -> Block:
+        how = self.how
+        if not how.new:
+            return self._along(block)
+        grid = self._grid(block)
+        if grid is not None:
+            return grid
+        if block.unit and how.places == 1 and not how.shared:
+            # Identity seeds pick rows of the matrix: the answer is a view of the operand.
+            start, labels = self._born(block.pattern)
+            summed = tuple(label for label in labels if label in how.summed)
+            rows = self.matrix_for(summed)[start : start + block.count]
+            if rows.dtype == np.result_type(rows, block.val):
+                order = (*how.free, *how.new)
+                made = rows.reshape((block.count, *how.shape(order)))
+                return made.transpose((0, *(order.index(label) + 1 for label in how.onto)))
+        wide = self.finite and how.rows >= _WIDE
+        if wide and block.pattern.entries * _PRODUCT_COST > block.count * prod(self.inp):
+            return self.dense(block.dense())
+        return self._across(block)
+
+    def _born(self, pattern: Pattern) -> tuple[int, tuple[int, ...]]:
+        """Where identity seeds start, and the labels of the array that they were born in."""
+        if pattern.turned is None:
+            return pattern.start or 0, self.how.labels
+        start, axes = pattern.turned
+        return start, self._before(axes)
+
+    def _before(self, axes: tuple[int, ...]) -> tuple[int, ...]:
+        """The labels of the input before its axes were put into this order."""
+        return tuple(self.how.labels[axes.index(axis)] for axis in range(len(axes)))
+
+    def unit(self, axes: tuple[int, ...] | None = None) -> int:
+        """How many identity seeds in a row make a factored block; 0 where none do.
+
+        With `axes` they are those of an array whose axes were put into this order.
+        """
+        return self._unit(self.how.labels if axes is None else self._before(axes))
+
+    def _unit(self, labels: tuple[int, ...]) -> int:
+        how = self.how
+        if how.shared or not (how.free and how.summed and how.new):
+            return 0
+        free = tuple(label for label in labels if label in how.free)
+        summed = tuple(label for label in labels if label in how.summed)
+        if labels == summed + free:
+            return how.places
+        return how.rows if labels == free + summed else 0
+
+    def _grid(self, block: Sparse) -> Factored | None:
+        """Identity seeds as a factored block: the matrix along the new axes, units along the free.
+
+        ``None`` where they are no grid, or a small one.
+        """
+        how = self.how
+        if not block.unit:
+            return None
+        start, labels = self._born(block.pattern)
+        unit, count = self._unit(labels), block.count
+        if not unit or count * prod(self.out) <= SMALL or not self.finite:
+            return None
+        low, rest = divmod(start, unit)
+        high = low + count // unit
+        if rest or count % unit:
+            return None
+        free = tuple(label for label in labels if label in how.free)
+        summed = tuple(label for label in labels if label in how.summed)
+        weights = self.matrix_for(summed).reshape((how.rows, *how.shape(how.new)))
+        first = labels[0] in summed
+        if first:
+            weights, units = weights[low:high], np.arange(how.places)
+        else:
+            units = np.arange(low, high)
+        if len(weights) == 1:
+            return None
+        axes = tuple(how.onto.index(label) for label in how.new)
+        seeds = identity(units, how.shape(free), block.dtype)
+        made = tuple(label for label in how.onto if label in free)
+        if made != free:
+            turn = Permute(how.shape(free), tuple(free.index(label) for label in made))
+            seeds = turn.sparse(seeds)
+        inner = Expand(how.shape(made), axes, self.out).sparse(seeds)
+        return Factored(weights, axes, inner, first)
+
+    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+        how = self.how
+        names = [how.labels[axis] for axis in axes]
+        return tuple(map(how.onto.index, names)) if set(names) <= set(how.onto) else None
+
+    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        how = self.how
+        names = [how.labels[axis] for axis in axes]
+        if not set(names) <= set(how.free):
+            return None
+        return self._at_one(axes), tuple(map(how.onto.index, names))
+
+    def factored(self, block: Factored) -> Block:
+        how = self.how
+        names = tuple(how.labels[axis] for axis in block.axes)
+        inner, (count, others) = block.inner, block.grid
+        free = how.size(how.free)
+        alike = self._alike(inner) if isinstance(inner, np.ndarray) else ()
+        alike = tuple(axis for axis in alike if axis not in block.axes)
+        if alike:
+            assert isinstance(inner, np.ndarray)
+            one = Factored(block.weights, block.axes, _one(inner, alike), block.first)
+            come = tuple(how.onto.index(how.labels[axis]) for axis in alike)
+            return uniform(self._at_one(alike).apply(one), come, self.out)
+        if (
+            set(names) != set(how.summed)
+            or how.shared
+            or isinstance(inner, Sparse)
+            or not self.finite
+            or others * free < how.width
+        ):
+            return super().factored(block)
+        # The weights times the matrix, for each a and each new place: that is the smaller array.
+        order = (*(block.axes[k] + 1 for k in range(len(names))), 0)
+        order += tuple(how.labels.index(label) + 1 for label in how.free)
+        right = inner.transpose(order).reshape(how.rows, others * free)
+        matrix = np.ascontiguousarray(self.matrix_for(names).T)
+        weights = block.weights.reshape(count, 1, how.rows)
+        dtype = np.result_type(weights, matrix, right)
+        made = np.empty((count, how.width, others * free), dtype)
+        step = max(1, _CHUNK // max(matrix.size, 1))
+        for start in range(0, count, step):
+            left = weights[start : start + step] * matrix
+            many = len(left) * how.width
+            part = made[start : start + step].reshape(many, others * free)
+            np.matmul(left.reshape(many, how.rows), right, out=part)
+        made = made.reshape((count, *how.shape(how.new), others, *how.shape(how.free)))
+        places = {label: k + 1 for k, label in enumerate(how.new)}
+        places |= {label: k + 2 + len(how.new) for k, label in enumerate(how.free)}
+        axis = 1 + len(how.new)
+        return block.ordered(made.transpose((0, axis, *(places[label] for label in how.onto))))
+
+    def matrix_for(self, summed: tuple[int, ...]) -> Array:
+        """The matrix with the summed labels in the given order (no shared labels)."""
+        how = self.how
+        weights = self.weights.transpose([how.with_.index(x) for x in (*summed, *how.new)])
+        return weights.reshape((how.size(summed), how.size(how.new)))
+
+    def _along(self, block: Sparse) -> Sparse | Array:
+        """No new axis: every entry stays one entry."""
+        how = self.how
+        pattern = block.pattern
+
+        def make() -> Pattern:
+            pos = self._place(pattern.project(how.kept_axes), how.kept)
+            lone = how.size(how.summed) == 1
+            return pattern.moved(self.out, pos, distinct=pattern.distinct and lone)
+
+        val = block.val * self.matrix.reshape(-1).take(pattern.project(how.met_axes))
+        if not self.finite:
+            val[block.val == 0] = 0
+        return settle(Sparse(pattern.derive(("along", how.key), make), val))
+
+    def _place(self, pos: Ids, made: tuple[int, ...]) -> Ids:
+        """Flat indices over the labels `made` -> their share of flat indices of the output."""
+        how = self.how
+        if made == how.onto:
+            return pos
+        width = dict(zip(how.onto, strides(self.out), strict=True))
+        return embed(pos, how.shape(made), [width[label] for label in made])
+
+    def _across(self, block: Sparse) -> Sparse | Array:
+        """New axes: entries of one (seed, shared, free) place make one fibre along them."""
+        how = self.how
+        pattern, val = block.pattern, block.val
+
+        def group() -> tuple[Ids | None, Array, Ids]:
+            keys = pattern.seed * how.places + pattern.project(how.kept_axes)
+            order = None
+            if len(keys) > 1 and (keys[1:] < keys[:-1]).any():
+                order = np.argsort(keys, kind="stable")
+                keys = keys[order]
+            first = changes(keys)
+            return order, first, keys[first]
+
+        order, first, keys = pattern.derive(("across", how.kept_axes), group)
+        at = pattern.project(how.met_axes)
+        if order is not None:
+            at, val = at[order], val[order]
+        alone = len(keys) == len(val)
+        summed = how.size(how.summed)
+        if not alone and not how.shared and self.finite and len(keys) * summed < 8 * len(val):
+            # The entries nearly fill the matrix (groups, summed): multiply it whole.
+            flat = (np.cumsum(first) - 1) * summed + at
+            full = np.zeros(len(keys) * summed, val.dtype)
+            if pattern.distinct:
+                full[flat] = val
+            else:
+                np.add.at(full, flat, val)
+            fibres = np.matmul(full.reshape(len(keys), summed), self.matrix)
+        else:
+            fibres = self._rows(at)
+            fibres = fibres if block.unit else fibres * val[:, None]
+            if not self.finite:
+                fibres[val == 0] = 0
+            if not alone:
+                fibres = np.add.reduceat(fibres, np.flatnonzero(first), axis=0)
+        return self._spread(pattern, alone and order is None, keys, fibres)
+
+    def _rows(self, at: Ids) -> Array:
+        return self.matrix.reshape(self.how.rows, self.how.width).take(at, axis=0)
+
+    def _spread(self, pattern: Pattern, alone: bool, keys: Ids, fibres: Array) -> Sparse | Array:
+        """Fibres at (seed, place) -> a block: dense where they fill it, else sparse.
+
+        `alone` says that every entry of the pattern is a group, and so a fibre, of its own.
+        """
+        how = self.how
+        count, new = pattern.count, how.width
+        total = count * how.places
+        if len(keys) * ENTRY_COST > total or total * new <= SMALL:
+            if len(keys) == total:
+                full = fibres
+            else:
+                full = np.zeros((total, new), fibres.dtype)
+                full[keys] = fibres
+            order = (*how.kept, *how.new)
+            full = full.reshape((count, *how.shape(order)))
+            return full.transpose((0, *(order.index(label) + 1 for label in how.onto)))
+
+        def make() -> Pattern:
+            if alone:
+                seed, place = pattern.seed, pattern.project(how.kept_axes)
+            else:
+                seed, place = divide(keys, how.places)
+            if how.onto == how.kept + how.new:
+                base, along = place * new, np.arange(new)
+            else:
+                base, along = (
+                    self._place(place, how.kept),
+                    self._place(np.arange(new), how.new),
+                )
+            pos = (base[:, None] + along).reshape(-1)
+            return Pattern(count, self.out, seed.repeat(new), pos, distinct=True)
+
+        return Sparse(pattern.derive(("spread", how.key), make), fibres.reshape(-1))
+
+    def reach(self, labels: Ids) -> Ids:
+        how = self.how
+        axes = tuple(how.labels.index(label) for label in how.summed)
+        kept = [label for label in how.labels if label not in how.summed]
+        if labels.size:  # along stride-0 axes one label stands for all
+            flat = [axis in axes and step == 0 for axis, step in enumerate(labels.strides)]
+            labels = labels[tuple(slice(0, 1) if one else slice(None) for one in flat)]
+        labels = np.max(labels, axis=axes, initial=NOTHING)
+        order = [label for label in how.onto if label in kept]
+        labels = labels.transpose([kept.index(label) for label in order])
+        thin = [how.extent[label] if label in kept else 1 for label in how.onto]
+        return np.broadcast_to(labels.reshape(thin), self.out)
+
+    @property
+    def T(self) -> Map:
+        made = object.__new__(Contract)
+        made._set(self.how.T, self.weights)
+        made._finite = self.finite
+        return made
+
+    def tail(self, start: int) -> Map | None:
+        how = self.how
+        if not how.onto or not how.summed:
+            return None
+        first = how.onto[0]
+        inp, weights, ahead = self.inp, self.weights, None
+        if first in how.labels:
+            axis = how.labels.index(first)
+            ahead = Gather(
+                inp, _from(axis, start), (*inp[:axis], inp[axis] - start, *inp[axis + 1 :])
+            )
+            inp = ahead.out
+        if first in how.with_:
+            weights = weights[_from(how.with_.index(first), start)]
+        cut = Contract(how.labels, how.with_, how.onto, weights, inp)
+        cut._finite = self.finite or None  # of some of the numbers: only "not all" may change
+        return cut if ahead is None else Chain(ahead, cut)
+
+
+def _from(axis: int, start: int) -> tuple[slice, ...]:
+    """The index that cuts off what comes before `start` along an axis."""
+    return (*(slice(None),) * axis, slice(start, None))
+
+
+def _one(block: Array, axes: tuple[int, ...]) -> Array:
+    """A block at the first place of some axes."""
+    return block[(slice(None), *(slice(1 if k in axes else None) for k in range(block.ndim - 1)))]

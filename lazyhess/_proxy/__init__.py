@@ -1,0 +1,1 @@
+"""What a user indexes: requests, planned, answered and kept."""

@@ -1,0 +1,168 @@
+"""Rows -> the answer in the shape that the index asked for."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from lazyhess._engines.arrays import Arrays
+from lazyhess._engines.csr import CSR
+from lazyhess._indices import Array, Ids, Shape, span
+from lazyhess._proxy.chunks import Piece
+
+# Elements of a temporary array when columns of sparse rows are picked.
+_CHUNK = 1 << 20
+
+
+def empty(shape: Shape, dtype: np.dtype[Any]) -> Array:
+    """A new array, or a MemoryError that says how large it would be, and the ways out."""
+    nbytes = prod(shape) * dtype.itemsize
+    try:
+        if nbytes <= _memory():
+            return np.empty(shape, dtype)
+    except MemoryError:
+        pass
+    raise MemoryError(
+        f"the dense result of shape {shape} and dtype {dtype} needs {nbytes / 2**30:.1f} GiB, more "
+        f"than this machine has; index a slice (H[3:5]), multiply without forming it (H @ v), or "
+        "take the nonzeros (H.tocoo())"
+    )
+
+
+def _memory() -> float:
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    except (AttributeError, ValueError, OSError):  # not told by this system
+        return float("inf")
+
+
+def fill(
+    pieces: Sequence[Piece],
+    count: int,
+    of_row: Ids,
+    columns: Ids,
+    shape: Shape,
+    width: int,
+    dtype: Any,
+    arrays: Arrays,
+) -> Any:
+    """The answer, element by element ``rows[of_row][columns]``.
+
+    Parameters
+    ----------
+    pieces : sequence of Piece
+        `count` rows of `width` columns.
+    of_row, columns : ndarray of intp
+        For every element which row, by its number, and which column; they broadcast to `shape`.
+
+    Returns
+    -------
+    ndarray
+        Or what the engine answers with, where its rows are no plain arrays.
+    """
+    outer = [axis for axis in range(len(shape)) if of_row.shape[axis] != 1]
+    inner = [axis for axis in range(len(shape)) if axis not in outer]
+    order = (*outer, *inner)
+    grid_like = all(columns.shape[axis] == 1 for axis in outer)
+    if not all(isinstance(piece.rows, (np.ndarray, CSR)) for piece in pieces):
+        place = np.argsort(np.concatenate([piece.at for piece in pieces]))
+        parts = [_whole(piece, arrays) for piece in pieces]
+        whole = parts[0] if len(parts) == 1 else arrays.concatenate(parts)
+        if not grid_like:
+            return arrays.points(whole, *np.broadcast_arrays(place[of_row], columns))
+        numbers = place[of_row.reshape(-1)]
+        straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
+        made = whole  # which the parts were joined to, or is kept, and then a copy is taken
+        if len(parts) == 1 or not straight:
+            made = arrays.take(whole, numbers, 0)
+        wanted = np.broadcast_to(
+            columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
+        ).reshape(-1)
+        if len(wanted) != width or not (wanted[1:] > wanted[:-1]).all():
+            made = arrays.take(made, wanted, 1)
+        made = arrays.reshape(made, tuple(shape[axis] for axis in order))
+        return (
+            arrays.transpose(made, np.argsort(order).tolist())
+            if list(order) != sorted(order)
+            else made
+        )
+    if grid_like:
+        out = empty(tuple(shape[axis] for axis in order), dtype)
+        grid = out.reshape(of_row.size, prod(shape[axis] for axis in inner))
+        wanted = np.broadcast_to(
+            columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
+        )
+        _fill_grid(pieces, count, of_row.reshape(-1), wanted.reshape(-1), grid, width)
+        # A plain transposed view would keep the caller's array in an order that NumPy never gives.
+        return np.ascontiguousarray(out.transpose(np.argsort(order))).reshape(shape)
+    out = empty(shape, dtype)
+    numbers = np.broadcast_to(of_row, shape).reshape(-1)
+    _fill_points(pieces, count, numbers, np.broadcast_to(columns, shape).reshape(-1), out)
+    return out
+
+
+def _whole(piece: Piece, arrays: Arrays) -> Any:
+    """The rows of a piece, in its order; the kept ones themselves, where that is all of them."""
+    rows, offset = piece.rows, piece.offset
+    if len(offset) == rows.shape[0] and bool((offset == np.arange(len(offset))).all()):
+        return rows
+    return arrays.take(rows, offset, 0)
+
+
+def _fill_grid(
+    pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, grid: Array, width: int
+) -> None:
+    """All wanted columns of all wanted rows."""
+    everything = len(columns) == width and bool((columns == np.arange(width)).all())
+    straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
+    target = grid if straight else np.empty((count, grid.shape[1]), grid.dtype)
+    for piece in pieces:
+        at, offset = (
+            ids if (row := span(ids)) is None else row for ids in (piece.at, piece.offset)
+        )
+        if not isinstance(piece.rows, CSR):
+            rows = piece.rows[offset]
+            target[at] = rows if everything else rows.take(columns, axis=1)
+            continue
+        step = max(1, _CHUNK // max(width, 1))
+        for start in range(0, len(piece.at), step):
+            part = piece.rows.take(piece.offset[start : start + step])
+            some = part.dense()
+            target[piece.at[start : start + step]] = (
+                some if everything else some.take(columns, axis=1)
+            )
+    if not straight:
+        np.take(target, numbers, axis=0, out=grid)
+
+
+def _fill_points(
+    pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, out: Array
+) -> None:
+    """Single elements, without the grid of all rows and columns."""
+    piece_of = np.zeros(count, np.intp)
+    offset_of = np.zeros(count, np.intp)
+    for k, piece in enumerate(pieces):
+        piece_of[piece.at] = k
+        offset_of[piece.at] = piece.offset
+    flat = out.reshape(-1)
+    owner = piece_of[numbers]
+    for k, piece in enumerate(pieces):
+        at = np.flatnonzero(owner == k)
+        row, column = offset_of[numbers[at]], columns[at]
+        flat[at] = _points(piece.rows, row, column)
+
+
+def _points(rows: Array | CSR, row: Ids, column: Ids) -> Array:
+    if not isinstance(rows, CSR):
+        picked: Array = rows[row, column]
+        return picked
+    keys = rows.rows() * rows.ncols + rows.cols
+    wanted = row * rows.ncols + column
+    if not len(keys):
+        return np.zeros(len(wanted), rows.dtype)
+    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+    return np.where(keys[at] == wanted, rows.vals[at], rows.dtype.type(0))

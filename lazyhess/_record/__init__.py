@@ -1,0 +1,1 @@
+"""Recording: what NumPy does to Variables, as a graph of primitives."""

@@ -1,0 +1,553 @@
+"""Recording: a `Variable` stands for an array and remembers the primitive that made it.
+
+NumPy's own protocols do the recording, so users write plain NumPy. The rules register themselves
+in `UFUNCS` and `FUNCTIONS`; this module knows none of them by name. The graph is made of data
+only, no closures, so that it pickles.
+"""
+
+from __future__ import annotations
+
+import weakref
+from abc import ABC, abstractmethod
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from lazyhess._indices import Array, Shape
+from lazyhess._maps import Map
+
+Operand: TypeAlias = Any  # a Variable, or a constant: a read-only array or a scalar
+Handler: TypeAlias = Callable[..., Any]
+
+# NumPy function -> what it does to Variables.
+UFUNCS: dict[np.ufunc, Handler] = {}
+METHODS: dict[tuple[np.ufunc, str], Handler] = {}
+FUNCTIONS: dict[Callable[..., Any], Handler] = {}
+# Called before a function without a rule is refused: each adds the rules of a package that the
+# user has imported and lazyhess has not, and says whether there were any.
+LATE: list[Callable[[], bool]] = []
+
+_serial = count()
+# Serial numbers at which somebody asked for a value, and may have decided something by it. What
+# was asked before the oldest of them is forgotten, and taken to have been asked.
+_asked: deque[int] = deque(maxlen=1 << 11)
+
+
+def asked() -> None:
+    """Remember that a value is asked for now, other than by a primitive."""
+    _asked.append(next(_serial))
+
+
+def moment() -> int:
+    """A serial number for now, see `asked_since`."""
+    return next(_serial)
+
+
+def asked_since(moment: int) -> bool:
+    """Whether a value was asked for since then."""
+    return bool(_asked) and _asked[-1] > moment
+
+
+def asked_between(first: int, last: int) -> bool:
+    """Whether a value was asked for between the serial numbers of two Variables."""
+    for serial in reversed(_asked.copy()):  # another thread may be asking
+        if serial < last:
+            return serial > first
+    return len(_asked) == _asked.maxlen
+
+
+class Primitive(ABC):
+    """What is recorded: a function with its value, its Jacobians and its curvature.
+
+    ``args`` are the values of all operands (arrays or scalars), ``out`` is the value.
+    """
+
+    name: str
+    holomorphic = True  # as a function of complex operands
+    elementwise = False  # whether operands broadcast, and every element is worked out by itself
+    broadcasts = True  # whether `each` takes operands that are the same for all
+    by_value: tuple[int, ...] = ()  # operands whose value, where constant, decides what is done
+
+    @abstractmethod
+    def value(self, *args: Any) -> Array:
+        """The value."""
+
+    @abstractmethod
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
+        """The Jacobian with respect to operand k; ``None`` where it is zero."""
+
+    def curvature(
+        self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
+    ) -> Iterable[tuple[int, int, Map]]:
+        """Maps ``(k, l, C)`` from tangents of operand l to tangents of the adjoint of operand k.
+
+        C is the Hessian of ``sum(adjoint * value)`` in the operands k and l. Only pairs of
+        `active` operands are wanted. A linear primitive has none.
+        """
+        return ()
+
+    def curved(self, active: tuple[int, ...]) -> bool:
+        """Whether `curvature` may give anything in the `active` operands."""
+        return type(self).curvature is not Primitive.curvature
+
+    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        """The same for `count` sets of operands: those of `along` have them along a leading axis.
+
+        So has the value. Those of an elementwise primitive come with as many axes as the value; of
+        one that does not broadcast, all have it.
+        """
+        raise NotImplementedError
+
+
+class Variable:
+    """An array that records what NumPy does to it. Made by `lazyhess.variable`.
+
+    Every NumPy function with a rule, every operator and the usual methods give Variables again;
+    comparisons and questions about shape or position give plain values. The array itself is
+    `value`; it never changes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lazyhess as lh
+    >>> x = lh.variable(np.array([3.0, 4.0]))
+    >>> np.sqrt(x @ x)
+    Variable(5.)
+    >>> x > 3.5
+    array([False,  True])
+    >>> (2 * x).value
+    array([6., 8.])
+    """
+
+    __slots__ = (
+        "__weakref__",
+        "_linearized",
+        "_operands",
+        "_primitive",
+        "_serial",
+        "_snapshot",
+        "_value",
+    )
+    __hash__ = None  # type: ignore[assignment]
+
+    _value: Array
+    _primitive: Primitive | None
+    _operands: tuple[Operand, ...]
+    _serial: int
+    _linearized: Any  # what gradient() and hessian() worked out for this output
+    _snapshot: Any  # a weak reference to the _Snapshot being pickled, if any
+
+    # --- what it is -----------------------------------------------------------------------------
+
+    @property
+    def value(self) -> Array:
+        """The recorded array, read-only."""
+        asked()
+        return self._value.view()
+
+    @property
+    def shape(self) -> Shape:
+        """As `numpy.ndarray.shape`."""
+        return self._value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As `numpy.ndarray.dtype`."""
+        return self._value.dtype
+
+    @property
+    def ndim(self) -> int:
+        """As `numpy.ndarray.ndim`."""
+        return self._value.ndim
+
+    @property
+    def size(self) -> int:
+        """As `numpy.ndarray.size`."""
+        return self._value.size
+
+    @property
+    def itemsize(self) -> int:
+        """As `numpy.ndarray.itemsize`."""
+        return self._value.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """As `numpy.ndarray.nbytes`."""
+        return self._value.nbytes
+
+    def item(self, *args: Any) -> Any:
+        """One element as a Python number, no longer recorded."""
+        asked()
+        return self._value.item(*args)
+
+    def tolist(self) -> Any:
+        """The elements as Python numbers, no longer recorded."""
+        asked()
+        return self._value.tolist()
+
+    def __repr__(self) -> str:
+        text = np.array2string(self._value, separator=", ", prefix="Variable(")
+        kind = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
+        return f"Variable({text}{kind})"
+
+    def __len__(self) -> int:
+        return len(self._value)
+
+    def __bool__(self) -> bool:
+        asked()
+        return bool(self._value)
+
+    def __contains__(self, item: Any) -> bool:
+        asked()
+        return value_of(item) in self._value
+
+    def __iter__(self) -> Iterator[Variable]:
+        if not self.shape:
+            raise TypeError("iteration over a 0-d array")
+        return (self[k] for k in range(len(self)))
+
+    def __getitem__(self, index: Any) -> Any:
+        return FUNCTIONS[_getitem](self, index)
+
+    def mapped(self, map_: Map) -> Variable:
+        """A linear map of each of the arrays along the first axis: what tangent blocks need."""
+        made: Variable = FUNCTIONS[_mapped](self, map_)
+        return made
+
+    # --- NumPy's protocols ----------------------------------------------------------------------
+
+    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if kwargs.pop("out", None) is not None:
+            refuse_out(ufunc.__name__)
+        handler = UFUNCS.get(ufunc) if method == "__call__" else METHODS.get((ufunc, method))
+        if handler is None and method == "__call__" and any(late() for late in LATE):
+            handler = UFUNCS.get(ufunc)
+        if handler is None:
+            name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
+            home = "numpy." if getattr(np, ufunc.__name__, None) is ufunc else ""
+            no_rule(f"{home}{name}")
+        return handler(*inputs, **kwargs)
+
+    def __array_function__(
+        self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any
+    ) -> Any:
+        if kwargs.get("out") is not None:
+            refuse_out(func.__name__)
+        handler = FUNCTIONS.get(func)
+        if handler is None:
+            no_rule(f"{func.__module__}.{func.__name__}")
+        kwargs.pop("out", None)
+        return handler(*args, **kwargs)
+
+    def __array__(self, dtype: Any = None, copy: Any = None) -> Array:
+        # Typed as what NumPy's own annotations look for in what its functions accept.
+        raise TypeError(
+            "a Variable does not turn into a plain array by itself, since what is computed from "
+            "that array would be missing in the derivative; use NumPy functions on the Variable "
+            "(lazyhess.special has logsumexp, softmax and others that scipy writes in Python), or "
+            ".value for the array without its derivative"
+        )
+
+    def _detach(self, kind: str, way: str) -> NoReturn:
+        raise TypeError(
+            f"{kind}() of a Variable would drop its derivative without a word (math.sin(x) does "
+            f"this: use np.sin(x)); use {way} for the plain number"
+        )
+
+    def __float__(self) -> NoReturn:
+        self._detach("float", ".item()")
+
+    def __int__(self) -> NoReturn:
+        self._detach("int", "int(x.item())")
+
+    def __complex__(self) -> NoReturn:
+        self._detach("complex", ".item()")
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a Variable is immutable: what was recorded must stay true; instead of x[index] = v "
+            "write x = np.where(mask, v, x), or np.concatenate / np.stack the parts"
+        )
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _Snapshot.of(self)
+
+    def __copy__(self) -> Variable:
+        return self
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
+        return self
+
+    # Operators and methods are added by lazyhess._record.operators, from the tables of rules; this
+    # tells type checkers about them.
+    if TYPE_CHECKING:
+        T: Variable
+        mT: Variable  # noqa: N815 - NumPy's name
+        real: Variable
+        imag: Variable
+
+        def __add__(self, other: Any, /) -> Variable: ...
+        def __radd__(self, other: Any, /) -> Variable: ...
+        def __sub__(self, other: Any, /) -> Variable: ...
+        def __rsub__(self, other: Any, /) -> Variable: ...
+        def __mul__(self, other: Any, /) -> Variable: ...
+        def __rmul__(self, other: Any, /) -> Variable: ...
+        def __truediv__(self, other: Any, /) -> Variable: ...
+        def __rtruediv__(self, other: Any, /) -> Variable: ...
+        def __floordiv__(self, other: Any, /) -> Variable: ...
+        def __rfloordiv__(self, other: Any, /) -> Variable: ...
+        def __mod__(self, other: Any, /) -> Variable: ...
+        def __rmod__(self, other: Any, /) -> Variable: ...
+        def __pow__(self, other: Any, /) -> Variable: ...
+        def __rpow__(self, other: Any, /) -> Variable: ...
+        def __matmul__(self, other: Any, /) -> Variable: ...
+        def __rmatmul__(self, other: Any, /) -> Variable: ...
+        def __divmod__(self, other: Any, /) -> tuple[Variable, Variable]: ...
+        def __rdivmod__(self, other: Any, /) -> tuple[Variable, Variable]: ...
+        def __neg__(self) -> Variable: ...
+        def __pos__(self) -> Variable: ...
+        def __abs__(self) -> Variable: ...
+        def __lt__(self, other: Any, /) -> Any: ...
+        def __le__(self, other: Any, /) -> Any: ...
+        def __gt__(self, other: Any, /) -> Any: ...
+        def __ge__(self, other: Any, /) -> Any: ...
+        def __eq__(self, other: object, /) -> Any: ...
+        def __ne__(self, other: object, /) -> Any: ...
+        def clip(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def compress(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def copy(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def conj(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def conjugate(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def cumprod(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def cumsum(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def diagonal(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def dot(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def flatten(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def max(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def mean(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def min(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def prod(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def ravel(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def repeat(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def reshape(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def round(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def squeeze(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def std(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def sum(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def swapaxes(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def take(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def trace(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def transpose(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def var(self, *args: Any, **kwargs: Any) -> Variable: ...
+        def all(self, *args: Any, **kwargs: Any) -> Any: ...
+        def any(self, *args: Any, **kwargs: Any) -> Any: ...
+        def argmax(self, *args: Any, **kwargs: Any) -> Any: ...
+        def argmin(self, *args: Any, **kwargs: Any) -> Any: ...
+        def argpartition(self, *args: Any, **kwargs: Any) -> Any: ...
+        def argsort(self, *args: Any, **kwargs: Any) -> Any: ...
+        def astype(self, *args: Any, **kwargs: Any) -> Any: ...
+        def nonzero(self, *args: Any, **kwargs: Any) -> Any: ...
+        def searchsorted(self, *args: Any, **kwargs: Any) -> Any: ...
+
+
+def _getitem(array: Any, index: Any) -> Any:
+    """The key of indexing in `FUNCTIONS`: NumPy has no public function for it."""
+    return array[index]
+
+
+def _mapped(array: Any, map_: Map) -> Any:
+    """The key of `Variable.mapped` in `FUNCTIONS`."""
+    return map_.apply(array)
+
+
+getitem = _getitem
+mapped = _mapped
+
+
+def no_rule(name: str) -> NoReturn:
+    """Refuse a function without a derivative rule."""
+    raise NotImplementedError(
+        f"{name} has no derivative rule in lazyhess, and recording it as a constant would be "
+        "silently wrong. Write it with functions that have one, call it on x.value if its "
+        "derivative is not wanted, or add a rule with lazyhess.extend"
+    )
+
+
+def refuse_out(name: str) -> NoReturn:
+    """Refuse `out=`, and the in-place operators that are written with it."""
+    raise TypeError(
+        f"{name}: a recorded result cannot be written into an existing array (out=, or an "
+        f"in-place operator such as a += x on an array); write a = a + x, or a = np.{name}(...)"
+    )
+
+
+# --- recording ----------------------------------------------------------------------------------
+
+
+def variable(array: ArrayLike) -> Variable:
+    """Start recording: a Variable with a copy of `array` as its value.
+
+    Parameters
+    ----------
+    array : array_like
+        Floating or complex; Python floats and lists of them are taken as float64. The dtype is
+        kept. Changing the array afterwards changes nothing that is recorded.
+
+    Returns
+    -------
+    Variable
+        A new independent variable, on which plain NumPy works.
+
+    Raises
+    ------
+    TypeError
+        For integers, booleans, objects and strings: only floating and complex dtypes have
+        derivatives.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import lazyhess as lh
+    >>> x = lh.variable([1.0, 2.0, 3.0])
+    >>> np.sum(x**2)
+    Variable(14.)
+    """
+    if isinstance(array, Variable):
+        return leaf(array._value)
+    # Its own copy, whatever came: a later change of the user's array must not reach the record.
+    value = np.array(array, order="C", subok=False)
+    if value.dtype.kind not in "fc":
+        raise TypeError(
+            f"only floating and complex dtypes have derivatives, got dtype {value.dtype} "
+            f"(shape {value.shape}); convert with np.asarray(x, dtype=float)"
+        )
+    return leaf(value)
+
+
+def leaf(value: Array) -> Variable:
+    """A Variable that no primitive made. The array becomes read-only."""
+    return made(None, (), value)
+
+
+def made(primitive: Primitive | None, operands: tuple[Operand, ...], value: Array) -> Variable:
+    """A Variable whose value is known. The array becomes read-only."""
+    value.flags.writeable = False
+    node = object.__new__(Variable)
+    node._value = value
+    node._primitive = primitive
+    node._operands = operands
+    node._serial = next(_serial)
+    node._linearized = None
+    node._snapshot = None
+    return node
+
+
+def record(primitive: Primitive, *operands: Operand) -> Variable:
+    """Apply a primitive to operands, at least one of them a Variable, and remember it."""
+    held = tuple([x if type(x) is Variable else constant(x) for x in operands])
+    args = [x._value if type(x) is Variable else x for x in held]
+    return made(primitive, held, np.asarray(primitive.value(*args)))
+
+
+def constant(x: Any) -> Any:
+    """An operand that is not recorded: a scalar as it is, an array that nobody else can change."""
+    if isinstance(x, (int, float, complex, np.generic)):
+        return x
+    if isinstance(x, Variable):
+        return x
+    array = np.asarray(x)
+    if array.dtype.kind not in "biufc":
+        raise TypeError(f"an operand must be numeric, got {type(x).__name__} (dtype {array.dtype})")
+    # In this order: asked whether a broadcast is writeable, NumPy warns.
+    if not array.flags.owndata or array.flags.writeable:
+        array = array.copy()
+        array.flags.writeable = False
+    return array
+
+
+def value_of(x: Any) -> Any:
+    """The plain value of a Variable; of lists and tuples, of what is in them; else `x`.
+
+    For functions that are not primitives: what they decide by it is not decided again, see `asked`.
+    """
+    if isinstance(x, Variable):
+        asked()
+        return x._value
+    if type(x) in (list, tuple):
+        return type(x)(value_of(item) for item in x)
+    return x
+
+
+def shape_of(x: Any) -> Shape:
+    """The shape of an operand."""
+    return x.shape if isinstance(x, (Variable, np.ndarray)) else np.shape(x)
+
+
+# --- pickling -----------------------------------------------------------------------------------
+
+
+class _Snapshot:
+    """A recorded graph as a flat list, so that long chains of operands need no deep recursion.
+
+    All Variables pickled together must come back as one graph. While a snapshot is alive (pickle
+    keeps what it has seen until it is done), its Variables know it, and refer to their place in
+    it instead of making another one.
+    """
+
+    __slots__ = ("__weakref__", "nodes")
+
+    def __init__(self, nodes: list[Variable]) -> None:
+        self.nodes = nodes
+
+    @classmethod
+    def of(cls, root: Variable) -> tuple[Any, ...]:
+        snapshot = root._snapshot and root._snapshot()
+        if snapshot is None:
+            nodes = ancestors([root], lambda node: not (node._snapshot and node._snapshot()))
+            snapshot = cls(nodes)
+            for node in nodes:
+                node._snapshot = weakref.ref(snapshot)
+        place = {id(node): k for k, node in enumerate(snapshot.nodes)}[id(root)]
+        return _from_snapshot, (snapshot, place)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        place = {id(node): k for k, node in enumerate(self.nodes)}
+        rows = []
+        for node in self.nodes:
+            operands = [(place[id(x)], None) if id(x) in place else (-1, x) for x in node._operands]
+            rows.append((node._primitive, operands, node._value))
+        return _load_snapshot, (rows,)
+
+
+def _load_snapshot(rows: list[tuple[Any, ...]]) -> _Snapshot:
+    nodes: list[Variable] = []
+    for primitive, operands, value in rows:
+        held = tuple(x if at < 0 else nodes[at] for at, x in operands)
+        nodes.append(made(primitive, held, np.asarray(value)))
+    return _Snapshot(nodes)
+
+
+def _from_snapshot(snapshot: _Snapshot, place: int) -> Variable:
+    return snapshot.nodes[place]
+
+
+def ancestors(
+    roots: Iterable[Variable], enter: Callable[[Variable], bool] | None = None
+) -> list[Variable]:
+    """The roots and all that they were made from, in the order of recording.
+
+    With `enter`, only through nodes for which it holds.
+    """
+    seen: dict[int, Variable] = {}
+    stack = list(roots)
+    while stack:
+        node = stack.pop()
+        if node._serial in seen or not (enter is None or enter(node)):
+            continue
+        seen[node._serial] = node
+        stack.extend([x for x in node._operands if type(x) is Variable and x._serial not in seen])
+    return [seen[serial] for serial in sorted(seen)]

@@ -1,0 +1,1 @@
+"""Gradients and Hessian-vector products of a graph of linear maps."""
