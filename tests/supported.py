@@ -115,7 +115,7 @@ def page() -> str:
         "plain answers.",
         "Each rule is tested for value, Jacobian, transposes, curvature, symmetry and third order against",
         "differences, on 0-d and empty arrays and in float32 where the function takes them",
-        "(`tests/test_rules.py`). Names joined by `=` are one function. Operators and methods of arrays",
+        "(`tests/primitives/test_rules.py`). Names joined by `=` are one function. Operators and methods of arrays",
         "stand for the functions they call. What derivatives are at kinks and poles is on",
         "[a page of its own](kinks.md), how accurate they are on [another](accuracy.md).",
         "",

@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call
 
 import lazyhess as lh
-from tests.adapters.torch.models import ALL, network, normal
+from tests.frontends.torch.models import ALL, network, normal
 
 
 def close(got, want, rtol=1e-10):

@@ -11,8 +11,8 @@ import pytest
 
 import lazyhess as lh
 from lazyhess import hessian
-from tests.adapters.paddle import models
-from tests.adapters.paddle.models import VECTORS, tensor
+from tests.frontends.paddle import models
+from tests.frontends.paddle.models import VECTORS, tensor
 
 
 def same(got: Any, want: Any, rtol: float = 1e-10) -> None:

@@ -6,7 +6,7 @@ import tensorflow as tf
 
 import lazyhess as lh
 from lazyhess._trees import leaves
-from tests.adapters.tensorflow.models import MODELS, X, array, attention, by_jacobian
+from tests.frontends.tensorflow.models import MODELS, X, array, attention, by_jacobian
 
 
 def blocks(H):

@@ -21,7 +21,7 @@ from lazyhess._maps import (
     Scale,
 )
 from lazyhess._tangents import Factored, Sparse, cast, dense, identity, nbytes, shape_of, total
-from tests.test_maps import MAPS, POISON, contract, sparse
+from tests.maps.test_maps import MAPS, POISON, contract, sparse
 
 rng = np.random.default_rng(7)
 N = rng.normal

@@ -8,8 +8,8 @@ import pytest
 import tensorflow as tf
 
 import lazyhess as lh
-from lazyhess._frontends import _tensorflow_record as record
-from tests.adapters.tensorflow.models import X, array
+from lazyhess._frontends.tensorflow import record
+from tests.frontends.tensorflow.models import X, array
 
 
 def traces(monkeypatch):

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 import lazyhess as lh
-from tests.adapters.tensorflow.models import X, Y, array
+from tests.frontends.tensorflow.models import X, Y, array
 
 Pair = collections.namedtuple("Pair", "w b")
 

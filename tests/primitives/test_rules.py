@@ -8,7 +8,7 @@ import pytest
 from lazyhess._primitives.constants import PLAIN_FUNCTIONS, PLAIN_UFUNCS
 from lazyhess._record.operators import IN_PLACE
 from lazyhess._record.variable import FUNCTIONS, METHODS, UFUNCS, ancestors, mapped
-from lazyhess.testing import Rule
+from lazyhess.testing.rules import Rule
 from tests.cases import CASES
 
 warnings.filterwarnings("ignore", "(Mean of empty slice|invalid value|Degrees of freedom)")

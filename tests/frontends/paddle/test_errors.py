@@ -12,7 +12,7 @@ import pytest
 from paddle.distributed.fleet.utils import recompute
 
 import lazyhess as lh
-from tests.adapters.paddle.models import tensor
+from tests.frontends.paddle.models import tensor
 
 F = paddle.nn.functional
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import lazyhess as lh
-from tests.adapters.torch.models import normal
+from tests.frontends.torch.models import normal
 
 
 def cube(x):

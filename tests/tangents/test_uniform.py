@@ -25,8 +25,8 @@ from lazyhess._tangents import (
     total,
     uniform,
 )
-from tests.test_factored import ONES
-from tests.test_maps import MAPS, POISON, contract, sparse
+from tests.maps.test_maps import MAPS, POISON, contract, sparse
+from tests.tangents.test_factored import ONES
 from tests.thresholds import DENSE, SPARSE, thresholds
 
 rng = np.random.default_rng(8)

@@ -16,7 +16,7 @@ from lazyhess.extend import (
     scale,
     value_of,
 )
-from lazyhess.testing import Rule, check_hessian, check_rule
+from lazyhess.testing.rules import Rule, check_hessian, check_rule
 
 X = np.array([[0.3, -1.2, 0.7], [1.1, 0.2, -0.4]])
 

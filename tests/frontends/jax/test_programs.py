@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._frontends import _jax_program
+from lazyhess._frontends.jax import products as programs
 from lazyhess._frontends.jax.products import padded
 
 _compiled: list[str] = []
@@ -116,10 +116,10 @@ def test_numbers_of_rows_share_programs() -> None:
 
 
 def test_programs_are_few(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_jax_program, "KEPT", 3)
+    monkeypatch.setattr(programs, "KEPT", 3)
     for power in range(2, 9):
         lh.hessian(lambda x, power=power: jnp.sum(x**power), POINTS[0])
-    assert len(_jax_program._programs) <= 3
+    assert len(programs._programs) <= 3
 
 
 def test_nothing_stays() -> None:

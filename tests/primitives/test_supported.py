@@ -7,7 +7,7 @@ import pytest
 
 from tests import supported
 
-PAGE = Path(__file__).parents[1] / "docs" / "supported.md"
+PAGE = Path(__file__).parents[2] / "docs" / "supported.md"
 
 
 def test_every_public_function_has_a_rule_or_a_reason():
