@@ -15,7 +15,8 @@ from lazyhess._frontends import find
 from lazyhess._frontends.request import Request, batch_axes, call, one_output
 from lazyhess._proxy.chunks import DEFAULT_CACHE
 from lazyhess._proxy.tree import Again, Anew, Recorder
-from lazyhess._record.variable import Variable, ancestors, asked_since, leaf, moment, variable
+from lazyhess._record import reads
+from lazyhess._record.variable import Variable, ancestors, leaf, variable
 from lazyhess._sweep.linearization import Linearization, linearize, unit
 from lazyhess._trees import gathered, leaves, rebuild
 
@@ -233,14 +234,14 @@ def _prepare(request: Request) -> _Problem:
     record: Recorder | None = None
     decided = False
     if callable(ys) and not isinstance(ys, Variable):
-        start = moment()
+        start = reads.now()
         ys, xs, aux = call(request, _copied if request.create_graph else _fresh, _plain)
 
         def record(new: Any) -> tuple[Variable, list[Variable], bool]:
             again = _prepare(request.at(new))
             return again.root, [x for _, x in again.inputs], again.decided
 
-        decided = asked_since(start)
+        decided = reads.since(start)
 
     else:
         request.needs_callable()

@@ -54,7 +54,8 @@ from lazyhess._primitives.base import (
 )
 from lazyhess._primitives.einsum import contract
 from lazyhess._record.linear import linear
-from lazyhess._record.variable import Primitive, Variable, record, value_of
+from lazyhess._record.primitive import Primitive
+from lazyhess._record.variable import Variable, record, value_of
 
 __all__ = [
     "Chain",

@@ -11,7 +11,8 @@ from lazyhess._indices import Array
 from lazyhess._maps import Gather, Scatter
 from lazyhess._primitives.base import astype, implements, nested, one_axis, structural
 from lazyhess._primitives.shape import moved, positions_of, take_flat
-from lazyhess._record.variable import Variable, refuse_out, shape_of, value_of
+from lazyhess._record.primitive import refuse_out
+from lazyhess._record.variable import Variable, shape_of, value_of
 
 
 def pooled(name: str, parts: list[Any], function: Callable[[list[Array]], Any]) -> Any:

@@ -12,17 +12,8 @@ import numpy as np
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
 from lazyhess._record.linear import curvature, linear
-from lazyhess._record.variable import (
-    FUNCTIONS,
-    UFUNCS,
-    Handler,
-    Primitive,
-    Variable,
-    mapped,
-    record,
-    shape_of,
-    value_of,
-)
+from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler, Primitive
+from lazyhess._record.variable import Variable, mapped, record, shape_of, value_of
 from lazyhess._tangents import Block, Factored, Sparse, Uniform, compact, dense
 
 F = TypeVar("F", bound=Callable[..., Any])

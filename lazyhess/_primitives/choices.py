@@ -9,7 +9,8 @@ import numpy as np
 from lazyhess._indices import Array
 from lazyhess._maps import Map, Mask, Scale, broadcast, chain
 from lazyhess._primitives.base import implements, options, variables
-from lazyhess._record.variable import UFUNCS, Primitive, record, shape_of, value_of
+from lazyhess._record.primitive import UFUNCS, Primitive
+from lazyhess._record.variable import record, shape_of, value_of
 
 
 class Choice(Primitive):

@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._record.variable import FUNCTIONS, UFUNCS, Variable, value_of
+from lazyhess._record.primitive import FUNCTIONS, UFUNCS
+from lazyhess._record.variable import Variable, value_of
 
 
 def _unasked(function: Callable[..., Any]) -> Callable[..., Any]:

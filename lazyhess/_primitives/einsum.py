@@ -16,15 +16,8 @@ import numpy as np
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Contract, Map
 from lazyhess._primitives.base import RecordedMap, astype, axis_tuple, implements, nested, options
-from lazyhess._record.variable import (
-    METHODS,
-    Primitive,
-    Variable,
-    record,
-    refuse_out,
-    shape_of,
-    value_of,
-)
+from lazyhess._record.primitive import METHODS, Primitive, refuse_out
+from lazyhess._record.variable import Variable, record, shape_of, value_of
 
 Labels = tuple[int, ...]
 

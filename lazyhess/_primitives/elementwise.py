@@ -16,7 +16,8 @@ import numpy as np
 
 from lazyhess._maps import all_finite
 from lazyhess._primitives.base import Elementwise, Formula
-from lazyhess._record.variable import UFUNCS, Variable, value_of
+from lazyhess._record.primitive import UFUNCS
+from lazyhess._record.variable import Variable, value_of
 
 LN2 = float(np.log(2.0))
 LOG2_E = 1.4426950408889634

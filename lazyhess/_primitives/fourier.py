@@ -9,7 +9,7 @@ import numpy as np
 from lazyhess._maps import Fourier
 from lazyhess._primitives.base import axis_tuple, implements, one_axis, structural
 from lazyhess._primitives.complexes import real
-from lazyhess._record.variable import refuse_out
+from lazyhess._record.primitive import refuse_out
 
 _OTHER = {"backward": "forward", None: "forward", "ortho": "ortho", "forward": "backward"}
 

@@ -11,7 +11,8 @@ from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map, Reduce, chain
 from lazyhess._primitives.base import astype, one_axis, scale, weigh
 from lazyhess._primitives.reduce import masked, reduced, reduced_axes
-from lazyhess._record.variable import METHODS, Primitive, record, refuse_out, value_of
+from lazyhess._record.primitive import METHODS, Primitive, refuse_out
+from lazyhess._record.variable import record, value_of
 
 
 class LogSumExp(Primitive):

@@ -22,7 +22,8 @@ from lazyhess._primitives.reduce import (
     var,
 )
 from lazyhess._primitives.series import cumprod
-from lazyhess._record.variable import METHODS, value_of
+from lazyhess._record.primitive import METHODS
+from lazyhess._record.variable import value_of
 
 _NONE: Any = np._NoValue
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 import sys
 
-from lazyhess._record.variable import LATE
+from lazyhess._record.primitive import ON_DEMAND
 
 
 def scipy_special() -> bool:
@@ -17,4 +17,4 @@ def scipy_special() -> bool:
     return True
 
 
-LATE.append(scipy_special)
+ON_DEMAND.append(scipy_special)

@@ -24,7 +24,8 @@ from lazyhess._primitives.base import (
 )
 from lazyhess._primitives.reduce import given, max_, min_
 from lazyhess._primitives.shape import positions_of, take_along_axis, take_flat
-from lazyhess._record.variable import METHODS, Variable, refuse_out, shape_of, value_of
+from lazyhess._record.primitive import METHODS, refuse_out
+from lazyhess._record.variable import Variable, shape_of, value_of
 
 _NONE: Any = np._NoValue
 

@@ -19,7 +19,8 @@ from lazyhess._primitives.base import (
     squared,
     structural,
 )
-from lazyhess._record.variable import METHODS, Primitive, record, refuse_out, value_of
+from lazyhess._record.primitive import METHODS, Primitive, refuse_out
+from lazyhess._record.variable import record, value_of
 from lazyhess._tangents import ENTRY_COST
 
 _NONE: Any = np._NoValue

@@ -24,7 +24,8 @@ from lazyhess._primitives.base import (
 )
 from lazyhess._primitives.reduce import cumsum, given
 from lazyhess._primitives.shape import flip
-from lazyhess._record.variable import METHODS, Primitive, Variable, record, refuse_out, value_of
+from lazyhess._record.primitive import METHODS, Primitive, refuse_out
+from lazyhess._record.variable import Variable, record, value_of
 
 _NONE: Any = np._NoValue
 

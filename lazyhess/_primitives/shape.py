@@ -19,7 +19,8 @@ from lazyhess._primitives.base import (
     shaped,
     structural,
 )
-from lazyhess._record.variable import Primitive, Variable, record, refuse_out, shape_of, value_of
+from lazyhess._record.primitive import Primitive, refuse_out
+from lazyhess._record.variable import Variable, record, shape_of, value_of
 
 
 @implements(np.reshape)

@@ -14,7 +14,8 @@ import numpy as np
 
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps import NOTHING, Map
-from lazyhess._record.variable import Primitive, Variable, ancestors, leaf, made, record, value_of
+from lazyhess._record.primitive import Primitive
+from lazyhess._record.variable import Variable, ancestors, leaf, new_variable, record, value_of
 from lazyhess._tangents import Block, Sparse, cast, total
 
 # What a slot is made from: its number, dtype, and (operand's slot, Jacobian, transpose) for each.
@@ -163,7 +164,7 @@ def curvature(
     inner = [k for k, x in enumerate(args) if k in active or isinstance(x, Variable)]
     leaves = {k: _stand_in(args[k]) for k in inner}
     operands = tuple(leaves.get(k, value_of(x)) for k, x in enumerate(args))
-    node = made(primitive, operands, _plain(out))
+    node = new_variable(primitive, operands, _plain(out))
     for k in active:
         stand_in: Any = node
         jacobian = primitive.jacobian(k, operands, stand_in)

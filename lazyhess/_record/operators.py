@@ -8,7 +8,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 import lazyhess._primitives  # noqa: F401 - fills the tables
-from lazyhess._record.variable import FUNCTIONS, UFUNCS, Handler, Variable
+from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler
+from lazyhess._record.variable import Variable
 
 _BINARY: dict[str, np.ufunc] = {
     "add": np.add,

@@ -2,7 +2,7 @@
 
 What a primitive decides from values it decides anew. What anybody else decided from them, a
 comparison in the user's code or a rule that sorts, is part of the graph as it was recorded; so a
-graph is replayed only if no value was asked for while it was recorded (`decided`).
+graph is replayed only if no value was asked for while it was recorded (`value_dependent`).
 """
 
 from __future__ import annotations
@@ -13,12 +13,14 @@ from typing import Any
 import numpy as np
 
 from lazyhess._indices import Array
-from lazyhess._record.variable import Primitive, Variable, ancestors, asked_between, leaf, made
+from lazyhess._record import reads
+from lazyhess._record.primitive import Primitive
+from lazyhess._record.variable import Variable, ancestors, leaf, new_variable
 
 
-def decided(root: Variable, xs: Sequence[Variable]) -> bool:
+def value_dependent(root: Variable, xs: Sequence[Variable]) -> bool:
     """Whether somebody asked for a value between the first of xs and the output."""
-    return bool(xs) and asked_between(min(x._serial for x in xs), root._serial)
+    return bool(xs) and reads.between(min(x._serial for x in xs), root._serial)
 
 
 class Tape:
@@ -55,5 +57,5 @@ class Tape:
         for primitive, operands in self.steps:
             held = tuple([x if k < 0 else nodes[k] for k, x in operands])
             args = [x._value if type(x) is Variable else x for x in held]
-            nodes.append(made(primitive, held, np.asarray(primitive.value(*args))))
+            nodes.append(new_variable(primitive, held, np.asarray(primitive.value(*args))))
         return (nodes[self.root] if isinstance(self.root, int) else self.root), xs

@@ -1,106 +1,33 @@
 """Recording: a `Variable` stands for an array and remembers the primitive that made it.
 
 NumPy's own protocols do the recording, so users write plain NumPy. The rules register themselves
-in `UFUNCS` and `FUNCTIONS`; this module knows none of them by name. The graph is made of data
-only, no closures, so that it pickles.
+in the tables of `lazyhess._record.primitive`; this module knows none of them by name. The graph is
+made of data only, no closures, so that it pickles.
 """
 
 from __future__ import annotations
 
 import weakref
-from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from itertools import count
-from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map
-
-Operand: TypeAlias = Any  # a Variable, or a constant: a read-only array or a scalar
-Handler: TypeAlias = Callable[..., Any]
-
-# NumPy function -> what it does to Variables.
-UFUNCS: dict[np.ufunc, Handler] = {}
-METHODS: dict[tuple[np.ufunc, str], Handler] = {}
-FUNCTIONS: dict[Callable[..., Any], Handler] = {}
-# Called before a function without a rule is refused: each adds the rules of a package that the
-# user has imported and lazyhess has not, and says whether there were any.
-LATE: list[Callable[[], bool]] = []
-
-_serial = count()
-# Serial numbers at which somebody asked for a value, and may have decided something by it. What
-# was asked before the oldest of them is forgotten, and taken to have been asked.
-_asked: deque[int] = deque(maxlen=1 << 11)
-
-
-def asked() -> None:
-    """Remember that a value is asked for now, other than by a primitive."""
-    _asked.append(next(_serial))
-
-
-def moment() -> int:
-    """A serial number for now, see `asked_since`."""
-    return next(_serial)
-
-
-def asked_since(moment: int) -> bool:
-    """Whether a value was asked for since then."""
-    return bool(_asked) and _asked[-1] > moment
-
-
-def asked_between(first: int, last: int) -> bool:
-    """Whether a value was asked for between the serial numbers of two Variables."""
-    for serial in reversed(_asked.copy()):  # another thread may be asking
-        if serial < last:
-            return serial > first
-    return len(_asked) == _asked.maxlen
-
-
-class Primitive(ABC):
-    """What is recorded: a function with its value, its Jacobians and its curvature.
-
-    ``args`` are the values of all operands (arrays or scalars), ``out`` is the value.
-    """
-
-    name: str
-    holomorphic = True  # as a function of complex operands
-    elementwise = False  # whether operands broadcast, and every element is worked out by itself
-    broadcasts = True  # whether `each` takes operands that are the same for all
-    by_value: tuple[int, ...] = ()  # operands whose value, where constant, decides what is done
-
-    @abstractmethod
-    def value(self, *args: Any) -> Array:
-        """The value."""
-
-    @abstractmethod
-    def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
-        """The Jacobian with respect to operand k; ``None`` where it is zero."""
-
-    def curvature(
-        self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
-    ) -> Iterable[tuple[int, int, Map]]:
-        """Maps ``(k, l, C)`` from tangents of operand l to tangents of the adjoint of operand k.
-
-        C is the Hessian of ``sum(adjoint * value)`` in the operands k and l. Only pairs of
-        `active` operands are wanted. A linear primitive has none.
-        """
-        return ()
-
-    def curved(self, active: tuple[int, ...]) -> bool:
-        """Whether `curvature` may give anything in the `active` operands."""
-        return type(self).curvature is not Primitive.curvature
-
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
-        """The same for `count` sets of operands: those of `along` have them along a leading axis.
-
-        So has the value. Those of an elementwise primitive come with as many axes as the value; of
-        one that does not broadcast, all have it.
-        """
-        raise NotImplementedError
+from lazyhess._record import reads
+from lazyhess._record.primitive import (
+    FUNCTIONS,
+    METHODS,
+    ON_DEMAND,
+    UFUNCS,
+    Operand,
+    Primitive,
+    no_rule,
+    refuse_out,
+)
+from lazyhess._record.reads import serials
 
 
 class Variable:
@@ -146,7 +73,7 @@ class Variable:
     @property
     def value(self) -> Array:
         """The recorded array, read-only."""
-        asked()
+        reads.note()
         return self._value.view()
 
     @property
@@ -181,12 +108,12 @@ class Variable:
 
     def item(self, *args: Any) -> Any:
         """One element as a Python number, no longer recorded."""
-        asked()
+        reads.note()
         return self._value.item(*args)
 
     def tolist(self) -> Any:
         """The elements as Python numbers, no longer recorded."""
-        asked()
+        reads.note()
         return self._value.tolist()
 
     def __repr__(self) -> str:
@@ -198,11 +125,11 @@ class Variable:
         return len(self._value)
 
     def __bool__(self) -> bool:
-        asked()
+        reads.note()
         return bool(self._value)
 
     def __contains__(self, item: Any) -> bool:
-        asked()
+        reads.note()
         return value_of(item) in self._value
 
     def __iter__(self) -> Iterator[Variable]:
@@ -224,7 +151,7 @@ class Variable:
         if kwargs.pop("out", None) is not None:
             refuse_out(ufunc.__name__)
         handler = UFUNCS.get(ufunc) if method == "__call__" else METHODS.get((ufunc, method))
-        if handler is None and method == "__call__" and any(late() for late in LATE):
+        if handler is None and method == "__call__" and any(register() for register in ON_DEMAND):
             handler = UFUNCS.get(ufunc)
         if handler is None:
             name = ufunc.__name__ if method == "__call__" else f"{ufunc.__name__}.{method}"
@@ -368,23 +295,6 @@ getitem = _getitem
 mapped = _mapped
 
 
-def no_rule(name: str) -> NoReturn:
-    """Refuse a function without a derivative rule."""
-    raise NotImplementedError(
-        f"{name} has no derivative rule in lazyhess, and recording it as a constant would be "
-        "silently wrong. Write it with functions that have one, call it on x.value if its "
-        "derivative is not wanted, or add a rule with lazyhess.extend"
-    )
-
-
-def refuse_out(name: str) -> NoReturn:
-    """Refuse `out=`, and the in-place operators that are written with it."""
-    raise TypeError(
-        f"{name}: a recorded result cannot be written into an existing array (out=, or an "
-        f"in-place operator such as a += x on an array); write a = a + x, or a = np.{name}(...)"
-    )
-
-
 # --- recording ----------------------------------------------------------------------------------
 
 
@@ -430,17 +340,19 @@ def variable(array: ArrayLike) -> Variable:
 
 def leaf(value: Array) -> Variable:
     """A Variable that no primitive made. The array becomes read-only."""
-    return made(None, (), value)
+    return new_variable(None, (), value)
 
 
-def made(primitive: Primitive | None, operands: tuple[Operand, ...], value: Array) -> Variable:
+def new_variable(
+    primitive: Primitive | None, operands: tuple[Operand, ...], value: Array
+) -> Variable:
     """A Variable whose value is known. The array becomes read-only."""
     value.flags.writeable = False
     node = object.__new__(Variable)
     node._value = value
     node._primitive = primitive
     node._operands = operands
-    node._serial = next(_serial)
+    node._serial = next(serials)
     node._linearized = None
     node._snapshot = None
     return node
@@ -450,7 +362,7 @@ def record(primitive: Primitive, *operands: Operand) -> Variable:
     """Apply a primitive to operands, at least one of them a Variable, and remember it."""
     held = tuple([x if type(x) is Variable else constant(x) for x in operands])
     args = [x._value if type(x) is Variable else x for x in held]
-    return made(primitive, held, np.asarray(primitive.value(*args)))
+    return new_variable(primitive, held, np.asarray(primitive.value(*args)))
 
 
 def constant(x: Any) -> Any:
@@ -472,10 +384,10 @@ def constant(x: Any) -> Any:
 def value_of(x: Any) -> Any:
     """The plain value of a Variable; of lists and tuples, of what is in them; else `x`.
 
-    For functions that are not primitives: what they decide by it is not decided again, see `asked`.
+    For functions that are not primitives: what they decide by it is not decided again, see `reads`.
     """
     if isinstance(x, Variable):
-        asked()
+        reads.note()
         return x._value
     if type(x) in (list, tuple):
         return type(x)(value_of(item) for item in x)
@@ -527,7 +439,7 @@ def _load_snapshot(rows: list[tuple[Any, ...]]) -> _Snapshot:
     nodes: list[Variable] = []
     for primitive, operands, value in rows:
         held = tuple(x if at < 0 else nodes[at] for at, x in operands)
-        nodes.append(made(primitive, held, np.asarray(value)))
+        nodes.append(new_variable(primitive, held, np.asarray(value)))
     return _Snapshot(nodes)
 
 

@@ -28,7 +28,8 @@ from lazyhess._maps import (
     Scale,
     chain,
 )
-from lazyhess._record.variable import Primitive, Variable, ancestors, leaf
+from lazyhess._record.primitive import Primitive
+from lazyhess._record.variable import Variable, ancestors, leaf
 from lazyhess._sweep.products import Edge, Plan
 from lazyhess._tangents import Block, cast, dense, total
 

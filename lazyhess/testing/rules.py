@@ -16,7 +16,8 @@ from lazyhess._api import gradient, hessian
 from lazyhess._indices import Array
 from lazyhess._proxy.hessian import Hessian
 from lazyhess._record.linear import curvature
-from lazyhess._record.variable import Primitive, Variable, ancestors, value_of, variable
+from lazyhess._record.primitive import Primitive
+from lazyhess._record.variable import Variable, ancestors, value_of, variable
 from lazyhess._sweep.linearization import Linearization, Step
 from lazyhess._tangents import Pattern, Sparse, dense
 from lazyhess._trees import leaves

@@ -7,7 +7,8 @@ import pytest
 
 from lazyhess._primitives.constants import PLAIN_FUNCTIONS, PLAIN_UFUNCS
 from lazyhess._record.operators import IN_PLACE
-from lazyhess._record.variable import FUNCTIONS, METHODS, UFUNCS, ancestors, mapped
+from lazyhess._record.primitive import FUNCTIONS, METHODS, UFUNCS
+from lazyhess._record.variable import ancestors, mapped
 from lazyhess.testing.rules import Rule
 from tests.cases import CASES
 

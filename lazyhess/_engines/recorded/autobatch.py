@@ -23,7 +23,8 @@ from lazyhess._indices import Ids, Shape
 from lazyhess._maps import Gather
 from lazyhess._primitives.base import Elementwise, Structural
 from lazyhess._primitives.shape import Concatenate
-from lazyhess._record.variable import Primitive, Variable, ancestors, record
+from lazyhess._record.primitive import Primitive
+from lazyhess._record.variable import Variable, ancestors, record
 
 # Graphs of fewer steps are not worth it, nor those whose steps have more elements than this, nor
 # those that would not shrink to this part.

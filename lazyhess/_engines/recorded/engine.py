@@ -16,7 +16,7 @@ from lazyhess._engines.protocol import Rows, progress_bar
 from lazyhess._engines.recorded.pattern_cache import Structure
 from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
 from lazyhess._maps import NOTHING
-from lazyhess._record.tape import Tape, decided
+from lazyhess._record.tape import Tape, value_dependent
 from lazyhess._record.variable import Variable, leaf
 from lazyhess._sweep.linearization import Linearization, linearize, simplified, unit
 from lazyhess._sweep.products import Plan
@@ -99,7 +99,7 @@ class NumpyEngine:
                 x.shape[:axis] + x.shape[axis + 1 :] for x, axis in zip(xs, self.batch, strict=True)
             )
             self.lead = (xs[0].shape[self.batch[0]],)
-        self._decided = decided(root, xs)
+        self._decided = value_dependent(root, xs)
         self._lock = threading.Lock()
         self._outputs: OrderedDict[int, Linearization] = OrderedDict()
         # What engines of the same graph at other points share.

@@ -12,7 +12,8 @@ from lazyhess._primitives.base import implements
 from lazyhess._primitives.einsum import contract
 from lazyhess._primitives.linalg.base import Curvature, square_matrices, times, transposed, turned
 from lazyhess._primitives.linalg.solutions import inv
-from lazyhess._record.variable import Primitive, record, value_of
+from lazyhess._record.primitive import Primitive
+from lazyhess._record.variable import record, value_of
 
 _SINGULAR = 1e-6
 

@@ -11,7 +11,7 @@ from lazyhess._primitives.base import implements, nested
 from lazyhess._primitives.einsum import product
 from lazyhess._primitives.linalg.base import square_matrices
 from lazyhess._primitives.linalg.solutions import inv
-from lazyhess._record.variable import FUNCTIONS, UFUNCS, refuse_out
+from lazyhess._record.primitive import FUNCTIONS, UFUNCS, refuse_out
 
 
 @implements(np.linalg.matrix_power)

@@ -12,7 +12,8 @@ from lazyhess._maps import NOTHING, Map, Weighted, chain
 from lazyhess._primitives.base import RecordedMap, astype, axis_tuple, implements, nested, variables
 from lazyhess._primitives.einsum import contract
 from lazyhess._primitives.linalg.base import Curvature, square_matrices, times, transposed, turned
-from lazyhess._record.variable import Primitive, Variable, record
+from lazyhess._record.primitive import Primitive
+from lazyhess._record.variable import Variable, record
 from lazyhess._tangents import Sparse
 
 

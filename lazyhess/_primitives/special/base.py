@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from lazyhess._primitives.base import Elementwise, Formula
-from lazyhess._record.variable import UFUNCS, Variable
+from lazyhess._record.primitive import UFUNCS
+from lazyhess._record.variable import Variable
 
 PI = float(np.pi)
 ROOT_2PI = float(np.sqrt(2 * np.pi))
