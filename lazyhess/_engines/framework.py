@@ -15,14 +15,12 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.protocol import progress_bar
 from lazyhess._frontends.request import Request
 from lazyhess._indices import Array, Ids, Shape, changes, divide
 from lazyhess._trees import leaves, rebuild
-
-# Bytes of the rows and tangents of one pass.
-BUDGET = 1 << 28
 
 
 @dataclass
@@ -68,7 +66,7 @@ class Products(ABC):
 
     def at_once(self, i: int) -> int:
         """How many products by x_i run best at once, if they fit into memory."""
-        return BUDGET
+        return COSTS.framework_bytes
 
     @abstractmethod
     def products(
@@ -240,7 +238,7 @@ class FrameworkEngine:
         if self.block_size is not None:
             return self.block_size
         row = prod(self.full[i]) + sum(prod(self.full[j]) for j in columns)
-        most = BUDGET // max(row * self.arrays.itemsize(self.dtypes[i]), 1)
+        most = COSTS.framework_bytes // max(row * self.arrays.itemsize(self.dtypes[i]), 1)
         return max(1, min(most, self.function.at_once(i)))
 
     def _rows(

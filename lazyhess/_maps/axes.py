@@ -6,9 +6,10 @@ from math import prod
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Map, thin
-from lazyhess._tangents import SMALL, Block, Factored, Pattern, Sparse, settle, spread
+from lazyhess._tangents import Block, Factored, Pattern, Sparse, settle, spread
 
 # Sums of more elements than this are left to `numpy.add.reduce`, which adds pairs up.
 _LONG = 512
@@ -202,7 +203,7 @@ def summed(array: Array, axes: tuple[int, ...]) -> Array:
     order = sorted(range(array.ndim), key=lambda axis: -array.strides[axis])
     lying = array.transpose(order)  # as it lies in memory
     alike = array.dtype.kind in "fc" and array.dtype.itemsize <= (8, 16)[array.dtype.kind == "c"]
-    if array.size <= SMALL or not alike or not lying.flags.c_contiguous:
+    if array.size <= COSTS.small or not alike or not lying.flags.c_contiguous:
         made: Array = np.add.reduce(array, axis=axes)
         return made
     while any(axis in axes for axis in order):  # neighbours at once, from the last ones on

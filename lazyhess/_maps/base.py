@@ -8,10 +8,9 @@ from math import isfinite, prod
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, divide
 from lazyhess._tangents import (
-    ENTRY_COST,
-    SMALL,
     Block,
     Factored,
     Pattern,
@@ -45,7 +44,7 @@ class Map(ABC):
             return self.sparse(block)
         if not isinstance(block, np.ndarray):
             return self.factored(block) if isinstance(block, Factored) else block.mapped(self)
-        if self.grows and block.size <= SMALL:
+        if self.grows and block.size <= COSTS.small:
             return self._grow(block)
         return self.dense(block)
 
@@ -83,9 +82,9 @@ class Map(ABC):
 
     def _grow(self, block: Array) -> Block:
         """Make a small block larger: it became dense for being small, and may be sparse again."""
-        if len(block) * prod(self.out) > SMALL:
+        if len(block) * prod(self.out) > COSTS.small:
             entries = np.count_nonzero(block)
-            if entries * ENTRY_COST <= block.size:
+            if entries * COSTS.entry <= block.size:
                 return self.sparse(Sparse.of(block))
         return self.dense(block)
 

@@ -7,6 +7,7 @@ from math import prod
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
 from lazyhess._maps.axes import Expand, Permute
 from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
@@ -14,8 +15,6 @@ from lazyhess._maps.gather import Gather
 from lazyhess._maps.matmul import arranged
 from lazyhess._maps.pairing import Labels, Pairing, pairing
 from lazyhess._tangents import (
-    ENTRY_COST,
-    SMALL,
     Block,
     Factored,
     Pattern,
@@ -24,12 +23,6 @@ from lazyhess._tangents import (
     settle,
     uniform,
 )
-
-# A sparse entry costs as much as this many elements in a product of matrices, if it is wide enough.
-_PRODUCT_COST = 48
-_WIDE = 16
-# Elements of a temporary array in products of factored blocks.
-_CHUNK = 1 << 19
 
 
 class Contract(Weighted):
@@ -62,7 +55,7 @@ class Contract(Weighted):
 
     def dense(self, block: Array) -> Array:
         how, weights = self.how, self.weights
-        alike = self._alike(block) if block.size > SMALL else ()
+        alike = self._alike(block) if block.size > COSTS.small else ()
         if alike:
             one = self._at_one(alike).dense(_one(block, alike))
             return np.broadcast_to(one, (len(block), *self.out))
@@ -111,8 +104,8 @@ class Contract(Weighted):
                 order = (*how.free, *how.new)
                 made = rows.reshape((block.count, *how.shape(order)))
                 return made.transpose((0, *(order.index(label) + 1 for label in how.onto)))
-        wide = self.finite and how.rows >= _WIDE
-        if wide and block.pattern.entries * _PRODUCT_COST > block.count * prod(self.inp):
+        wide = self.finite and how.rows >= COSTS.wide
+        if wide and block.pattern.entries * COSTS.product > block.count * prod(self.inp):
             return self.dense(block.dense())
         return self._across(block)
 
@@ -154,7 +147,7 @@ class Contract(Weighted):
             return None
         start, labels = self._born(block.pattern)
         unit, count = self._unit(labels), block.count
-        if not unit or count * prod(self.out) <= SMALL or not self.finite:
+        if not unit or count * prod(self.out) <= COSTS.small or not self.finite:
             return None
         low, rest = divmod(start, unit)
         high = low + count // unit
@@ -219,7 +212,7 @@ class Contract(Weighted):
         weights = block.weights.reshape(count, 1, how.rows)
         dtype = np.result_type(weights, matrix, right)
         made = np.empty((count, how.width, others * free), dtype)
-        step = max(1, _CHUNK // max(matrix.size, 1))
+        step = max(1, COSTS.chunk // max(matrix.size, 1))
         for start in range(0, count, step):
             left = weights[start : start + step] * matrix
             many = len(left) * how.width
@@ -309,7 +302,7 @@ class Contract(Weighted):
         how = self.how
         count, new = pattern.count, how.width
         total = count * how.places
-        if len(keys) * ENTRY_COST > total or total * new <= SMALL:
+        if len(keys) * COSTS.entry > total or total * new <= COSTS.small:
             if len(keys) == total:
                 full = fibres
             else:

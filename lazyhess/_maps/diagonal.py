@@ -6,9 +6,10 @@ from functools import cached_property
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Map, Weighted, thin
-from lazyhess._tangents import SMALL, Block, Factored, Pattern, Sparse, compact, compactly
+from lazyhess._tangents import Block, Factored, Pattern, Sparse, compact, compactly
 from lazyhess._tangents.boxes import weigh
 
 
@@ -25,13 +26,13 @@ class Scale(Weighted):
         return super().apply(block)
 
     def dense(self, block: Array) -> Array:
-        if block.size <= SMALL:
+        if block.size <= COSTS.small:
             made: Array = block * self.weights
             return made
         return self._weighed(block, len(block) > 1)
 
     def factored(self, block: Factored) -> Block:
-        if self.finite and isinstance(block.inner, np.ndarray) and block.inner.size > SMALL:
+        if self.finite and isinstance(block.inner, np.ndarray) and block.inner.size > COSTS.small:
             return block.moved(block.axes, self._weighed(block.inner, True))
         return super().factored(block)
 

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, divide, runs
 from lazyhess._maps.axes import Reshape, summed
 from lazyhess._maps.base import NOTHING, Chain, Map, thin
-from lazyhess._tangents import ENTRY_COST, SMALL, Block, Pattern, Sparse, settle
+from lazyhess._tangents import Block, Pattern, Sparse, settle
 from lazyhess._tangents.boxes import Cut, cut, picked, put_back
 
 
@@ -294,7 +295,7 @@ class Scatter(Map):
     def dense(self, block: Array) -> Sparse | Array:
         count = block.shape[0]
         total = count * prod(self.out)
-        if total > SMALL and count * prod(self.inp) * ENTRY_COST < total:
+        if total > COSTS.small and count * prod(self.inp) * COSTS.entry < total:
             return self.sparse(Sparse.of(block))
         out = np.zeros((count, *self.out), block.dtype)
         if self.gather.basic:

@@ -16,9 +16,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Shape
 from lazyhess._maps.pairing import Labels, Pairing
-from lazyhess._tangents import SMALL
 
 # About how long it takes, in nanoseconds: a multiplication, a further product of a batch, an
 # element that is copied, and one that lies elsewhere than where the next map looks for it.
@@ -138,7 +138,7 @@ def arranged(
         if cost < least:
             best, least = choice, cost
         # More in the batch would only make smaller products; for small arrays any will do.
-        if clean or a.size + b.size <= SMALL:
+        if clean or a.size + b.size <= COSTS.small:
             break
     assert best is not None
     return best.arrangement()

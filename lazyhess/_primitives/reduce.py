@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Accumulate, Gather, Map, Mask, Reduce, Scale, chain
 from lazyhess._primitives.base import (
@@ -21,7 +22,6 @@ from lazyhess._primitives.base import (
 )
 from lazyhess._record.primitive import METHODS, Primitive, refuse_out
 from lazyhess._record.variable import record, value_of
-from lazyhess._tangents import ENTRY_COST
 
 _NONE: Any = np._NoValue
 
@@ -213,7 +213,7 @@ class Extremum(Primitive):
         # Each took one at least.
         alone = np.count_nonzero(took) == out.size
         # Where few are taken, they are better picked than all the others multiplied by zero.
-        if alone and a.size > ENTRY_COST * out.size:
+        if alone and a.size > COSTS.entry * out.size:
             return Gather(a.shape, self._places(took), self.out)
         shares = None if alone else np.sum(took, axis=self.axes).reshape(self.out)
         return chain(

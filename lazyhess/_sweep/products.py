@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import (
     Chain,
@@ -23,9 +24,6 @@ from lazyhess._tangents import Block, Factored, Uniform, cast, identity, nbytes,
 
 if TYPE_CHECKING:
     from lazyhess._sweep.linearization import Linearization
-
-# Bytes of the Jacobian that a symmetric rank-k update may form.
-_FORMED = 1 << 27
 
 
 # An operand's slot, the Jacobian with respect to it, and its transpose.
@@ -278,7 +276,7 @@ class Plan:
                     continue
                 if all(m.finite for m in (*maps, scale)):
                     width = prod(scale.out)
-                    if size * width * scale.weights.itemsize <= _FORMED:
+                    if size * width * scale.weights.itemsize <= COSTS.gram_bytes:
                         found.append(Square(self.shape, maps, scale, size * width // 2))
         return found
 

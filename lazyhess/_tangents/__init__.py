@@ -18,8 +18,6 @@ meet an infinity.
 
 from lazyhess._tangents import heap
 from lazyhess._tangents.blocks import (
-    ENTRY_COST,
-    SMALL,
     Block,
     Factored,
     Recorded,
@@ -37,16 +35,13 @@ from lazyhess._tangents.blocks import (
     spread,
     uniform,
 )
-from lazyhess._tangents.pattern import FEW, Pattern
-from lazyhess._tangents.sums import MERGE, Folded, total
+from lazyhess._tangents.pattern import Pattern
+from lazyhess._tangents.sums import Folded, total
 
 heap.keep()
 
 __all__ = [
-    "ENTRY_COST",
     "FEW",
-    "MERGE",
-    "SMALL",
     "Block",
     "Factored",
     "Folded",

@@ -9,16 +9,10 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import DTypeLike
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, divide, embed, strides
 from lazyhess._tangents.boxes import Box, comb, worthwhile
 from lazyhess._tangents.pattern import Pattern
-
-# A dense operation streams, a sparse one gathers: an entry costs about this many elements.
-ENTRY_COST = 6
-
-
-# Below this many elements the fixed cost of a NumPy call dominates, and dense needs fewer calls.
-SMALL = 4096
 
 
 class Sparse:
@@ -286,7 +280,7 @@ def settle(block: Sparse) -> Sparse | Array:
     """The block as it is, or dense where that is cheaper."""
     pattern = block.pattern
     total = pattern.count * pattern.size
-    if total <= SMALL or pattern.entries * ENTRY_COST > total:
+    if total <= COSTS.small or pattern.entries * COSTS.entry > total:
         return block.dense()
     return block
 
@@ -296,7 +290,7 @@ def spread(block: Sparse, thin: Shape, axes: tuple[int, ...], out: Shape) -> Spa
     pattern = block.pattern
     copies = prod(out[axis] for axis in axes)
     total = pattern.count * prod(out)
-    if total <= SMALL or pattern.entries * copies * ENTRY_COST > total:
+    if total <= COSTS.small or pattern.entries * copies * COSTS.entry > total:
         return np.broadcast_to(block.dense().reshape((block.count, *thin)), (block.count, *out))
 
     def make() -> Pattern:
@@ -329,7 +323,7 @@ def uniform(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
         return block.moved(block.axes, np.broadcast_to(inner, (len(inner), *shape)))
     assert isinstance(block, (Sparse, np.ndarray))
     count = block.shape[0] if isinstance(block, np.ndarray) else block.count
-    large = count * prod(shape) > SMALL
+    large = count * prod(shape) > COSTS.small
     if isinstance(block, np.ndarray) and large and _sparse_again(block):
         block = Sparse.of(block)
     if isinstance(block, Sparse):
@@ -344,7 +338,7 @@ def uniform(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
 
 def _sparse_again(block: Array) -> bool:
     """Whether a block that became dense for being small is better sparse where it grows."""
-    return block.size <= SMALL and int(np.count_nonzero(block)) * ENTRY_COST <= block.size
+    return block.size <= COSTS.small and int(np.count_nonzero(block)) * COSTS.entry <= block.size
 
 
 def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Any:
@@ -399,7 +393,7 @@ def compact(array: Array) -> Array:
 
 def compactly(function: Callable[..., Array], *arrays: Array) -> Array:
     """An elementwise function of arrays of one shape, computed once along stride-0 axes."""
-    if arrays[0].size <= SMALL:
+    if arrays[0].size <= COSTS.small:
         return function(*arrays)
     small = [compact(array) for array in arrays]
     if all(part is array for part, array in zip(small, arrays, strict=True)):

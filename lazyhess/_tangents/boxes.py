@@ -13,13 +13,8 @@ from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape
-
-# What a box costs, and each run along its last axis, in entries that are gathered instead.
-BOX_COST = 256
-RUN_COST = 4
-# Diagonals are merged in a table of at most this many places for each entry.
-TABLE = 4
 
 
 class Box(NamedTuple):
@@ -76,7 +71,7 @@ def worthwhile(boxes: Sequence[Box]) -> bool:
     """Whether boxes are large enough to be faster than index arrays."""
     entries = sum(box.size for box in boxes)
     runs = sum(prod(box.lengths[:-1]) for box in boxes)
-    return BOX_COST * len(boxes) + RUN_COST * runs <= entries
+    return COSTS.box * len(boxes) + COSTS.run * runs <= entries
 
 
 def spans(boxes: Sequence[Box]) -> list[tuple[Box, int, int]]:
@@ -321,7 +316,7 @@ def merged(boxes: Sequence[Box], count: int) -> tuple[Ids, Ids, Ids | list[Comb]
     diagonals = sorted({box.pos - box.seed for box in boxes})
     each = {diagonal: k for k, diagonal in enumerate(diagonals)}
     entries, width = sum(box.size for box in boxes), len(diagonals)
-    if count * width > TABLE * entries:
+    if count * width > COSTS.table * entries:
         return None
     there = np.zeros(count * width, np.bool_)
     held = []

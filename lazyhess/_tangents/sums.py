@@ -8,9 +8,9 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Array
 from lazyhess._tangents.blocks import (
-    ENTRY_COST,
     Block,
     Factored,
     Sparse,
@@ -22,10 +22,6 @@ from lazyhess._tangents.blocks import (
 )
 from lazyhess._tangents.boxes import Box, disjoint, spans
 from lazyhess._tangents.pattern import Pattern
-
-# Repeated entries are merged when a block holds this many times what it held without repeats.
-MERGE = 4
-
 
 _serial = attrgetter("serial")
 
@@ -53,7 +49,7 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
         if (
             last
             or not isinstance(settled, Sparse)
-            or sparse.pattern.entries <= MERGE * sparse.pattern.core
+            or sparse.pattern.entries <= COSTS.repeats * sparse.pattern.core
         ):
             return settled
         return sparse.merged()
@@ -115,7 +111,7 @@ def _scatter(out: Array, block: Sparse) -> Array:
     keys = block.pattern.keys()
     if block.pattern.distinct:
         flat[keys] += block.val
-    elif len(keys) * ENTRY_COST > len(flat):
+    elif len(keys) * COSTS.entry > len(flat):
         flat += add_up(keys, block.val, len(flat))
     else:
         np.add.at(flat, keys, block.val)

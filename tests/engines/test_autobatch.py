@@ -12,14 +12,14 @@ from hypothesis import given, note
 import lazyhess as lh
 from lazyhess._engines.recorded.autobatch import together
 from lazyhess._record.tape import Tape
+from tests.costs import costs
 from tests.programs import PROGRAMS, Program, programs
-from tests.thresholds import thresholds
 
 rng = np.random.default_rng(20)
 N = 40
 A = rng.normal(size=(3, 3))
 C = rng.normal(size=N + 2)
-NEVER = {"_STEPS": 1 << 40}
+NEVER = {"loop_steps": 1 << 40}
 
 
 def rosenbrock(x: Any) -> Any:
@@ -161,7 +161,7 @@ LOOPS = [
     collected,
     reductions,
 ]
-LOW = {"_STEPS": 0, "_SPARED": 0, "_TERMS": 2, "_PICKS": 2}
+LOW = {"loop_steps": 0, "loop_shrinks": 0, "loop_terms": 2, "loop_picks": 2}
 x0 = rng.uniform(0.2, 1.5, N + 2)
 
 
@@ -176,7 +176,7 @@ def steps(function: Callable[..., Any], x: Any = x0) -> tuple[int, int]:
 def test_nothing_changes(function: Callable[..., Any]) -> None:
     before, after = steps(function)
     assert after < before / 2
-    with thresholds(**NEVER):
+    with costs(**NEVER):
         assert steps(function)[1] == before
         want = lh.hessian(function, x0)
         matrix, gradient, value = np.asarray(want), want.gradient(), want.value
@@ -228,7 +228,7 @@ def test_large_arrays_stay_as_they_are() -> None:
 def test_dtypes(dtype: Any) -> None:
     x = x0.astype(dtype)
     H = lh.hessian(coefficients if dtype != np.float32 else rosenbrock, x)
-    with thresholds(**NEVER):
+    with costs(**NEVER):
         want = lh.hessian(coefficients if dtype != np.float32 else rosenbrock, x)
         matrix = np.asarray(want)
     made = np.asarray(H)
@@ -250,7 +250,7 @@ def test_several_inputs_and_one_of_them_between() -> None:
         return [np.asarray(block) for row in lh.hessian(*record()) for block in row]
 
     made = blocks()
-    with thresholds(**NEVER):
+    with costs(**NEVER):
         want = blocks()
     for block, other in zip(made, want, strict=True):
         np.testing.assert_allclose(block, other, rtol=1e-12, atol=1e-12)
@@ -261,7 +261,7 @@ def test_several_outputs() -> None:
         return np.stack([coordinates(x * float(k)) for k in range(1, 4)])
 
     H = lh.hessian(several, x0, reduction="none")
-    with thresholds(**NEVER):
+    with costs(**NEVER):
         want = np.asarray(lh.hessian(several, x0, reduction="none"))
     np.testing.assert_allclose(np.asarray(H), want, rtol=1e-12, atol=1e-12)
 
@@ -275,7 +275,7 @@ def test_samples() -> None:
 
     X = rng.normal(size=(6, 20))
     made = np.asarray(lh.hessian(energies, X, 0))
-    with thresholds(**NEVER):
+    with costs(**NEVER):
         want = np.asarray(lh.hessian(energies, X, 0))
     np.testing.assert_allclose(made, want, rtol=1e-12, atol=1e-12)
     with pytest.raises(ValueError, match="samples interact"):
@@ -291,7 +291,7 @@ def test_infinities_stay_where_they_are() -> None:
 
     with np.errstate(all="ignore"):
         H = lh.hessian(guarded, x0)
-        with thresholds(**NEVER):
+        with costs(**NEVER):
             want = np.asarray(lh.hessian(guarded, x0))
     assert np.isfinite(want).all()
     np.testing.assert_allclose(np.asarray(H), want, rtol=1e-12, atol=1e-12)
@@ -332,9 +332,9 @@ def test_programs_in_loops(program: Program) -> None:
     def blocks() -> list[np.ndarray]:
         return [np.asarray(block) for row in lh.hessian(loop, xs) for block in row]
 
-    with np.errstate(all="ignore"), thresholds(**NEVER):
+    with np.errstate(all="ignore"), costs(**NEVER):
         want = blocks()
-    with np.errstate(all="ignore"), thresholds(**LOW):
+    with np.errstate(all="ignore"), costs(**LOW):
         made = blocks()
     scale = max(1.0, *(np.abs(block).max(initial=0) for block in want))
     for block, other in zip(made, want, strict=True):

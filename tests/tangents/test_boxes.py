@@ -9,7 +9,7 @@ import lazyhess as lh
 from lazyhess._maps import Gather, Reshape, Scale
 from lazyhess._tangents import Pattern, Sparse, identity, total
 from lazyhess._tangents.boxes import Box, disjoint, merged, put_back
-from tests.thresholds import BOXES, thresholds
+from tests.costs import BOXES, costs
 
 rng = np.random.default_rng(20)
 
@@ -61,7 +61,7 @@ def check(block, want, boxes=True):
 @pytest.mark.parametrize("name", INDICES)
 def test_slices_move_boxes(name, start):
     gather = picking(name)
-    with thresholds(**BOXES):
+    with costs(**BOXES):
         block = seeds(gather.inp, start, prod(gather.inp) - 3)
         found = gather.apply(block)
         check(found, gather.apply(block.dense()))
@@ -80,7 +80,7 @@ def test_slices_move_boxes(name, start):
 
 
 def test_shapes_keep_boxes_and_slices_split_them():
-    with thresholds(**BOXES):
+    with costs(**BOXES):
         block = seeds((60,), 3, 50)
         there = Reshape((60,), (3, 4, 5))
         grid = there.apply(block)
@@ -93,7 +93,7 @@ def test_shapes_keep_boxes_and_slices_split_them():
 
 def test_what_is_no_box_falls_back_to_arrays():
     backwards = Gather((6, 7), (slice(None, None, -1), slice(1, 4)), (6, 3))
-    with thresholds(**BOXES):
+    with costs(**BOXES):
         block = seeds((6, 7), 0, 42)
         check(backwards.apply(block), backwards.apply(block.dense()), boxes=False)
         # A box of the inner grid goes around the corner in another shape.
@@ -107,7 +107,7 @@ def test_what_is_no_box_falls_back_to_arrays():
 
 
 def test_units_stay_units():
-    with thresholds(**BOXES):
+    with costs(**BOXES):
         unit = identity(np.arange(42), (6, 7), float)
         for name in ("inner", "row", "steps"):
             found = picking(name).apply(unit)
@@ -117,7 +117,7 @@ def test_units_stay_units():
 
 def test_equal_boxes_are_one_in_a_sum():
     gather = picking("inner")
-    with thresholds(**(BOXES | {"MERGE": 4})):
+    with costs(**(BOXES | {"repeats": 4})):
         block = gather.apply(seeds((6, 7), 0, 42))
         same = Gather(gather.inp, gather.index, gather.out).apply(seeds((6, 7), 0, 42))
         there = Gather((6, 7), (slice(None, -1), slice(1, None)), (5, 6))
@@ -133,7 +133,7 @@ def test_equal_boxes_are_one_in_a_sum():
 
 @pytest.mark.parametrize("names", [["inner"], ["inner", "steps", "row"], ["row", "column"]])
 def test_merged_without_sorting(names):
-    with thresholds(**BOXES):
+    with costs(**BOXES):
         parts = []
         for name in names:
             gather = picking(name)
@@ -153,7 +153,7 @@ def test_merged_without_sorting(names):
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.complex64])
 def test_lines_are_added_by_strides(dtype):
-    with thresholds(**BOXES):
+    with costs(**BOXES):
         block = seeds((12,), 0, 12)
         parts = []
         for index in (slice(1, None), slice(None, -1), slice(3, None, 2), slice(11, None)):
@@ -205,7 +205,7 @@ STENCILS = {
 def test_stencils_need_no_index_arrays(name, monkeypatch):
     function, shape = STENCILS[name]
     x = rng.normal(size=shape)
-    with thresholds(BOX_COST=1 << 40):
+    with costs(box=1 << 40):
         want = lh.hessian(function, x).tocoo()
     made = []
     plain = Box.positions

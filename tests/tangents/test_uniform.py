@@ -25,9 +25,9 @@ from lazyhess._tangents import (
     total,
     uniform,
 )
+from tests.costs import DENSE, SPARSE, costs
 from tests.maps.test_maps import MAPS, POISON, contract, sparse
 from tests.tangents.test_factored import ONES
-from tests.thresholds import DENSE, SPARSE, thresholds
 
 rng = np.random.default_rng(8)
 N = rng.normal
@@ -64,7 +64,7 @@ def test_maps_of_uniform_blocks(map_: Map, low: dict[str, int], dtype: Any) -> N
     for block in blocks(map_.inp, dtype):
         array = seeds(block)
         want = dense(map_.apply(array), len(array), map_.out, dtype)
-        with thresholds(**low):
+        with costs(**low):
             made = map_.apply(block)
             got = dense(made, len(array), map_.out, dtype)
         assert got.shape == (len(array), *map_.out)
@@ -77,7 +77,7 @@ def test_expanded(map_: Map) -> None:
     for block in blocks(map_.inp):
         want = seeds(block)
         np.testing.assert_array_equal(dense(block, len(want), block.shape, float), want)
-        with thresholds(**SPARSE):
+        with costs(**SPARSE):
             made = block.expanded()
             assert isinstance(made, Sparse) or not want.size
             np.testing.assert_array_equal(dense(made, len(want), block.shape, float), want)
@@ -212,7 +212,7 @@ X = N(size=(70, 9))
 @pytest.mark.parametrize("cache", ["1GiB", "20kB"])
 def test_whole_batches(f: Any, low: dict[str, int], block_size: int | None, cache: Any) -> None:
     want = np.array([lh.hessian(f, X, 0)[b] for b in range(0, 70, 23)])
-    with thresholds(**low):
+    with costs(**low):
         H = lh.hessian(f, X, 0, block_size=block_size, cache=cache)
         got = H[...]
     np.testing.assert_allclose(got[::23], want, rtol=1e-10, atol=1e-10)

@@ -19,22 +19,13 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Ids, Shape
 from lazyhess._maps import Gather
 from lazyhess._primitives.base import Elementwise, Structural
 from lazyhess._primitives.shape import Concatenate
 from lazyhess._record.primitive import Primitive
 from lazyhess._record.variable import Variable, ancestors, record
-
-# Graphs of fewer steps are not worth it, nor those whose steps have more elements than this, nor
-# those that would not shrink to this part.
-_STEPS = 64
-_ELEMENTS = 256
-_SPARED = 2
-# Terms that make a chain of additions a sum.
-_TERMS = 16
-# An array that is picked from in more places than this is a source, not one of a turn of a loop.
-_PICKS = 16
 
 _LOW = 32
 _PLACE = (1 << _LOW) - 1
@@ -46,14 +37,16 @@ def together(root: Variable, xs: Sequence[Variable]) -> Variable:
 
     The output itself, where that would not spare at least half of the steps.
     """
-    if not xs or root._serial - min(x._serial for x in xs) < _STEPS:
+    if not xs or root._serial - min(x._serial for x in xs) < COSTS.loop_steps:
         return root
     wanted = {x._serial for x in xs}
     nodes = ancestors([root], lambda node: node._serial not in wanted)
-    if len(nodes) < _STEPS or sum(node._value.size for node in nodes) > _ELEMENTS * len(nodes):
+    if len(nodes) < COSTS.loop_steps or sum(
+        node._value.size for node in nodes
+    ) > COSTS.loop_elements * len(nodes):
         return root
     graph = _Graph(root, xs, nodes)
-    if _SPARED * len(graph.kinds) > graph.steps:
+    if COSTS.loop_shrinks * len(graph.kinds) > graph.steps:
         return root
     with np.errstate(all="ignore"):
         return graph.made()
@@ -185,8 +178,8 @@ class _Graph:
     def _source(self, node: Variable, operands: tuple[int, ...]) -> bool:
         """Whether a step makes an array that turns of a loop pick from, not one of theirs."""
         picks = self._picks.get(node._serial, 0)
-        if picks > _PICKS or picks < 2 or _gather(node) is not None:
-            return picks > _PICKS
+        if picks > COSTS.loop_picks or picks < 2 or _gather(node) is not None:
+            return picks > COSTS.loop_picks
         return all(x < 0 or self.single(x) for x in operands)
 
     def single(self, operand: int) -> bool:
@@ -343,7 +336,7 @@ def _chains(
                 stack += [(-sign if x._primitive is _SUBTRACT else sign, b), (sign, a)]
             else:
                 terms.append((sign, x))
-        if len(terms) >= _TERMS:
+        if len(terms) >= COSTS.loop_terms:
             chains[serial] = terms
             absorbed.update(within[1:])
     return chains, absorbed

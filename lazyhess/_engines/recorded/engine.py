@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._engines.arrays import Arrays, Plain
 from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Rows, progress_bar
@@ -21,7 +22,6 @@ from lazyhess._record.variable import Variable, leaf
 from lazyhess._sweep.linearization import Linearization, linearize, simplified, unit
 from lazyhess._sweep.products import Plan
 from lazyhess._tangents import (
-    SMALL,
     Block,
     Pattern,
     Sparse,
@@ -32,22 +32,6 @@ from lazyhess._tangents import (
     shape_of,
     uniform,
 )
-
-# Bytes that the blocks of one pass may hold. Large enough that NumPy's cost for a call vanishes,
-# small enough that a block is still in the processor's caches when the next map reads it.
-BUDGET = 1 << 23
-
-
-# Seeds of the first pass where the size of the blocks can only be told by trying.
-PROBE = 16
-
-
-# Bytes of the blocks for which a pass of its own is worth it.
-WORTHWHILE = 1 << 20
-
-
-# Passes of a whole symmetric matrix: with p of them, (1 + 1 / p) / 2 of its elements are computed.
-CUTS = 8
 
 
 class NumpyEngine:
@@ -303,7 +287,7 @@ class NumpyEngine:
         # What the blocks hold at the most: a seed reaches its own samples only. Of those of both
         # sweeps about half are there at a time.
         bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
-        block = self.block_size or (seeds if bound <= 2 * BUDGET else PROBE)
+        block = self.block_size or (seeds if bound <= 2 * COSTS.pass_bytes else COSTS.first_pass)
         key = i, tuple(plan.targets), int(rows[0]) if seeds else 0, seeds
         known = self._counts.get(key, []) if self._structure is not None else []
         counts: list[int] = []
@@ -348,11 +332,11 @@ class NumpyEngine:
             if whole and plan.ends:
                 start = done // inner
             if self.block_size is None:
-                block = max(1, int(BUDGET * count / max(held, 1)))
+                block = max(1, int(COSTS.pass_bytes * count / max(held, 1)))
                 if aligned and 2 * block < stretches[0].unit:  # the blocks did not stay factored
                     stretches = []
                 elif start and not aligned:  # a factored pass costs as much for few seeds
-                    block = min(block, max(seeds // CUTS, PROBE))
+                    block = min(block, max(seeds // COSTS.triangle_passes, COSTS.first_pass))
         if len(counts) > 1:
             self._counts[key] = counts if plan.segments else _even(counts)
 
@@ -421,7 +405,7 @@ class NumpyEngine:
             else:
                 row = at * count + block.seed
             block = Sparse(Pattern(shape[0], (size,), row, column), block.val)
-        if block.pattern.entries * 4 > prod(shape) or prod(shape) <= SMALL:
+        if block.pattern.entries * 4 > prod(shape) or prod(shape) <= COSTS.small:
             made = add_up(block.pattern.keys(), block.val, prod(shape))
             return made.reshape((*ids.shape, size))
         return CSR.of(block)
@@ -441,7 +425,7 @@ class NumpyEngine:
             if self.each:
                 part = tangents.reshape((count, self.root.size, *self.shapes[j]))[:, output]
             width = max(plan.size * tangents.dtype.itemsize, 1)
-            block = self.block_size or max(1, BUDGET // width)
+            block = self.block_size or max(1, COSTS.pass_bytes // width)
             parts: dict[int, list[Array]] = {i: [] for i in columns}
             for start in range(0, count, block):
                 seeds = part[start : start + block]
@@ -496,7 +480,7 @@ class Stretch(NamedTuple):
 def _stretches(plan: Plan, x: Variable, rows: Ids) -> list[Stretch]:
     """The stretches of rows that are consecutive, else none."""
     count, width = len(rows), x.dtype.itemsize
-    if not count or count * plan.size * width < WORTHWHILE or not plan.segments:
+    if not count or count * plan.size * width < COSTS.aligned_bytes or not plan.segments:
         return []
     if rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
         return []
@@ -505,8 +489,8 @@ def _stretches(plan: Plan, x: Variable, rows: Ids) -> list[Stretch]:
         first = start + -(-max(low - start, 0) // many) * many
         last = start + (min(low + count, stop) - start) // many * many
         # Few seeds are better pushed together with others; too large a pass holds too much.
-        few = last - first < 2 * many or (last - first) * plan.size * width < WORTHWHILE
-        if not few and many * x.size * width <= 8 * BUDGET:
+        few = last - first < 2 * many or (last - first) * plan.size * width < COSTS.aligned_bytes
+        if not few and many * x.size * width <= 8 * COSTS.pass_bytes:
             found.append(Stretch(first - low, last - low, many))
     return found
 

@@ -14,7 +14,8 @@ import numpy as np
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from lazyhess._engines.framework import BUDGET, Single
+from lazyhess._costs import COSTS
+from lazyhess._engines.framework import Single
 from lazyhess._indices import Array, Ids, Shape
 
 # Bytes of the largest intermediate result of a pass, for each thread of the processor: about what
@@ -159,7 +160,7 @@ class Graph(Single):
 
     def at_once(self, i: int) -> int:
         if self.xs[i].device.type != "cpu":  # it likes large passes
-            return BUDGET
+            return COSTS.framework_bytes
         threads: int = torch.get_num_threads()
         return max(1, PASS * threads // max(self._survey[0], 1))
 

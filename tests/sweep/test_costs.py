@@ -1,12 +1,13 @@
-"""Small programs through all that large ones take: thresholds are set low.
+"""Small programs through all that large ones take: costs are set low.
 
-What they give is compared with one seed at a time under the library's own thresholds, where
+What they give is compared with one seed at a time under the library's own costs, where
 blocks of small arrays are dense.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import numpy as np
@@ -15,10 +16,11 @@ from hypothesis import given, note
 from hypothesis import strategies as st
 
 import lazyhess as lh
+from lazyhess._costs import COSTS
 from lazyhess._maps import Contract
 from tests import steps
+from tests.costs import DENSE, PASSES, SPARSE, choices, costs
 from tests.programs import PROGRAMS, Program, batches, programs
-from tests.thresholds import DENSE, PASSES, SPARSE, choices, own, thresholds
 
 TOLERANCE = 1e-10  # relative to the largest element of all blocks
 
@@ -83,9 +85,9 @@ def same(got: Blocks, want: Blocks) -> None:
 
 
 def check(function: Callable[..., Any], xs: Any, low: dict[str, int], **options: Any) -> None:
-    """All ways to ask, under low thresholds, against one seed at a time under the own ones."""
+    """All ways to ask, under low costs, against one seed at a time under the own ones."""
     want = by_row(hessian(function, xs, block_size=1), xs)
-    with thresholds(**low):
+    with costs(**low):
         same(whole(hessian(function, xs, **options)), want)
         same(by_row(hessian(function, xs), xs), want)
         same(from_coo(hessian(function, xs, **options), xs), want)
@@ -97,7 +99,7 @@ def check_samples(
     function: Callable[..., Any], xs: Any, low: dict[str, int], **options: Any
 ) -> None:
     want = whole(hessian(function, xs, 0, block_size=1))
-    with thresholds(**low):
+    with costs(**low):
         same(whole(hessian(function, xs, 0, **options)), want)
         same(from_coo(hessian(function, xs, 0, **options), xs, len(xs[0])), want)
         H = hessian(function, xs, 0)
@@ -140,7 +142,7 @@ def test_recorded_rows(program: Program, low: dict[str, int]) -> None:
     """Rows that can be differentiated again, from the same blocks of constant products."""
     note(repr(program))
     want = by_row(hessian(program.on(np), program.xs, block_size=1), program.xs)
-    with thresholds(**low):
+    with costs(**low):
         H = hessian(program.on(np), program.xs, create_graph=True)
         same([[np.asarray(block[...].value) for block in row] for row in H], want)
 
@@ -339,7 +341,7 @@ def test_products_in_single_precision(name: str, made: list[Any]) -> None:
     single = tuple(x.astype(np.float32) for x in xs)
     want = by_row(hessian(function, single, block_size=1), xs)
     for low in (SPARSE, DENSE, PASSES):
-        with thresholds(**low):
+        with costs(**low):
             for row, others in zip(whole(hessian(function, single)), want, strict=True):
                 for block, other in zip(row, others, strict=True):
                     assert block.dtype == np.float32
@@ -348,13 +350,10 @@ def test_products_in_single_precision(name: str, made: list[Any]) -> None:
     assert made
 
 
-# --- the thresholds themselves --------------------------------------------------------------------
-def test_thresholds_are_set_everywhere_and_put_back() -> None:
-    before = own()
-    assert all(before.values())
-    assert len(before["SMALL"]) > 5
-    with pytest.raises(KeyError), thresholds(SMALL=0, _WIDE=3):
-        assert set(own()["SMALL"].values()) == {0}
-        assert set(own()["_WIDE"].values()) == {3}
+# --- the costs themselves -------------------------------------------------------------------------
+def test_costs_are_set_and_put_back() -> None:
+    before = asdict(COSTS)
+    with pytest.raises(KeyError), costs(small=0, wide=3):
+        assert (COSTS.small, COSTS.wide) == (0, 3)
         raise KeyError
-    assert own() == before
+    assert asdict(COSTS) == before
