@@ -11,13 +11,14 @@ import numpy as np
 import lazyhess._record.operators  # noqa: F401 - gives Variable its operators and methods
 from lazyhess._engines.recorded.engine import NumpyEngine
 from lazyhess._engines.recorded.per_sample import PerSampleEngine
+from lazyhess._engines.recorded.prepared import linearize, unit_cotangent
 from lazyhess._frontends import find
 from lazyhess._frontends.request import Request, batch_axes, call, one_output
 from lazyhess._proxy.chunks import DEFAULT_CACHE
 from lazyhess._proxy.tree import Again, Anew, Recorder
 from lazyhess._record import reads
 from lazyhess._record.variable import Variable, ancestors, leaf, variable
-from lazyhess._sweep.linearization import Linearization, linearize, unit
+from lazyhess._sweep.linearization import Linearization
 from lazyhess._trees import gathered, leaves, rebuild
 
 
@@ -209,7 +210,7 @@ def gradient(
         _check_related(problem)
     inputs = [x for _, x in problem.inputs]
     if create_graph:
-        found = Linearization(problem.root, inputs, unit(problem.root), recorded=True)
+        found = Linearization(problem.root, inputs, unit_cotangent(problem.root), recorded=True)
     else:
         found = linearize(problem.root, inputs)
     numbers = iter(range(len(problem.inputs)))

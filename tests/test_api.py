@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
+from lazyhess._engines.recorded import prepared
 from lazyhess._maps.matmul import Arrangement
-from lazyhess._sweep import linearization as _linearize
 from lazyhess._sweep.linearization import Linearization
 from lazyhess._tangents import Pattern
 from tests import oracles
@@ -172,7 +172,7 @@ def test_value_gradient_and_hessian_share_one_linearization(monkeypatch):
             made.append(1)
             super().__init__(*args)
 
-    monkeypatch.setattr(_linearize, "Linearization", Counting)
+    monkeypatch.setattr(prepared, "Linearization", Counting)
     x = lh.variable(np.array([1.0, 2.0]))
     y = np.prod(x) ** 2
     lh.gradient(y, x)
@@ -234,7 +234,7 @@ def test_an_adjoint_of_zero_is_no_constant():
 
 
 def test_nothing_is_computed_by_the_call(monkeypatch):
-    monkeypatch.setattr(_linearize, "Linearization", None)
+    monkeypatch.setattr(prepared, "Linearization", None)
     x = lh.variable(np.array([1.0, 2.0]))
     H = lh.hessian(np.prod(x) ** 2, x)
     assert "0/2 rows" in repr(H)

@@ -14,12 +14,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from lazyhess._engines.recorded.autobatch import together
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps import (
     NOTHING,
@@ -311,44 +309,3 @@ def _merged(edges: list[tuple[int, int, Map]]) -> list[tuple[int, int, Map]]:
             held: Any = made[at][2]
             made[at] = k, l, Scale(held.weights + map_.weights, map_.out)
     return made
-
-
-def unit(root: Variable, output: int | None = None) -> Array:
-    """The cotangent of one element of an output, or of the sum of all."""
-    if output is None:
-        return np.broadcast_to(np.ones((), root.dtype), root.shape)
-    cotangent = np.zeros(root.size, root.dtype)
-    cotangent[output] = 1
-    return cotangent.reshape(root.shape)
-
-
-def linearize(root: Variable, xs: Sequence[Variable]) -> Linearization:
-    """The linearization of the sum of `root`, made once for the same xs."""
-    known = _known(root, xs)
-    if known.linearization is None:
-        known.linearization = Linearization(simplified(root, xs), xs, unit(root))
-    return known.linearization
-
-
-def simplified(root: Variable, xs: Sequence[Variable]) -> Variable:
-    """The output with loops put together, made once for the same xs."""
-    graph = _known(root, xs).graph
-    return root if graph is None else graph
-
-
-@dataclass
-class _Known:
-    """What was worked out for an output and some inputs."""
-
-    key: tuple[int, ...]  # of the inputs
-    graph: Variable | None  # with loops put together; not the output itself, which keeps this
-    linearization: Linearization | None = None
-
-
-def _known(root: Variable, xs: Sequence[Variable]) -> _Known:
-    key = tuple(x._serial for x in xs)
-    kept: _Known | None = root._linearized
-    if kept is None or kept.key != key:
-        graph = together(root, xs)
-        kept = root._linearized = _Known(key, None if graph is root else graph)
-    return kept

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, note
 
 import lazyhess as lh
-from lazyhess._engines.recorded.autobatch import together
+from lazyhess._engines.recorded.autobatch import autobatch
 from lazyhess._record.tape import Tape
 from tests.costs import costs
 from tests.programs import PROGRAMS, Program, programs
@@ -169,7 +169,7 @@ def steps(function: Callable[..., Any], x: Any = x0) -> tuple[int, int]:
     """How many steps are recorded, and how many are left."""
     x = lh.variable(x)
     y = function(x)
-    return len(Tape(y, [x]).steps), len(Tape(together(y, [x]), [x]).steps)
+    return len(Tape(y, [x]).steps), len(Tape(autobatch(y, [x]), [x]).steps)
 
 
 @pytest.mark.parametrize("function", LOOPS)
@@ -205,7 +205,7 @@ def test_as_many_steps_as_without_a_loop() -> None:
 def test_few_steps_stay_as_they_are() -> None:
     x = lh.variable(x0)
     y = np.sum(x[:3] * x[1:4]) + x[0] * x[1]
-    assert together(y, [x]) is y
+    assert autobatch(y, [x]) is y
 
 
 def test_a_recurrence_stays_as_it_is() -> None:
@@ -213,7 +213,7 @@ def test_a_recurrence_stays_as_it_is() -> None:
     y = x[0]
     for k in range(N):
         y = np.sin(y) * x[k]
-    assert together(y, [x]) is y
+    assert autobatch(y, [x]) is y
 
 
 def test_large_arrays_stay_as_they_are() -> None:
@@ -221,7 +221,7 @@ def test_large_arrays_stay_as_they_are() -> None:
     y = 0.0
     for k in range(N):
         y = y + np.sin(x * float(k)) * x
-    assert together(y, [x]) is y
+    assert autobatch(y, [x]) is y
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.complex128, np.longdouble])

@@ -32,7 +32,7 @@ _PLACE = (1 << _LOW) - 1
 _ADD, _SUBTRACT = Elementwise.table["add"], Elementwise.table["subtract"]
 
 
-def together(root: Variable, xs: Sequence[Variable]) -> Variable:
+def autobatch(root: Variable, xs: Sequence[Variable]) -> Variable:
     """An output of the same value and derivatives, with equal steps put together.
 
     The output itself, where that would not spare at least half of the steps.

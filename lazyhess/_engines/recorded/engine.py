@@ -15,11 +15,12 @@ from lazyhess._engines.arrays import Arrays, Plain
 from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Rows, progress_bar
 from lazyhess._engines.recorded.pattern_cache import Structure
+from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
 from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
 from lazyhess._maps import NOTHING
 from lazyhess._record.tape import Tape, value_dependent
 from lazyhess._record.variable import Variable, leaf
-from lazyhess._sweep.linearization import Linearization, linearize, simplified, unit
+from lazyhess._sweep.linearization import Linearization
 from lazyhess._sweep.products import Plan
 from lazyhess._tangents import (
     Block,
@@ -117,7 +118,7 @@ class NumpyEngine:
         if self._decided:
             return None
         if self._tape is None:
-            root = self.root if self.create_graph else simplified(self.root, self.xs)
+            root = self.root if self.create_graph else autobatched(self.root, self.xs)
             self._tape, self._structure = Tape(root, self.xs), Structure()
         made = self.like(*self._tape.play(values))
         made._tape, made._structure, made._counts = self._tape, self._structure, self._counts
@@ -146,11 +147,11 @@ class NumpyEngine:
         with self._lock:
             found = self._outputs.get(output)
             if found is None:
-                root = self.root if self.create_graph else simplified(self.root, self.xs)
+                root = self.root if self.create_graph else autobatched(self.root, self.xs)
                 found = Linearization(
                     root,
                     self.xs,
-                    unit(self.root, output if self.each else None),
+                    unit_cotangent(self.root, output if self.each else None),
                     recorded=self.create_graph,
                 )
                 self._outputs[output] = found

@@ -11,10 +11,10 @@ import numpy as np
 from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Rows
 from lazyhess._engines.recorded.engine import NumpyEngine
+from lazyhess._engines.recorded.prepared import linearize
 from lazyhess._indices import Array, Ids, Shape, divide, embed, strides
 from lazyhess._maps import NOTHING
 from lazyhess._record.variable import Variable
-from lazyhess._sweep.linearization import linearize
 
 
 class PerSampleEngine:

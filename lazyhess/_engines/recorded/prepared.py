@@ -1,0 +1,55 @@
+"""What is worked out once for an output and some inputs: loops put together, and linear maps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from lazyhess._engines.recorded.autobatch import autobatch
+from lazyhess._indices import Array
+from lazyhess._record.variable import Variable
+from lazyhess._sweep.linearization import Linearization
+
+
+def unit_cotangent(root: Variable, output: int | None = None) -> Array:
+    """The cotangent of one element of an output, or of the sum of all."""
+    if output is None:
+        return np.broadcast_to(np.ones((), root.dtype), root.shape)
+    cotangent = np.zeros(root.size, root.dtype)
+    cotangent[output] = 1
+    return cotangent.reshape(root.shape)
+
+
+def linearize(root: Variable, xs: Sequence[Variable]) -> Linearization:
+    """The linearization of the sum of `root`, made once for the same xs."""
+    known = prepared(root, xs)
+    if known.linearization is None:
+        known.linearization = Linearization(autobatched(root, xs), xs, unit_cotangent(root))
+    return known.linearization
+
+
+def autobatched(root: Variable, xs: Sequence[Variable]) -> Variable:
+    """The output with loops put together, made once for the same xs."""
+    graph = prepared(root, xs).graph
+    return root if graph is None else graph
+
+
+@dataclass
+class Prepared:
+    """What was worked out for an output and some inputs."""
+
+    key: tuple[int, ...]  # of the inputs
+    graph: Variable | None  # with loops put together; not the output itself, which keeps this
+    linearization: Linearization | None = None
+
+
+def prepared(root: Variable, xs: Sequence[Variable]) -> Prepared:
+    """What is kept on an output for these inputs."""
+    key = tuple(x._serial for x in xs)
+    kept: Prepared | None = root._linearized
+    if kept is None or kept.key != key:
+        graph = autobatch(root, xs)
+        kept = root._linearized = Prepared(key, None if graph is root else graph)
+    return kept
