@@ -4,147 +4,63 @@ from __future__ import annotations
 
 import re
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from math import prod
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import numpy as np
 import paddle
 
-from lazyhess._engines.framework import Single
-from lazyhess._indices import Array, Ids, Shape
+from lazyhess._frontends.paddle.arrays import DTYPES, PaddleArrays
+from lazyhess._frontends.tensors import GIVE_FUNCTION, Recorded, TensorGraph, changed, freed
+from lazyhess._indices import Ids
 
-DTYPES: dict[Any, np.dtype[Any]] = {
-    paddle.float32: np.dtype(np.float32),
-    paddle.float64: np.dtype(np.float64),
-}
 # Bytes of the tangents of one pass. Paddle differentiates one row at a time, so that larger passes
 # gain nothing.
 PASS = 1 << 20
 # Products of a pass from which on what they lack is looked for by one more.
 APART = 8
-# Outputs whose gradients are kept with their graphs.
-OUTPUTS = 4
 # What `paddle.grad` works out on the way is kept in one place for all threads.
 _TURN = threading.RLock()
+# Any: the types that come with Paddle do not name what is in it.
+_framework: Any = paddle.framework
+_core: Any = _framework.core
 
 
-class Tensors:
-    """Operations on tensors, see `lazyhess._engines.arrays.Arrays`."""
-
-    def __init__(self, place: Any) -> None:
-        self.place = place
-
-    def numpy(self, array: Any) -> Array:
-        made: Array = array.detach().numpy()
-        return made
-
-    def own(self, array: Array, dtype: Any) -> Any:
-        return paddle.to_tensor(np.asarray(array, DTYPES[dtype]), place=self.place)
-
-    def zeros(self, shape: Shape, dtype: Any) -> Any:
-        return self.own(np.zeros(shape, DTYPES[dtype]), dtype)
-
-    def concatenate(self, parts: Sequence[Any]) -> Any:
-        return paddle.concat(list(parts))
-
-    def take(self, array: Any, ids: Ids, axis: int) -> Any:
-        count = len(ids)
-        if not count or 0 in array.shape:
-            shape = [*array.shape]
-            shape[axis] = count
-            return self.zeros(tuple(shape), array.dtype)
-        if ids[-1] - ids[0] == count - 1 and bool((ids[1:] > ids[:-1]).all()):
-            if count == array.shape[axis]:
-                return array.clone()
-            return paddle.slice(array, [axis], [int(ids[0])], [int(ids[-1]) + 1]).clone()
-        return paddle.index_select(array, self._ids(ids), axis)
-
-    def points(self, array: Any, rows: Ids, columns: Ids) -> Any:
-        at = np.stack(np.broadcast_arrays(rows, columns), axis=-1)
-        if not at.size:
-            return self.zeros(at.shape[:-1], array.dtype)
-        return paddle.gather_nd(array, self._ids(at))
-
-    def _ids(self, ids: Ids) -> Any:
-        return paddle.to_tensor(np.asarray(ids, np.int64), place=self.place)
-
-    def reshape(self, array: Any, shape: Shape) -> Any:
-        return array.reshape(list(shape))
-
-    def transpose(self, array: Any, axes: Sequence[int]) -> Any:
-        return paddle.transpose(array, list(axes))
-
-    def nbytes(self, array: Any) -> int:
-        return int(prod(array.shape)) * self.itemsize(array.dtype)
-
-    def itemsize(self, dtype: Any) -> int:
-        return int(DTYPES[dtype].itemsize)
-
-
-class Graph(Single):
-    """Derivatives of a tensor with a graph.
-
-    The gradient is computed with its own graph, once; a product is the derivative of the gradient
-    times the tangent. Paddle has no rule for many of them at once.
+class Graph(TensorGraph):
+    """Derivatives of a tensor of Paddle, which has no rule for many products at once.
 
     Parameters
     ----------
-    root : Tensor
-        The output.
-    xs : sequence of Tensor
-        The inputs.
-    create_graph : bool
-        Whether answers keep a graph.
-    own : bool
+    root, xs, create_graph
+        As for `TensorGraph`.
+    private : bool
         Whether the inputs are known to nobody else.
     """
 
-    def __init__(self, root: Any, xs: Sequence[Any], create_graph: bool, own: bool) -> None:
-        self.root, self.xs = root, list(xs)
-        self.create_graph = create_graph
-        self.arrays = Tensors(root.place)
-        # The gradients of an output by all xs, with their graph, and the cotangent they are of.
-        self._gradients: OrderedDict[int | None, tuple[list[Any], Any]] = OrderedDict()
+    owner = "Paddle's"
+
+    def __init__(self, root: Any, xs: Sequence[Any], create_graph: bool, private: bool) -> None:
+        super().__init__(root, xs, create_graph, PaddleArrays(root.place))
         # Paddle counts changes in place for some operations only: not for set_value, nor for the
         # steps of its optimizers.
-        self._copies = None if own else [x.detach().clone() for x in self.xs]
+        self._copies = None if private else [x.detach().clone() for x in self.xs]
 
-    def __reduce__(self) -> Any:
-        raise TypeError(
-            "a Hessian of Paddle's tensors cannot be pickled or copied, for their graph cannot; "
-            "keep what you need of it as a tensor, H[...]"
+    def recording(self) -> AbstractContextManager[Any]:
+        context: AbstractContextManager[Any] = paddle.enable_grad()
+        return context
+
+    def differentiate(
+        self, cotangent: Any, *, create_graph: bool, retain_graph: bool = True
+    ) -> list[Any]:
+        if cotangent is None:
+            self._check_unchanged()
+        return _related(
+            differentiate(self.root, self.xs, cotangent, create_graph, retain_graph=retain_graph)
         )
 
-    def value(self) -> Any:
-        return self.root.clone() if self.create_graph else self.root.detach().clone()
-
-    def gradient(self, i: int, output: int | None) -> Any:
-        made = self._all(output)[0][i]
-        if made is None:
-            return paddle.zeros_like(self.xs[i])
-        with paddle.enable_grad():
-            return made.clone() if self.create_graph else made.detach().clone()
-
-    def gradients(self, recorded: bool) -> list[Any]:
-        """The gradients by all xs of the sum of all outputs, None where it depends on no such x."""
-        if recorded:
-            return self._all(None)[0]
-        self._check_unchanged()
-        return differentiate(self.root, self.xs, None, self.create_graph)
-
-    def weighted(self, weights: Array) -> list[Any]:
-        cotangent = self.arrays.own(weights, self.root.dtype)
-        made = differentiate(self.root, self.xs, cotangent, create_graph=False)
-        return [
-            paddle.zeros_like(x) if g is None else g for x, g in zip(self.xs, made, strict=True)
-        ]
-
     def at_once(self, i: int) -> int:
-        x = self.xs[i]
-        return max(1, PASS // max(self.arrays.nbytes(x), 1))
+        return max(1, PASS // max(self.arrays.nbytes(self.xs[i]), 1))
 
     def products(
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
@@ -155,8 +71,8 @@ class Graph(Single):
     def _products(
         self, i: int, tangents: Any, columns: Sequence[int], output: int | None
     ) -> dict[int, Any]:
-        found, cotangent = self._all(output)
-        first, count, keep = found[i], tangents.shape[0], self.create_graph
+        gradients, cotangent = self.recorded(output)
+        first, count, keep = gradients[i], tangents.shape[0], self.create_graph
         rows = []
         if first is not None and count:
             # By all xs, because some rules of Paddle fail where the x that they are of is not asked
@@ -170,49 +86,38 @@ class Graph(Single):
                 tangents = tangents.sum(0, keepdim=True)
                 checked = [differentiate(first, [*by, cotangent], tangents[0], create_graph=False)]
             self._check_recorded(i, first, cotangent, tangents, checked)
-        made = {}
+        blocks = {}
         with paddle.enable_grad():
             for j in columns:
-                x, parts = self.xs[j], [row[j] for row in rows]
+                parts = [row[j] for row in rows]
                 if all(part is None for part in parts):
-                    made[j] = self.arrays.zeros((count, *x.shape), x.dtype)
+                    blocks[j] = self.zeros(j, count)
                 else:  # joined, and so a copy: Paddle may give two xs the same memory
-                    made[j] = paddle.stack(
-                        [paddle.zeros_like(x) if part is None else part for part in parts]
+                    blocks[j] = paddle.stack(
+                        [self.zeros(j) if part is None else part for part in parts]
                     )
-        return made
+        return blocks
 
-    def _all(self, output: int | None) -> tuple[list[Any], Any]:
-        """The gradients by all xs, with their graph, and their cotangent.
-
-        None where there is none.
-        """
-        found = self._gradients.get(output)
-        if found is None:
-            self._check_unchanged()
-            weights = np.ones(self.root.shape)
-            if output is not None:
-                weights = (np.arange(weights.size) == output).reshape(weights.shape)
-            cotangent = self.arrays.own(weights, self.root.dtype)
-            cotangent.stop_gradient = False
-            try:
-                made = differentiate(self.root, self.xs, cotangent, create_graph=True)
-            except NotImplementedError:
-                if not _composes():
-                    raise
-                made = self._composed(cotangent)
-            if made and all(part is None for part in made):
-                raise ValueError(UNRELATED)
-            found = self._gradients[output] = made, cotangent
-            if len(self._gradients) > OUTPUTS:
-                self._gradients.popitem(last=False)
-        return found
+    def _record(self, output: int | None) -> Recorded:
+        self._check_unchanged()
+        weights = np.ones(self.root.shape)
+        if output is not None:
+            weights = (np.arange(weights.size) == output).reshape(weights.shape)
+        cotangent = self.arrays.own(weights, self.root.dtype)
+        cotangent.stop_gradient = False
+        try:
+            gradients = differentiate(self.root, self.xs, cotangent, create_graph=True)
+        except NotImplementedError:
+            if not _composes():
+                raise
+            gradients = self._composed(cotangent)
+        return Recorded(_related(gradients), cotangent)
 
     def _composed(self, cotangent: Any) -> list[Any]:
         """The gradients by Paddle's compositions, which the user asked for, and may be wrong."""
-        found = differentiate(self.root, self.xs, cotangent, create_graph=True, composed=True)
+        gradients = differentiate(self.root, self.xs, cotangent, create_graph=True, composed=True)
         plain = differentiate(self.root, self.xs, cotangent, create_graph=False)
-        for a, b in zip(found, plain, strict=True):
+        for a, b in zip(gradients, plain, strict=True):
             if a is None or b is None:
                 same = a is b
             else:
@@ -223,7 +128,7 @@ class Graph(Single):
                     "the gradients of Paddle's compositions differ from its own; switch them off, "
                     "paddle.framework.core.set_prim_eager_enabled(False)"
                 )
-        return found
+        return gradients
 
     def _check_recorded(
         self,
@@ -273,27 +178,44 @@ class Graph(Single):
                 raise RuntimeError(_CHANGED)
 
 
+def _related(gradients: list[Any]) -> list[Any]:
+    """Gradients by all xs, refused where ys depends on none of them."""
+    if gradients and all(gradient is None for gradient in gradients):
+        raise ValueError(
+            "ys was not computed from xs: none of them is in its graph (a detached or converted "
+            "copy is another tensor, and so is an expression such as w[0]); compute ys from these "
+            f"very tensors, or {GIVE_FUNCTION}"
+        )
+    return gradients
+
+
 def differentiate(
-    ys: Any, xs: Sequence[Any], cotangent: Any, create_graph: bool, composed: bool = False
+    ys: Any,
+    xs: Sequence[Any],
+    cotangent: Any,
+    create_graph: bool,
+    *,
+    retain_graph: bool = True,
+    composed: bool = False,
 ) -> list[Any]:
-    """`paddle.grad`, which keeps the graph of ys; None for an x that ys does not depend on."""
+    """`paddle.grad`; None for an x that ys does not depend on."""
     distinct = list({id(x): x for x in xs}.values())  # Paddle takes each once
     with _TURN, paddle.enable_grad(), _compositions(composed), explained():
-        made = paddle.grad(
+        gradients = paddle.grad(
             [ys],
             distinct,
             None if cotangent is None else [cotangent],
-            retain_graph=True,
+            retain_graph=retain_graph,
             create_graph=create_graph,
             allow_unused=True,
         )
-    found = {id(x): part for x, part in zip(distinct, made, strict=True)}
-    return [found[id(x)] for x in xs]
+    by = {id(x): gradient for x, gradient in zip(distinct, gradients, strict=True)}
+    return [by[id(x)] for x in xs]
 
 
 def _composes() -> bool:
     """Whether Paddle is told to use compositions of operations as their gradients."""
-    return bool(paddle.framework.core._is_eager_prim_enabled())
+    return bool(_core._is_eager_prim_enabled())
 
 
 @contextmanager
@@ -304,25 +226,15 @@ def _compositions(composed: bool) -> Iterator[None]:
     """
     before = _composes()
     if before != composed:
-        paddle.framework.core.set_prim_eager_enabled(composed)
+        _core.set_prim_eager_enabled(composed)
     try:
         yield
     finally:
         if before != composed:
-            paddle.framework.core.set_prim_eager_enabled(before)
+            _core.set_prim_eager_enabled(before)
 
 
-UNRELATED = (
-    "ys was not computed from xs: none of them is in its graph (a detached or converted copy is "
-    "another tensor); compute ys from these very tensors, or give the function itself: "
-    "lh.hessian(f, xs)"
-)
-_AGAIN = "compute ys again, or give the function itself: lh.hessian(f, xs)"
-_CHANGED = (
-    "a tensor that ys was computed from was changed in place afterwards (as an optimizer's step, "
-    "set_value, or x.add_() does), so its second derivatives are lost; ask for the rows that you "
-    f"need before that, {_AGAIN}, which works with copies of xs"
-)
+_CHANGED = changed("an optimizer's step, set_value, or x.add_() does")
 
 
 @contextmanager
@@ -333,11 +245,7 @@ def explained() -> Iterator[None]:
     except (RuntimeError, SystemError) as error:
         text = str(error)
         if "TensorWrappers of" in text:
-            raise RuntimeError(
-                "the graph of ys was freed: backward() or paddle.grad() went through it before, "
-                "and frees it unless it is told retain_graph=True; ask for the Hessian's rows "
-                f"first, say retain_graph=True there, {_AGAIN}"
-            ) from error
+            raise RuntimeError(freed("paddle.grad")) from error
         if "modified by an inplace operation" in text:
             raise RuntimeError(_CHANGED) from error
         missing = re.search(r"The Op (\w+?)((?:_grad|_double|_triple)*) doesn't have any", text)

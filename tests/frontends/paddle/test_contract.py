@@ -9,7 +9,8 @@ import numpy as np
 import paddle
 import pytest
 
-from lazyhess._frontends.paddle.products import Graph, Tensors
+from lazyhess._frontends.paddle.arrays import PaddleArrays
+from lazyhess._frontends.paddle.products import Graph
 from lazyhess.testing import check_engine
 
 
@@ -44,8 +45,8 @@ def doubled(made: Any) -> Any:
         (Graph, "gradient", lambda made: made * 1.001),
         (Graph, "value", lambda made: made + 1),
         (Graph, "weighted", lambda made: [part * 0 for part in made]),
-        (Tensors, "take", lambda made: made.flip(0)),
-        (Tensors, "points", lambda made: made * 0),
+        (PaddleArrays, "take", lambda made: made.flip(0)),
+        (PaddleArrays, "points", lambda made: made * 0),
     ],
 )
 def test_what_is_wrong_is_seen(
@@ -58,7 +59,9 @@ def test_what_is_wrong_is_seen(
 
 
 def test_answers_that_share_memory_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Graph, "gradient", lambda self, i, output: self._all(output)[0][i].detach())
+    monkeypatch.setattr(
+        Graph, "gradient", lambda self, i, output: self.recorded(output)[0][i].detach()
+    )
 
     def shared(a: Any) -> Any:
         return np.from_dlpack(a.detach()) if isinstance(a, paddle.Tensor) else np.asarray(a)

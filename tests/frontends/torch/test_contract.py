@@ -62,13 +62,13 @@ def test_rows_that_are_swapped_are_caught(monkeypatch):
 
 
 def test_answers_that_share_memory_with_what_is_kept_are_caught(monkeypatch):
-    from lazyhess._frontends.torch.products import Tensors
+    from lazyhess._frontends.torch.arrays import TorchArrays
 
-    right = Tensors.take
+    right = TorchArrays.take
 
     def wrong(self, array, ids, axis):
         return array if len(ids) == array.shape[axis] else right(self, array, ids, axis)
 
-    monkeypatch.setattr(Tensors, "take", wrong)
+    monkeypatch.setattr(TorchArrays, "take", wrong)
     with pytest.raises(AssertionError):
         check()

@@ -1,0 +1,474 @@
+"""What front ends share, above all those whose tensors carry a graph.
+
+A `TensorFrontEnd` is the description of a kind of tensors: their class and dtypes, the flag that
+says whether they are recorded, what things are called in errors, and how to make a `TensorGraph`,
+which differentiates one.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Container, Iterator, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from itertools import count
+from operator import index
+from typing import Any, NamedTuple
+
+import numpy as np
+from cachetools import LRUCache
+
+from lazyhess._engines.arrays import Arrays
+from lazyhess._engines.framework import Problem, Single, check_alike, check_new, graph_problem
+from lazyhess._frontends.request import Request, batch_axes, call, one_output
+from lazyhess._indices import Array
+from lazyhess._trees import gathered, inside, leaves, rebuild
+
+# Outputs whose gradients are kept with their graphs.
+OUTPUTS = 4
+
+GIVE_FUNCTION = "give the function itself: lh.hessian(f, xs)"
+
+
+# --- what any front end needs -------------------------------------------------------------------
+
+
+def arguments(request: Request) -> list[Any]:
+    """The arguments of a callable ys."""
+    return list(request.xs) if type(request.xs) in (tuple, list) else [request.xs]
+
+
+def picked(request: Request) -> Any:
+    """What is differentiated by: xs, or those of the arguments that `argnums` names."""
+    if request.argnums is None:
+        return request.xs
+    args, numbers = arguments(request), [index(k) for k in np.atleast_1d(request.argnums)]
+    for k in numbers:
+        if not -len(args) <= k < len(args):
+            raise ValueError(f"argnums {request.argnums} is out of range for {len(args)} arguments")
+    if np.ndim(request.argnums) == 0:
+        return args[numbers[0]]
+    return tuple(args[k] for k in numbers)
+
+
+def gradient_of(problem: Problem, request: Request) -> Any:
+    """The gradient in the structure of xs; with aux, where that is asked for."""
+    numbers = count()
+    gradient = problem.rebuild(problem.tree, lambda _: problem.engine.gradient(next(numbers)))
+    return (gradient, problem.aux) if request.has_aux else gradient
+
+
+def padded(count: int, whole: int) -> int:
+    """The number of tangents to compile for, so that few programs serve all requests.
+
+    Up to 8 exactly, then four numbers for each factor of two: that wastes at most 25 %. As many as
+    there are in all is a number of its own.
+    """
+    if count <= 8 or count == whole:
+        return count
+    step = 1 << ((count - 1).bit_length() - 3)
+    return -(-count // step) * step
+
+
+def refuse_unrelated(inputs: Sequence[tuple[str, Any]], related: Sequence[bool]) -> None:
+    """With ``strict=True``: refuse an x that ys does not depend on."""
+    for (path, x), depends in zip(inputs, related, strict=True):
+        if not depends:
+            raise ValueError(
+                f"ys does not depend on xs{path} (shape {tuple(x.shape)}), and strict=True "
+                "asks for it; without strict its blocks are zero"
+            )
+
+
+def refuse_structure(expected: str, got: str) -> None:
+    """Refuse what `at` was given, in another structure than xs."""
+    raise ValueError(
+        "at() takes new values in the structure of xs, one argument for each x of a tuple: "
+        f"{expected}, got {got}"
+    )
+
+
+def refuse_value(path: str, expected: str, got: str) -> None:
+    """Refuse a value that `at` was given, of another kind than that x."""
+    raise ValueError(
+        f"at() needs {expected} for xs{path}, got {got}; another shape or dtype is another "
+        "problem: call lh.hessian again"
+    )
+
+
+# --- a tensor with a graph ----------------------------------------------------------------------
+
+
+class Recorded(NamedTuple):
+    """Gradients with their graph."""
+
+    gradients: list[Any]  # by each x; None where ys does not depend on it
+    cotangent: Any = None  # that they are linear in, where their graph has it as an input
+
+
+class TensorGraph(Single):
+    """Derivatives of a tensor by differentiating its gradient, which is recorded once.
+
+    Parameters
+    ----------
+    root : Tensor
+        The output.
+    xs : sequence of Tensor
+        The inputs.
+    create_graph : bool
+        Whether answers keep a graph.
+    arrays : Arrays
+        Operations on such tensors.
+    """
+
+    owner: str  # whose tensors they are, in errors
+
+    def __init__(self, root: Any, xs: Sequence[Any], create_graph: bool, arrays: Arrays) -> None:
+        self.root, self.xs = root, list(xs)
+        self.create_graph = create_graph
+        self.arrays = arrays
+        self._gradients: LRUCache[int | None, Recorded] = LRUCache(OUTPUTS)
+        self._turn = threading.RLock()
+
+    def __reduce__(self) -> Any:
+        raise TypeError(
+            f"a Hessian of {self.owner} tensors cannot be pickled or copied, for their graph "
+            "cannot; keep what you need of it as a tensor, H[...]"
+        )
+
+    @abstractmethod
+    def recording(self) -> AbstractContextManager[Any]:
+        """A context in which operations are recorded, whatever mode the caller is in."""
+
+    @abstractmethod
+    def differentiate(
+        self, cotangent: Any, *, create_graph: bool, retain_graph: bool = True
+    ) -> list[Any]:
+        """The gradients by all xs, None where ys does not depend on that x.
+
+        Without a cotangent they are those of the sum of all outputs.
+        """
+
+    @abstractmethod
+    def _record(self, output: int | None) -> Recorded:
+        """The gradients of one output, or of the sum of all, with their graph."""
+
+    def recorded(self, output: int | None) -> Recorded:
+        """The same, kept for the last few outputs."""
+        with self._turn:
+            if output not in self._gradients:
+                self._gradients[output] = self._record(output)
+            return self._gradients[output]
+
+    def value(self) -> Any:
+        return self._answer(self.root)
+
+    def gradient(self, i: int, output: int | None) -> Any:
+        gradient = self._gradient(i, output)
+        return self.zeros(i) if gradient is None else self._answer(gradient)
+
+    def _gradient(self, i: int, output: int | None) -> Any:
+        return self.recorded(output).gradients[i]
+
+    def weighted(self, weights: Array) -> list[Any]:
+        cotangent = self.arrays.own(weights, self.root.dtype)
+        return self.completed(self.differentiate(cotangent, create_graph=False))
+
+    def zeros(self, i: int, *lead: int) -> Any:
+        """Zeros in the shape of x_i, behind other axes."""
+        x = self.xs[i]
+        return self.arrays.zeros((*lead, *x.shape), x.dtype)
+
+    def completed(self, gradients: Sequence[Any]) -> list[Any]:
+        """Gradients by all xs, with zeros where there is none."""
+        return [self.zeros(i) if g is None else g for i, g in enumerate(gradients)]
+
+    def _answer(self, tensor: Any) -> Any:
+        """A tensor of the caller's own."""
+        if not self.create_graph:
+            return tensor.detach().clone()
+        with self.recording():
+            return tensor.clone()
+
+
+AGAIN = f"compute ys again, or {GIVE_FUNCTION}"
+
+
+def freed(differentiate: str) -> str:
+    """What to say of a graph that was freed, by a framework's function that does that."""
+    return (
+        f"the graph of ys was freed: backward() or {differentiate}() went through it before, and "
+        "frees it unless it is told retain_graph=True; ask for the Hessian's rows first, say "
+        f"retain_graph=True there, {AGAIN}"
+    )
+
+
+def changed(how: str) -> str:
+    """What to say of a change in place."""
+    return (
+        f"a tensor that ys was computed from was changed in place afterwards (as {how}), so its "
+        "second derivatives are lost; ask for the rows that you need before that, "
+        f"{AGAIN}, which works with copies of xs"
+    )
+
+
+# --- the front end of such tensors --------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Words:
+    """What a framework calls things, in errors."""
+
+    tensor: str  # the class of its tensors
+    owner: str  # whose tensors they are
+    module: str  # what holds parameters
+    create: str  # the function that makes a tensor of other arrays
+    stack: str  # the one that makes one tensor of several
+    complex: str  # the one that makes a complex tensor of its parts
+    parts: str  # the parts of a complex ys
+    dtypes: str  # by which there are derivatives
+    convert: str  # a method, called, that gives such a dtype
+    fixed: str  # "xs ... so ys has no derivative by it"
+    were_fixed: str  # "or xs ... by then"
+    unfix: str  # "..., before computing ys"
+    unrecorded: str  # the modes in which nothing is recorded
+
+
+class Prepared(NamedTuple):
+    """A request with its output and inputs checked."""
+
+    graph: TensorGraph
+    inputs: list[tuple[str, Any]]  # with their paths in xs
+    tree: Any  # the structure of xs
+    aux: Any
+    batch: list[int | None] | None  # the position of the batch axis in each
+    function: bool  # whether ys was called, with inputs that nobody else knows
+
+
+class TensorFrontEnd(ABC):
+    """A front end, see `lazyhess._engines.framework.Adapter`, for tensors that carry a graph.
+
+    Attributes
+    ----------
+    tensor, module : type
+        The class of the tensors; and what holds parameters, which is no tensor.
+    dicts, lists : type
+        The framework's own containers of parameters.
+    dtypes : container
+        By which there are derivatives.
+    place : str
+        The attribute of a tensor that says where it lies.
+    words : Words
+        What things are called.
+    """
+
+    tensor: Any
+    module: Any
+    dicts: Any
+    lists: Any
+    dtypes: Container[Any]
+    place: str
+    words: Words
+
+    @abstractmethod
+    def recording(self) -> AbstractContextManager[Any]:
+        """A context in which operations are recorded, whatever mode the caller is in."""
+
+    @abstractmethod
+    def requires_grad(self, x: Any) -> bool:
+        """Whether what is computed from a tensor is recorded."""
+
+    @abstractmethod
+    def require_grad(self, x: Any) -> Any:
+        """The tensor, of which that holds from now on."""
+
+    @abstractmethod
+    def sparse(self, x: Any) -> str | None:
+        """What a tensor is that is not dense; else None."""
+
+    @abstractmethod
+    def graph(
+        self,
+        root: Any,
+        xs: list[Any],
+        request: Request,
+        tree: Any,
+        batch: list[int | None] | None,
+    ) -> TensorGraph:
+        """The derivatives of an output by some tensors, whose structure is that of `tree`."""
+
+    @abstractmethod
+    def strangers(
+        self, prepared: Prepared, gradients: Callable[[], Sequence[Any]]
+    ) -> Iterator[tuple[str, Any]]:
+        """Tensors that were computed from others, but are not on the way to ys.
+
+        A leaf that ys does not use has a Hessian of zero; a view such as ``w[0]``, made for this
+        call, is never what was meant.
+        """
+
+    def problem(self, request: Request) -> Problem:
+        prepared = self.prepare(request)
+        graph = prepared.graph
+        self._check_related(prepared, lambda: graph.recorded(None).gradients, request.strict)
+        fits: Callable[[Any], None] | None = None
+        if prepared.function:
+
+            def fits(new: Any) -> None:
+                check_new(prepared.tree, self.containers(new), self.check_kind)
+
+        return graph_problem(
+            self, graph, request, prepared.tree, prepared.aux, prepared.batch, fits
+        )
+
+    def gradient(self, request: Request) -> Any:
+        prepared = self.prepare(request)
+        create, graph = request.create_graph, prepared.graph
+        gradients = graph.differentiate(
+            None, create_graph=create, retain_graph=create or not prepared.function
+        )
+        self._check_related(prepared, lambda: gradients, request.strict)
+        parts = iter(graph.completed(gradients))
+        answer = rebuild(prepared.tree, lambda _: next(parts))
+        return (answer, prepared.aux) if request.has_aux else answer
+
+    def is_function(self, ys: Any) -> bool:
+        return callable(ys) and not isinstance(ys, self.tensor)
+
+    def containers(self, tree: Any) -> Any:
+        """The framework's own containers of parameters, and iterators, as plain ones."""
+        if isinstance(tree, self.dicts):
+            tree = dict(tree.items())
+        elif isinstance(tree, self.lists):
+            tree = tuple(tree)
+        return inside(gathered(tree), self.containers)
+
+    def prepare(self, request: Request) -> Prepared:
+        """Call a function, and check the output and the inputs."""
+        ys, xs, aux = request.ys, self.containers(request.xs), None
+        function = self.is_function(ys)
+        if function:
+            request = request.at(xs) if request.argnums is None else request
+            copy = self._linked if request.create_graph else self._fresh
+            with self.recording():
+                ys, xs, aux = call(request, copy, self._plain)
+        else:
+            request.needs_callable()
+        inputs = list(leaves(xs))
+        for path, x in inputs:
+            self._check_input(path, x)
+        check_alike(inputs, self.place, "dtype")
+
+        def check(ys: Any) -> Any:
+            return self._output(ys, function)
+
+        root = one_output(ys, request.reduction, check, self._total, self.words.stack)
+        shape = tuple(root.shape)
+        request.check_output(shape)
+        batch = None
+        if request.batch_axis is not None:
+            shapes = [(path, tuple(x.shape)) for path, x in inputs]
+            batch = batch_axes(request.batch_axis, shape, shapes)
+        graph = self.graph(root, [x for _, x in inputs], request, xs, batch)
+        return Prepared(graph, inputs, xs, aux, batch, function)
+
+    def _fresh(self, x: Any) -> Any:
+        """A copy to differentiate by, which no later change of x reaches."""
+        self.check_kind("", x)
+        return self.require_grad(x.detach().clone())
+
+    def _linked(self, x: Any) -> Any:
+        """One that still depends on x, so that what comes out can be differentiated by x."""
+        self.check_kind("", x)
+        return x.clone() if self.requires_grad(x) else self._fresh(x)
+
+    def _plain(self, x: Any) -> Any:
+        return x.detach().clone() if isinstance(x, self.tensor) else x
+
+    def _total(self, parts: list[Any]) -> Any:
+        with self.recording():
+            return sum(part.sum() for part in parts)
+
+    def check_kind(self, path: str, x: Any) -> None:
+        """Refuse what cannot be differentiated by."""
+        words = self.words
+        if isinstance(x, self.module):
+            raise TypeError(
+                f"xs{path} is a {words.module} ({type(x).__name__}); give its parameters: "
+                f"dict({words.module}.named_parameters()) or tuple({words.module}.parameters())"
+            )
+        if not isinstance(x, self.tensor):
+            raise TypeError(
+                f"xs{path} must be a {words.tensor} like the others, got {type(x).__name__}; make "
+                f"it with {words.create}(...)"
+            )
+        if x.is_complex():
+            raise TypeError(
+                f"xs{path} has dtype {x.dtype}: Hessians of {words.owner} tensors are by real xs; "
+                f"take real and imaginary part as two xs, {words.complex}(a, b) in the function"
+            )
+        if x.dtype not in self.dtypes:
+            raise TypeError(
+                f"xs{path} must be of dtype {words.dtypes}, got a tensor of shape "
+                f"{tuple(x.shape)} and dtype {x.dtype}, which has no derivatives here; convert it, "
+                f"x{words.convert}, before computing ys"
+            )
+        sparse = self.sparse(x)
+        if sparse is not None:
+            raise TypeError(f"xs{path} must be dense, got {sparse}; x.to_dense()")
+
+    def _check_input(self, path: str, x: Any) -> None:
+        self.check_kind(path, x)
+        if not self.requires_grad(x):
+            raise ValueError(
+                f"xs{path} (shape {tuple(x.shape)}, dtype {x.dtype}) {self.words.fixed}, so ys has "
+                "no derivative by it (a detached copy is another tensor, too); "
+                f"{self.words.unfix} before computing ys, or {GIVE_FUNCTION}"
+            )
+
+    def _output(self, ys: Any, function: bool) -> Any:
+        """An output that can be differentiated."""
+        words = self.words
+        if not isinstance(ys, self.tensor):
+            way = "return the tensor itself, not .item() or .numpy()" if function else GIVE_FUNCTION
+            raise TypeError(
+                f"ys must be a {words.tensor} computed from xs, got {type(ys).__name__}, which has "
+                f"no graph; {'' if function else 'or '}{way}"
+            )
+        if ys.is_complex():
+            raise TypeError(
+                f"ys has dtype {ys.dtype}; take its real or imaginary part, {words.parts}"
+            )
+        seen = f"ys (shape {tuple(ys.shape)}, dtype {ys.dtype}) has no graph"
+        if self.requires_grad(ys):
+            if ys.dtype not in self.dtypes:
+                raise TypeError(
+                    f"ys must be of dtype {words.dtypes}, got {ys.dtype}; ys{words.convert}"
+                )
+            return ys
+        if function:
+            raise ValueError(
+                f"{seen}: it does not depend on xs, or was detached on the way (.detach(), "
+                f".item(), .numpy(), {words.unrecorded}); return the floating tensor that was "
+                "computed from xs"
+            )
+        raise ValueError(
+            f"{seen}: it was computed under {words.unrecorded}, or detached (.detach(), .item(), "
+            f".numpy()), or xs {words.were_fixed} by then; compute it again with its graph, or "
+            f"{GIVE_FUNCTION}"
+        )
+
+    def _check_related(
+        self, prepared: Prepared, gradients: Callable[[], Sequence[Any]], strict: bool
+    ) -> None:
+        """Refuse xs that ys was not computed from, where they should be on the way to it."""
+        if not prepared.function:
+            for path, x in self.strangers(prepared, gradients):
+                raise ValueError(
+                    f"xs{path} (shape {tuple(x.shape)}) is no leaf, and ys was not computed from "
+                    "it: an expression such as w[0] makes a new tensor each time; make it before "
+                    "computing ys, and compute ys from it"
+                )
+        if strict:
+            refuse_unrelated(prepared.inputs, [g is not None for g in gradients()])
