@@ -27,8 +27,8 @@ def precision(x64: bool) -> AbstractContextManager[Any]:
     """The mode in which arrays of 64 bits keep them, or the other one, as it was at the call."""
     if wide() == x64:
         return nullcontext()
-    made: AbstractContextManager[Any] = jax.enable_x64(x64)
-    return made
+    mode: AbstractContextManager[Any] = jax.enable_x64(x64)
+    return mode
 
 
 class JaxArrays:
@@ -49,8 +49,8 @@ class JaxArrays:
         self.x64 = wide()
 
     def numpy(self, array: Any) -> Array:
-        made: Array = np.asarray(array)
-        return made
+        numbers: Array = np.asarray(array)
+        return numbers
 
     def own(self, array: Array, dtype: Any) -> Any:
         return self._put(np.array(array, dtype))

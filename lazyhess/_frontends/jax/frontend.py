@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from math import prod
-from operator import index
 from typing import Any
 
 import jax
@@ -16,7 +15,14 @@ from lazyhess._engines.framework import FrameworkEngine, Problem, Products, refu
 from lazyhess._frontends.jax import keys
 from lazyhess._frontends.jax.arrays import traced
 from lazyhess._frontends.jax.products import Compiled, Eager, Program, Units, program
-from lazyhess._frontends.request import Request, batch_axes, one_output
+from lazyhess._frontends.request import Request, batch_axes, call, one_output
+from lazyhess._frontends.tensors import (
+    gradient_of,
+    picked,
+    refuse_structure,
+    refuse_unrelated,
+    refuse_value,
+)
 from lazyhess._indices import Ids, Shape
 
 # What a function raises that jax cannot trace without values.
@@ -49,17 +55,17 @@ class JaxEngine(FrameworkEngine):
         """The gradient with respect to x_i."""
         if not self.each and (self.batch is None or self.batch[i] is not None):
             return self.function.gradient(i, None)
-        made = self.function.gradients(i, np.arange(prod(self.lead)))
-        return self.arrays.reshape(made, self.lead + self.shapes[i])
+        gradients = self.function.gradients(i, np.arange(prod(self.lead)))
+        return self.arrays.reshape(gradients, self.lead + self.shapes[i])
 
     def interacting(self) -> int | None:
         """The first sample that the output of another one depends on, if any; see the base."""
         assert self.batch is not None
         limits: Any = jnp.finfo
         weights = np.random.default_rng(0).uniform(1, 2, self.output)
-        made = self.function.weighted(weights)
+        weighted = self.function.weighted(weights)
         alone = self.function.weighted(np.ones(self.output))
-        for axis, dtype, one, both in zip(self.batch, self.dtypes, alone, made, strict=True):
+        for axis, dtype, one, both in zip(self.batch, self.dtypes, alone, weighted, strict=True):
             if axis is None:
                 continue
             wide = np.complex128 if jnp.issubdtype(dtype, np.complexfloating) else np.float64
@@ -82,59 +88,41 @@ class JaxEngine(FrameworkEngine):
         return Units(positions, None if shared else samples)
 
 
-class _Call:
+class _Flat:
     """A request with its inputs flat: what is differentiated, and how to call the function."""
 
     def __init__(self, request: Request) -> None:
         self.request = request
-        xs = request.xs
-        self.args = list(xs) if type(xs) in (tuple, list) else [xs]
-        self.chosen: list[int] | None = None
-        picked = xs
-        if request.argnums is not None:
-            single = np.ndim(request.argnums) == 0
-            self.chosen = [index(k) for k in np.atleast_1d(request.argnums)]
-            for k in self.chosen:
-                if not -len(self.args) <= k < len(self.args):
-                    raise ValueError(
-                        f"argnums {request.argnums} is out of range for {len(self.args)} arguments"
-                    )
-            picked = tuple(self.args[k] for k in self.chosen)
-            picked = picked[0] if single else picked
         self.structure: Any
-        found, self.structure = tree_flatten_with_path(picked)
-        self.paths = [keystr(path) for path, _ in found]
-        self.xs = [_input(path, x) for path, (_, x) in zip(self.paths, found, strict=True)]
+        paths, self.structure = tree_flatten_with_path(picked(request))
+        self.paths = [keystr(path) for path, _ in paths]
+        self.xs = [_input(path, x) for path, (_, x) in zip(self.paths, paths, strict=True)]
         self.kept: tuple[Any, Any] = (None, None)  # aux: its structure, and what is no array
+
+    def moved(self, flat: Sequence[Any]) -> Request:
+        """The request at other inputs."""
+        return self.request.at(tree_unflatten(self.structure, flat))
 
     def run(self, *flat: Any) -> tuple[Any, list[Any]]:
         """Call the function: ys as `reduction` says, and the arrays of aux."""
-        picked, args = tree_unflatten(self.structure, flat), list(self.args)
-        if self.chosen is None:
-            args = list(picked) if type(self.request.xs) in (tuple, list) else [picked]
-        else:
-            new = (picked,) if np.ndim(self.request.argnums) == 0 else picked
-            for k, value in zip(self.chosen, new, strict=True):
-                args[k] = value
-        made = self.request.ys(*args)
+        ys, _, aux = call(self.moved(flat), _same, _same, lambda tree, _: tree)
         arrays: list[Any] = []
         if self.request.has_aux:
-            if not (isinstance(made, tuple) and len(made) == 2):
-                raise TypeError(
-                    f"with has_aux the callable returns (ys, aux), got {type(made).__name__}"
-                )
-            made, aux = made
             leaves, structure = tree_flatten(aux)
             arrays = [leaf for leaf in leaves if isinstance(leaf, jax.Array)]
             others = [None if isinstance(leaf, jax.Array) else (leaf,) for leaf in leaves]
             self.kept = structure, others
-        return one_output(made, self.request.reduction, _output, _total, "jnp.stack"), arrays
+        return one_output(ys, self.request.reduction, _output, _total, "jnp.stack"), arrays
 
     def aux(self, arrays: Sequence[Any]) -> Any:
         """The aux of the last call, with these arrays."""
         structure, others = self.kept
         rest = iter(arrays)
         return tree_unflatten(structure, [next(rest) if x is None else x[0] for x in others])
+
+
+def _same(x: Any) -> Any:
+    return x
 
 
 def _input(path: str, x: Any) -> Any:
@@ -165,22 +153,22 @@ def _output(ys: Any) -> Any:
             + ('; for the sum of several give reduction="sum"' if _is_list(ys) else "")
             + ("; for (ys, aux) give has_aux=True" if isinstance(ys, tuple) else "")
         )
-    made = jnp.asarray(ys)
-    if not jnp.issubdtype(made.dtype, np.inexact):
+    ys = jnp.asarray(ys)
+    if not jnp.issubdtype(ys.dtype, np.inexact):
         raise TypeError(
-            f"ys must be floating or complex to be differentiated, got dtype {made.dtype} (shape "
-            f"{made.shape}); an integer or a truth value has no derivative"
+            f"ys must be floating or complex to be differentiated, got dtype {ys.dtype} (shape "
+            f"{ys.shape}); an integer or a truth value has no derivative"
         )
-    return made
+    return ys
 
 
 def _is_list(ys: Any) -> bool:
     return isinstance(ys, (tuple, list))
 
 
-def _check_complex(call: _Call, dtype: Any) -> None:
+def _check_complex(flat: _Flat, dtype: Any) -> None:
     """A complex derivative is one of a holomorphic function of complex inputs alone."""
-    kinds = [jnp.issubdtype(x.dtype, np.complexfloating) for x in call.xs]
+    kinds = [jnp.issubdtype(x.dtype, np.complexfloating) for x in flat.xs]
     if not any(kinds):
         if jnp.issubdtype(dtype, np.complexfloating):
             raise TypeError(
@@ -189,34 +177,30 @@ def _check_complex(call: _Call, dtype: Any) -> None:
             )
         return
     k = kinds.index(True)
-    path, way = call.paths[k], "as two real x, take both parts: f(a + 1j * b) with x = (a, b)"
+    path, way = flat.paths[k], "as two real x, take both parts: f(a + 1j * b) with x = (a, b)"
     if not all(kinds):
-        real = call.paths[kinds.index(False)]
+        real = flat.paths[kinds.index(False)]
         raise TypeError(
-            f"xs{path} has dtype {call.xs[k].dtype} and xs{real} is real: the Hessian of a "
+            f"xs{path} has dtype {flat.xs[k].dtype} and xs{real} is real: the Hessian of a "
             f"holomorphic function is by complex xs alone; make xs{real} complex, or xs{path} "
             f"real, {way}"
         )
     if not jnp.issubdtype(dtype, np.complexfloating):
         raise TypeError(
-            f"ys is no holomorphic function of xs{path} (dtype {call.xs[k].dtype}): it has dtype "
+            f"ys is no holomorphic function of xs{path} (dtype {flat.xs[k].dtype}): it has dtype "
             f"{dtype}; {way}"
         )
 
 
-def _check_related(call: _Call, used: Sequence[bool]) -> None:
+def _check_related(flat: _Flat, used: Sequence[bool]) -> None:
     """Refuse a ys that no x matters to, and, if that is asked for, an x that does not matter."""
-    if call.xs and not any(used):
+    if flat.xs and not any(used):
         raise TypeError(
             "ys does not depend on xs: the function returns the same whatever they are; compute ys "
             "from its arguments, by functions of jax"
         )
-    if call.request.strict and not all(used):
-        k = list(used).index(False)
-        raise ValueError(
-            f"ys does not depend on xs{call.paths[k]} (shape {call.xs[k].shape}), and strict=True "
-            "asks for it; without strict its blocks are zero"
-        )
+    if flat.request.strict:
+        refuse_unrelated(list(zip(flat.paths, flat.xs, strict=True)), used)
 
 
 def _device(xs: Sequence[Any]) -> Any:
@@ -246,95 +230,95 @@ def _problem(request: Request) -> Problem:
             "keeps no record of how an array was computed; give the function itself: "
             "lh.hessian(f, xs)"
         )
-    call = _Call(request)
-    tracing = any(map(traced, call.xs))
+    flat = _Flat(request)
+    tracing = any(map(traced, flat.xs))
     if request.create_graph and not tracing:
         raise TypeError(
             "jax keeps no graph, so create_graph=True has nothing to keep outside of a function "
             "that jax traces; write a function that calls lh.hessian, and transform that: "
             "jax.grad(lambda x: lh.hessian(f, x)[0].sum())(x)"
         )
-    device = _device(call.xs)
+    device = _device(flat.xs)
     try:
-        closed = jax.make_jaxpr(call.run)(*call.xs)
+        closed = jax.make_jaxpr(flat.run)(*flat.xs)
     except _NEEDS_VALUES:
-        return _eager(call, device)
+        return _eager(flat, device)
     shape, dtype = closed.jaxpr.outvars[0].aval.shape, closed.jaxpr.outvars[0].aval.dtype
     request.check_output(shape)
-    _check_complex(call, dtype)
-    if any(jnp.issubdtype(x.dtype, np.complexfloating) for x in call.xs):
+    _check_complex(flat, dtype)
+    if any(jnp.issubdtype(x.dtype, np.complexfloating) for x in flat.xs):
         name = keys.not_holomorphic(closed)
         if name is not None:
             raise TypeError(
-                f"ys is no holomorphic function of xs{call.paths[0]} (dtype {call.xs[0].dtype}): "
+                f"ys is no holomorphic function of xs{flat.paths[0]} (dtype {flat.xs[0].dtype}): "
                 f"{name} of a complex number is not differentiable; as two real x, take both "
                 "parts: f(a + 1j * b) with x = (a, b)"
             )
-    _check_related(call, keys.reached(closed, 0))
-    batch = _batch(call, shape)
+    _check_related(flat, keys.reached(closed, 0))
+    batch = _batch(flat, shape)
     consts = [x if isinstance(x, jax.Array) else jnp.array(x) for x in closed.consts]
-    return _compiled(call, program(closed, batch), consts, shape, batch, device)
+    return _compiled(flat, program(closed, batch), consts, shape, batch, device)
 
 
-def _batch(call: _Call, shape: Shape) -> list[int | None] | None:
-    if call.request.batch_axis is None:
+def _batch(flat: _Flat, shape: Shape) -> list[int | None] | None:
+    if flat.request.batch_axis is None:
         return None
-    shapes = [(path, tuple(x.shape)) for path, x in zip(call.paths, call.xs, strict=True)]
-    return batch_axes(call.request.batch_axis, shape, shapes)
+    shapes = [(path, tuple(x.shape)) for path, x in zip(flat.paths, flat.xs, strict=True)]
+    return batch_axes(flat.request.batch_axis, shape, shapes)
 
 
 def _compiled(
-    call: _Call,
-    made: Program,
+    flat: _Flat,
+    program: Program,
     consts: Sequence[Any],
     shape: Shape,
     batch: Sequence[int | None] | None,
     device: Any,
 ) -> Problem:
-    """The problem of a traced function, at the inputs of a call."""
-    function = Compiled(made, consts, call.xs, device)
-    engine = _engine(call, function, shape, batch)
+    """The problem of a traced function, at the inputs of a request."""
+    function = Compiled(program, consts, flat.xs, device)
+    engine = _engine(flat, function, shape, batch)
 
     def again(new: Any) -> Problem:
-        moved = _moved(call, new)
-        moved.kept = call.kept
-        return _compiled(moved, made, consts, shape, batch, _device(moved.xs))
+        moved = _moved(flat, new)
+        moved.kept = flat.kept
+        return _compiled(moved, program, consts, shape, batch, _device(moved.xs))
 
-    aux = call.aux(function.outputs()[1:]) if call.request.has_aux else None
-    return _made(call, engine, aux, again)
+    aux = flat.aux(function.outputs()[1:]) if flat.request.has_aux else None
+    return _finished(flat, engine, aux, again)
 
 
-def _eager(call: _Call, device: Any) -> Problem:
+def _eager(flat: _Flat, device: Any) -> Problem:
     """The problem of a function that decides by values: jax follows it at this point only."""
-    ys, arrays = call.run(*call.xs)
-    call.request.check_output(ys.shape)
-    _check_complex(call, ys.dtype)
-    batch = _batch(call, tuple(ys.shape))
-    aux = call.aux(arrays) if call.request.has_aux else None
-    if call.request.strict or call.xs:
-        _check_related(call, _followed(call))
-    function = Eager(lambda *xs: call.run(*xs)[0], call.xs, ys, device)
-    engine = _engine(call, function, tuple(ys.shape), batch)
+    ys, arrays = flat.run(*flat.xs)
+    flat.request.check_output(ys.shape)
+    _check_complex(flat, ys.dtype)
+    batch = _batch(flat, tuple(ys.shape))
+    aux = flat.aux(arrays) if flat.request.has_aux else None
+    if flat.request.strict or flat.xs:
+        _check_related(flat, _followed(flat))
+    function = Eager(lambda *xs: flat.run(*xs)[0], flat.xs, ys, device)
+    engine = _engine(flat, function, tuple(ys.shape), batch)
 
     def again(new: Any) -> Problem:
-        return _problem(_moved(call, new).request)
+        return _problem(_moved(flat, new).request)
 
-    return _made(call, engine, aux, again)
+    return _finished(flat, engine, aux, again)
 
 
-def _followed(call: _Call) -> list[bool]:
+def _followed(flat: _Flat) -> list[bool]:
     """Which inputs ys depends on, where values decide: those that its derivative comes from."""
-    closed = jax.make_jaxpr(jax.linearize(lambda *xs: call.run(*xs)[0], *call.xs)[1])(*call.xs)
+    closed = jax.make_jaxpr(jax.linearize(lambda *xs: flat.run(*xs)[0], *flat.xs)[1])(*flat.xs)
     return keys.reached(closed, 0)
 
 
 def _engine(
-    call: _Call, function: Products, shape: Shape, batch: Sequence[int | None] | None
+    flat: _Flat, function: Products, shape: Shape, batch: Sequence[int | None] | None
 ) -> JaxEngine:
-    request = call.request
+    request = flat.request
     return JaxEngine(
         function,
-        [(tuple(x.shape), x.dtype) for x in call.xs],
+        [(tuple(x.shape), x.dtype) for x in flat.xs],
         tuple(shape),
         batch=batch,
         each=request.reduction == "none",
@@ -344,47 +328,40 @@ def _engine(
     )
 
 
-def _made(call: _Call, engine: JaxEngine, aux: Any, again: Callable[[Any], Problem]) -> Problem:
-    tracing = any(map(traced, (*call.xs, *getattr(engine.function, "consts", ()))))
+def _finished(flat: _Flat, engine: JaxEngine, aux: Any, again: Callable[[Any], Problem]) -> Problem:
+    tracing = any(map(traced, (*flat.xs, *getattr(engine.function, "consts", ()))))
     if engine.batch is not None and not tracing:  # while jax traces there are no numbers to tell by
-        refuse_interacting(engine, call.request.batch_axis)
-    tree = tree_unflatten(call.structure, list(range(len(call.xs))))
+        refuse_interacting(engine, flat.request.batch_axis)
+    tree = tree_unflatten(flat.structure, list(range(len(flat.xs))))
     return Problem(engine, tree, _rebuild, aux, again)
 
 
-def _moved(call: _Call, new: Any) -> _Call:
-    """The same call at new inputs."""
-    found, structure = tree_flatten(new)
-    if structure != call.structure:
-        raise ValueError(
-            "at() takes new values in the structure of xs, one argument for each x of a tuple: "
-            f"xs is {call.structure}, got {structure}"
-        )
+def _moved(flat: _Flat, new: Any) -> _Flat:
+    """The same request at new inputs."""
+    leaves, structure = tree_flatten(new)
+    if structure != flat.structure:
+        refuse_structure(f"xs is {flat.structure}", str(structure))
     values = []
-    for path, x, value in zip(call.paths, call.xs, found, strict=True):
+    for path, x, value in zip(flat.paths, flat.xs, leaves, strict=True):
         dtype = getattr(value, "dtype", None) or np.result_type(value)
         if np.shape(value) != x.shape or not np.can_cast(dtype, x.dtype, "same_kind"):
-            raise ValueError(
-                f"at() needs an array of shape {x.shape} and dtype {x.dtype} for xs{path}, got "
-                f"shape {np.shape(value)} and dtype {dtype}; another shape is another problem: "
-                "call lh.hessian again"
+            refuse_value(
+                path,
+                f"an array of shape {x.shape} and dtype {x.dtype}",
+                f"shape {np.shape(value)} and dtype {dtype}",
             )
         values.append(jnp.asarray(value, x.dtype))
-    return _Call(call.request.at(tree_unflatten(structure, values)))
+    return _Flat(flat.moved(values))
 
 
 class Jax:
     """See `lazyhess._engines.framework.Adapter`."""
 
     def problem(self, request: Request) -> Problem:
-        """The engine for a request."""
         return _problem(request)
 
     def gradient(self, request: Request) -> Any:
-        """The gradient, in the structure of xs."""
-        problem = _problem(request)
-        made = problem.rebuild(problem.tree, problem.engine.gradient)
-        return (made, problem.aux) if request.has_aux else made
+        return gradient_of(_problem(request), request)
 
 
 ADAPTER = Jax()

@@ -68,15 +68,15 @@ def _jaxpr(jaxpr: Any, rules: bool) -> Hashable:
             numbers[var] = len(numbers)
         return numbers[var]
 
-    def made(var: Any) -> Hashable:
+    def typed(var: Any) -> Hashable:
         return name(var), var.aval
 
-    ins = tuple(map(made, (*jaxpr.constvars, *jaxpr.invars)))
+    ins = tuple(map(typed, (*jaxpr.constvars, *jaxpr.invars)))
     body = tuple(
         (
             eqn.primitive,
             tuple(map(name, eqn.invars)),
-            tuple(map(made, eqn.outvars)),
+            tuple(map(typed, eqn.outvars)),
             tuple(_named(k, value, rules) for k, value in sorted(eqn.params.items())),
         )
         for eqn in jaxpr.eqns
@@ -142,9 +142,9 @@ def _not_holomorphic(jaxpr: Any, from_inputs: list[bool]) -> str | None:
         inner = list(_inner(eqn))
         for part in inner:
             same = len(part.invars) == len(mine)
-            found = _not_holomorphic(part, mine if same else [True] * len(part.invars))
-            if found is not None:
-                return found
+            culprit = _not_holomorphic(part, mine if same else [True] * len(part.invars))
+            if culprit is not None:
+                return culprit
         if inner:
             known.update(eqn.outvars)
             continue

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from math import prod
@@ -12,10 +11,12 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from cachetools import LRUCache
 
 from lazyhess._engines.framework import Products, by_output
 from lazyhess._frontends.jax import keys
 from lazyhess._frontends.jax.arrays import JaxArrays, precision, traced, wide
+from lazyhess._frontends.tensors import OUTPUTS, padded
 from lazyhess._indices import Array, Ids
 
 # Programs that are kept for functions that come again.
@@ -34,18 +35,6 @@ class Units(NamedTuple):
 
     positions: Ids  # in one sample, where there are any
     samples: Ids | None  # for each the sample; without it the same in all
-
-
-def padded(count: int, whole: int) -> int:
-    """The number of tangents to compile for, so that few programs serve all requests.
-
-    Up to 8 exactly, then four numbers for each factor of two: at most a quarter is in vain. As many
-    as there are in all is a number of its own.
-    """
-    if count <= 8 or count == whole:
-        return count
-    step = 1 << ((count - 1).bit_length() - 3)
-    return -(-count // step) * step
 
 
 class Program:
@@ -93,8 +82,8 @@ class Program:
 
     def _selected(self, outputs: Any, value: Any) -> Any:
         """For each of some outputs the cotangent that picks it."""
-        made = jax.lax.iota(jnp.int32, max(value.size, 1)) == outputs[..., None]
-        return made[..., : value.size].reshape(outputs.shape + value.shape).astype(value.dtype)
+        ones = jax.lax.iota(jnp.int32, max(value.size, 1)) == outputs[..., None]
+        return ones[..., : value.size].reshape(outputs.shape + value.shape).astype(value.dtype)
 
     def _along(
         self, consts: Any, xs: Any, tangents: Any, outputs: Any, i: int, columns: tuple[int, ...]
@@ -145,12 +134,12 @@ class Program:
                 there = jax.lax.iota(jnp.int32, size) == samples[:, None]
             there = there.reshape((count, *(1,) * axis, size, *(1,) * (len(shape) - axis)))
             units = jnp.expand_dims(units, axis + 1) & there
-        made = self._along(consts, xs, units.astype(self.dtypes[i]), outputs, i, columns)
+        blocks = self._along(consts, xs, units.astype(self.dtypes[i]), outputs, i, columns)
         if self.batch is not None:
-            return made
+            return blocks
         return tuple(
-            part.reshape((count, prod(self.shapes[j])))
-            for j, part in zip(columns, made, strict=True)
+            block.reshape((count, prod(self.shapes[j])))
+            for j, block in zip(columns, blocks, strict=True)
         )
 
     def _whole(self, consts: Any, xs: Any, i: int, columns: tuple[int, ...]) -> Any:
@@ -163,26 +152,24 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
     return shape[:axis] + shape[axis + 1 :]
 
 
-_programs: OrderedDict[Hashable, Program] = OrderedDict()
+_programs: LRUCache[Hashable, Program] = LRUCache(KEPT)
 _lock = threading.Lock()
 
 
 def program(closed: Any, batch: Sequence[int | None] | None) -> Program:
     """The program of a traced function; the one there is, where an equal one came before."""
     try:
-        found: Hashable = keys.key(closed, rules=True)
+        same: Hashable = keys.key(closed, rules=True)
     except keys.OpaqueError:
         # Differentiated twice, the function has its rules written out.
         if any(map(traced, closed.consts)):
             return Program(closed, batch)
-        found = keys.key(closed, rules=False), keys.key(_twice(closed), rules=False)
-    found = found, None if batch is None else tuple(batch), wide()
+        same = keys.key(closed, rules=False), keys.key(_twice(closed), rules=False)
+    key = same, None if batch is None else tuple(batch), wide()
     with _lock:
-        made = _programs.pop(found, None) or Program(closed, batch)
-        _programs[found] = made
-        while len(_programs) > KEPT:
-            _programs.popitem(last=False)
-    return made
+        if key not in _programs:
+            _programs[key] = Program(closed, batch)
+        return _programs[key]
 
 
 def _twice(closed: Any) -> Any:
@@ -204,8 +191,10 @@ def _twice(closed: Any) -> Any:
 class Compiled(Products):
     """Derivatives of a traced function at a point."""
 
-    def __init__(self, made: Program, consts: Sequence[Any], xs: Sequence[Any], device: Any):
-        self.program, self.consts, self.xs = made, tuple(consts), tuple(xs)
+    def __init__(
+        self, program: Program, consts: Sequence[Any], xs: Sequence[Any], device: Any
+    ) -> None:
+        self.program, self.consts, self.xs = program, tuple(consts), tuple(xs)
         self.arrays: JaxArrays = JaxArrays(device)
 
     def _run(self, function: Callable[..., Any], *args: Any, **static: Any) -> Any:
@@ -248,30 +237,31 @@ class Compiled(Products):
             and self.program.batch is None
             and bool((tangents.positions == np.arange(count)).all())
         ):
-            made = self._run(self.program.whole, i=i, columns=columns)
-            return dict(zip(columns, made, strict=True))
+            return dict(
+                zip(columns, self._run(self.program.whole, i=i, columns=columns), strict=True)
+            )
         size = padded(count, whole)
         which = None if outputs is None else _pad(outputs, size)
         if units:
             samples = None if tangents.samples is None else _pad(tangents.samples, size)
             args = (_pad(tangents.positions, size), samples, which)
-            made = self._run(self.program.rows, *args, i=i, columns=columns)
+            blocks = self._run(self.program.rows, *args, i=i, columns=columns)
         else:
             if size > count:
                 none = self.arrays.zeros((size - count, *tangents.shape[1:]), tangents.dtype)
                 tangents = self.arrays.concatenate([tangents, none])
-            made = self._run(self.program.along, tangents, which, i=i, columns=columns)
+            blocks = self._run(self.program.along, tangents, which, i=i, columns=columns)
         if size > count:
-            made = [self.arrays.take(part, np.arange(count), 0) for part in made]
-        return dict(zip(columns, made, strict=True))
+            blocks = [self.arrays.take(block, np.arange(count), 0) for block in blocks]
+        return dict(zip(columns, blocks, strict=True))
 
 
 def _pad(ids: Ids, size: int) -> Array:
     """Numbers for a program: 32 bits, the last one repeated."""
-    made = np.empty(size, np.int32)
-    made[: len(ids)] = ids
-    made[len(ids) :] = ids[-1] if len(ids) else 0
-    return made
+    numbers = np.empty(size, np.int32)
+    numbers[: len(ids)] = ids
+    numbers[len(ids) :] = ids[-1] if len(ids) else 0
+    return numbers
 
 
 class Eager(Products):
@@ -288,7 +278,7 @@ class Eager(Products):
     def __init__(self, root: Callable[..., Any], xs: Sequence[Any], value: Any, device: Any):
         self.root, self.xs, self._value = root, tuple(xs), value
         self.arrays: JaxArrays = JaxArrays(device)
-        self._linear: OrderedDict[int | None, Any] = OrderedDict()
+        self._linear: LRUCache[int | None, Any] = LRUCache(OUTPUTS)
         self._lock = threading.Lock()
 
     def value(self) -> Any:
@@ -304,13 +294,9 @@ class Eager(Products):
     def _linearized(self, output: int | None) -> Any:
         """The gradient, and the linear function that gives its change; the last ones are kept."""
         with self._lock, precision(self.arrays.x64):
-            found = self._linear.pop(output, None)
-            if found is None:
-                found = jax.linearize(partial(self._gradient, output), *self.xs)
-            self._linear[output] = found
-            while len(self._linear) > 4:
-                self._linear.popitem(last=False)
-        return found
+            if output not in self._linear:
+                self._linear[output] = jax.linearize(partial(self._gradient, output), *self.xs)
+            return self._linear[output]
 
     def gradient(self, i: int, output: int | None) -> Any:
         return self._linearized(output)[0][i]
@@ -333,8 +319,8 @@ class Eager(Products):
             def product(tangent: Any) -> Any:
                 full = [jnp.zeros_like(x) for x in self.xs]
                 full[i] = tangent
-                made = linear(*full)
-                return [made[j] for j in columns]
+                change = linear(*full)
+                return [change[j] for j in columns]
 
             with precision(self.arrays.x64):
                 return dict(zip(columns, jax.vmap(product)(part), strict=True))
