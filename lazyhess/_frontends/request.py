@@ -180,3 +180,21 @@ def one_output(
     if len(parts) > 1:
         raise ValueError(f'reduction="none" takes one ys; {stack} them, or call it for each')
     return parts[0]
+
+
+def arguments(request: Request) -> list[Any]:
+    """The arguments of a callable ys."""
+    return list(request.xs) if type(request.xs) in (tuple, list) else [request.xs]
+
+
+def picked(request: Request) -> Any:
+    """What is differentiated by: xs, or those of the arguments that `argnums` names."""
+    if request.argnums is None:
+        return request.xs
+    args, numbers = arguments(request), [index(k) for k in np.atleast_1d(request.argnums)]
+    for k in numbers:
+        if not -len(args) <= k < len(args):
+            raise ValueError(f"argnums {request.argnums} is out of range for {len(args)} arguments")
+    if np.ndim(request.argnums) == 0:
+        return args[numbers[0]]
+    return tuple(args[k] for k in numbers)

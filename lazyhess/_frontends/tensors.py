@@ -1,55 +1,25 @@
 """What front ends share, above all those whose tensors carry a graph.
 
 A `TensorFrontEnd` is the description of a kind of tensors: their class and dtypes, the flag that
-says whether they are recorded, what things are called in errors, and how to make a `TensorGraph`,
-which differentiates one.
+says whether they are recorded, what things are called in errors, and how to make the `TensorGraph`
+that differentiates one.
 """
 
 from __future__ import annotations
 
-import threading
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Iterator, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import count
-from operator import index
 from typing import Any, NamedTuple
 
-import numpy as np
-from cachetools import LRUCache
-
-from lazyhess._engines.arrays import Arrays
-from lazyhess._engines.framework import Problem, Single, check_alike, check_new, graph_problem
+from lazyhess._engines.framework import Problem, check_alike, check_new, graph_problem
+from lazyhess._frontends.graphs import GIVE_FUNCTION, TensorGraph
 from lazyhess._frontends.request import Request, batch_axes, call, one_output
-from lazyhess._indices import Array
 from lazyhess._trees import gathered, inside, leaves, rebuild
 
-# Outputs whose gradients are kept with their graphs.
-OUTPUTS = 4
-
-GIVE_FUNCTION = "give the function itself: lh.hessian(f, xs)"
-
-
 # --- what any front end needs -------------------------------------------------------------------
-
-
-def arguments(request: Request) -> list[Any]:
-    """The arguments of a callable ys."""
-    return list(request.xs) if type(request.xs) in (tuple, list) else [request.xs]
-
-
-def picked(request: Request) -> Any:
-    """What is differentiated by: xs, or those of the arguments that `argnums` names."""
-    if request.argnums is None:
-        return request.xs
-    args, numbers = arguments(request), [index(k) for k in np.atleast_1d(request.argnums)]
-    for k in numbers:
-        if not -len(args) <= k < len(args):
-            raise ValueError(f"argnums {request.argnums} is out of range for {len(args)} arguments")
-    if np.ndim(request.argnums) == 0:
-        return args[numbers[0]]
-    return tuple(args[k] for k in numbers)
 
 
 def gradient_of(problem: Problem, request: Request) -> Any:
@@ -59,20 +29,8 @@ def gradient_of(problem: Problem, request: Request) -> Any:
     return (gradient, problem.aux) if request.has_aux else gradient
 
 
-def padded(count: int, whole: int) -> int:
-    """The number of tangents to compile for, so that few programs serve all requests.
-
-    Up to 8 exactly, then four numbers for each factor of two: that wastes at most 25 %. As many as
-    there are in all is a number of its own.
-    """
-    if count <= 8 or count == whole:
-        return count
-    step = 1 << ((count - 1).bit_length() - 3)
-    return -(-count // step) * step
-
-
-def refuse_unrelated(inputs: Sequence[tuple[str, Any]], related: Sequence[bool]) -> None:
-    """With ``strict=True``: refuse an x that ys does not depend on."""
+def check_related(inputs: Iterable[tuple[str, Any]], related: Iterable[bool]) -> None:
+    """Refuse an x that ys does not depend on, as ``strict=True`` does."""
     for (path, x), depends in zip(inputs, related, strict=True):
         if not depends:
             raise ValueError(
@@ -81,135 +39,19 @@ def refuse_unrelated(inputs: Sequence[tuple[str, Any]], related: Sequence[bool])
             )
 
 
-def refuse_structure(expected: str, got: str) -> None:
-    """Refuse what `at` was given, in another structure than xs."""
-    raise ValueError(
+def other_structure(expected: str, got: str) -> ValueError:
+    """The error for values for `at` in another structure."""
+    return ValueError(
         "at() takes new values in the structure of xs, one argument for each x of a tuple: "
         f"{expected}, got {got}"
     )
 
 
-def refuse_value(path: str, expected: str, got: str) -> None:
-    """Refuse a value that `at` was given, of another kind than that x."""
-    raise ValueError(
+def other_kind(path: str, expected: str, got: str) -> ValueError:
+    """The error for a value for `at` of another shape or dtype."""
+    return ValueError(
         f"at() needs {expected} for xs{path}, got {got}; another shape or dtype is another "
         "problem: call lh.hessian again"
-    )
-
-
-# --- a tensor with a graph ----------------------------------------------------------------------
-
-
-class Recorded(NamedTuple):
-    """Gradients with their graph."""
-
-    gradients: list[Any]  # by each x; None where ys does not depend on it
-    cotangent: Any = None  # that they are linear in, where their graph has it as an input
-
-
-class TensorGraph(Single):
-    """Derivatives of a tensor by differentiating its gradient, which is recorded once.
-
-    Parameters
-    ----------
-    root : Tensor
-        The output.
-    xs : sequence of Tensor
-        The inputs.
-    create_graph : bool
-        Whether answers keep a graph.
-    arrays : Arrays
-        Operations on such tensors.
-    """
-
-    owner: str  # whose tensors they are, in errors
-
-    def __init__(self, root: Any, xs: Sequence[Any], create_graph: bool, arrays: Arrays) -> None:
-        self.root, self.xs = root, list(xs)
-        self.create_graph = create_graph
-        self.arrays = arrays
-        self._gradients: LRUCache[int | None, Recorded] = LRUCache(OUTPUTS)
-        self._turn = threading.RLock()
-
-    def __reduce__(self) -> Any:
-        raise TypeError(
-            f"a Hessian of {self.owner} tensors cannot be pickled or copied, for their graph "
-            "cannot; keep what you need of it as a tensor, H[...]"
-        )
-
-    @abstractmethod
-    def recording(self) -> AbstractContextManager[Any]:
-        """A context in which operations are recorded, whatever mode the caller is in."""
-
-    @abstractmethod
-    def differentiate(
-        self, cotangent: Any, *, create_graph: bool, retain_graph: bool = True
-    ) -> list[Any]:
-        """The gradients by all xs, None where ys does not depend on that x.
-
-        Without a cotangent they are those of the sum of all outputs.
-        """
-
-    @abstractmethod
-    def _record(self, output: int | None) -> Recorded:
-        """The gradients of one output, or of the sum of all, with their graph."""
-
-    def recorded(self, output: int | None) -> Recorded:
-        """The same, kept for the last few outputs."""
-        with self._turn:
-            if output not in self._gradients:
-                self._gradients[output] = self._record(output)
-            return self._gradients[output]
-
-    def value(self) -> Any:
-        return self._answer(self.root)
-
-    def gradient(self, i: int, output: int | None) -> Any:
-        gradient = self._gradient(i, output)
-        return self.zeros(i) if gradient is None else self._answer(gradient)
-
-    def _gradient(self, i: int, output: int | None) -> Any:
-        return self.recorded(output).gradients[i]
-
-    def weighted(self, weights: Array) -> list[Any]:
-        cotangent = self.arrays.own(weights, self.root.dtype)
-        return self.completed(self.differentiate(cotangent, create_graph=False))
-
-    def zeros(self, i: int, *lead: int) -> Any:
-        """Zeros in the shape of x_i, behind other axes."""
-        x = self.xs[i]
-        return self.arrays.zeros((*lead, *x.shape), x.dtype)
-
-    def completed(self, gradients: Sequence[Any]) -> list[Any]:
-        """Gradients by all xs, with zeros where there is none."""
-        return [self.zeros(i) if g is None else g for i, g in enumerate(gradients)]
-
-    def _answer(self, tensor: Any) -> Any:
-        """A tensor of the caller's own."""
-        if not self.create_graph:
-            return tensor.detach().clone()
-        with self.recording():
-            return tensor.clone()
-
-
-AGAIN = f"compute ys again, or {GIVE_FUNCTION}"
-
-
-def freed(differentiate: str) -> str:
-    """What to say of a graph that was freed, by a framework's function that does that."""
-    return (
-        f"the graph of ys was freed: backward() or {differentiate}() went through it before, and "
-        "frees it unless it is told retain_graph=True; ask for the Hessian's rows first, say "
-        f"retain_graph=True there, {AGAIN}"
-    )
-
-
-def changed(how: str) -> str:
-    """What to say of a change in place."""
-    return (
-        f"a tensor that ys was computed from was changed in place afterwards (as {how}), so its "
-        "second derivatives are lost; ask for the rows that you need before that, "
-        f"{AGAIN}, which works with copies of xs"
     )
 
 
@@ -471,4 +313,4 @@ class TensorFrontEnd(ABC):
                     "computing ys, and compute ys from it"
                 )
         if strict:
-            refuse_unrelated(prepared.inputs, [g is not None for g in gradients()])
+            check_related(prepared.inputs, [g is not None for g in gradients()])

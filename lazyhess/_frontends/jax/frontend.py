@@ -15,13 +15,12 @@ from lazyhess._engines.framework import FrameworkEngine, Problem, Products, refu
 from lazyhess._frontends.jax import keys
 from lazyhess._frontends.jax.arrays import traced
 from lazyhess._frontends.jax.products import Compiled, Eager, Program, Units, program
-from lazyhess._frontends.request import Request, batch_axes, call, one_output
+from lazyhess._frontends.request import Request, batch_axes, call, one_output, picked
 from lazyhess._frontends.tensors import (
+    check_related,
     gradient_of,
-    picked,
-    refuse_structure,
-    refuse_unrelated,
-    refuse_value,
+    other_kind,
+    other_structure,
 )
 from lazyhess._indices import Ids, Shape
 
@@ -55,17 +54,17 @@ class JaxEngine(FrameworkEngine):
         """The gradient with respect to x_i."""
         if not self.each and (self.batch is None or self.batch[i] is not None):
             return self.function.gradient(i, None)
-        gradients = self.function.gradients(i, np.arange(prod(self.lead)))
-        return self.arrays.reshape(gradients, self.lead + self.shapes[i])
+        made = self.function.gradients(i, np.arange(prod(self.lead)))
+        return self.arrays.reshape(made, self.lead + self.shapes[i])
 
     def interacting(self) -> int | None:
         """The first sample that the output of another one depends on, if any; see the base."""
         assert self.batch is not None
         limits: Any = jnp.finfo
         weights = np.random.default_rng(0).uniform(1, 2, self.output)
-        weighted = self.function.weighted(weights)
+        made = self.function.weighted(weights)
         alone = self.function.weighted(np.ones(self.output))
-        for axis, dtype, one, both in zip(self.batch, self.dtypes, alone, weighted, strict=True):
+        for axis, dtype, one, both in zip(self.batch, self.dtypes, alone, made, strict=True):
             if axis is None:
                 continue
             wide = np.complex128 if jnp.issubdtype(dtype, np.complexfloating) else np.float64
@@ -200,7 +199,7 @@ def _check_related(flat: _Flat, used: Sequence[bool]) -> None:
             "from its arguments, by functions of jax"
         )
     if flat.request.strict:
-        refuse_unrelated(list(zip(flat.paths, flat.xs, strict=True)), used)
+        check_related(list(zip(flat.paths, flat.xs, strict=True)), used)
 
 
 def _device(xs: Sequence[Any]) -> Any:
@@ -340,12 +339,12 @@ def _moved(flat: _Flat, new: Any) -> _Flat:
     """The same request at new inputs."""
     leaves, structure = tree_flatten(new)
     if structure != flat.structure:
-        refuse_structure(f"xs is {flat.structure}", str(structure))
+        raise other_structure(f"xs is {flat.structure}", str(structure))
     values = []
     for path, x, value in zip(flat.paths, flat.xs, leaves, strict=True):
         dtype = getattr(value, "dtype", None) or np.result_type(value)
         if np.shape(value) != x.shape or not np.can_cast(dtype, x.dtype, "same_kind"):
-            refuse_value(
+            raise other_kind(
                 path,
                 f"an array of shape {x.shape} and dtype {x.dtype}",
                 f"shape {np.shape(value)} and dtype {dtype}",

@@ -14,9 +14,9 @@ import numpy as np
 from cachetools import LRUCache
 
 from lazyhess._engines.framework import Products, by_output
+from lazyhess._frontends.graphs import OUTPUTS, padded
 from lazyhess._frontends.jax import keys
 from lazyhess._frontends.jax.arrays import JaxArrays, precision, traced, wide
-from lazyhess._frontends.tensors import OUTPUTS, padded
 from lazyhess._indices import Array, Ids
 
 # Programs that are kept for functions that come again.

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import paddle
 
+from lazyhess._frontends.graphs import GIVE_FUNCTION, Recorded, TensorGraph, changed, freed
 from lazyhess._frontends.paddle.arrays import DTYPES, PaddleArrays
-from lazyhess._frontends.tensors import GIVE_FUNCTION, Recorded, TensorGraph, changed, freed
 from lazyhess._indices import Ids
 
 # Bytes of the tangents of one pass. Paddle differentiates one row at a time, so that larger passes

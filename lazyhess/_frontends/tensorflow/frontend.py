@@ -12,16 +12,21 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable
 from dataclasses import replace
-from operator import index
 from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
 from lazyhess._engines.framework import FrameworkEngine, Problem, engine_of, refuse_interacting
-from lazyhess._frontends.request import Request, batch_axes, call, one_output
+from lazyhess._frontends.request import Request, arguments, batch_axes, call, one_output, picked
 from lazyhess._frontends.tensorflow.products import program
-from lazyhess._frontends.tensorflow.record import Record, recording, unrecorded
+from lazyhess._frontends.tensorflow.record import Record, Tapes, recording, unrecorded
+from lazyhess._frontends.tensors import (
+    check_related,
+    gradient_of,
+    other_kind,
+    other_structure,
+)
 from lazyhess._trees import inside, leaves, rebuild
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
@@ -118,29 +123,12 @@ def _matched(old: Any, new: Any) -> None:
     """Refuse values for at() that are those of another problem."""
     before, after = list(leaves(old)), list(leaves(new))
     if [path for path, _ in before] != [path for path, _ in after]:
-        raise ValueError(
-            "at() takes new values in the structure of xs, one argument for each x of a tuple: it "
-            f"has {[f'xs{path}' for path, _ in before]}, got {[f'xs{path}' for path, _ in after]}"
-        )
+        names = [[f"xs{path}" for path, _ in tensors] for tensors in (before, after)]
+        raise other_structure(f"it has {names[0]}", str(names[1]))
     for (path, x), (_, value) in zip(before, after, strict=True):
         _check_input(path, value)
         if tuple(x.shape) != tuple(value.shape) or tf.as_dtype(x.dtype) != tf.as_dtype(value.dtype):
-            raise ValueError(
-                f"at() needs {_what(x)} for xs{path}, got {_what(value)}; another shape or dtype "
-                "is another problem: call lh.hessian again"
-            )
-
-
-def _picked(request: Request) -> Any:
-    """What is differentiated by, before the call (which checks argnums)."""
-    if request.argnums is None:
-        return request.xs
-    args = request.xs if type(request.xs) in (tuple, list) else (request.xs,)
-    one = np.ndim(request.argnums) == 0
-    numbers = (request.argnums,) if one else tuple(request.argnums)
-    if any(not -len(args) <= index(k) < len(args) for k in numbers):
-        return ()
-    return args[numbers[0]] if one else tuple(args[k] for k in numbers)
+            raise other_kind(path, _what(x), _what(value))
 
 
 def _copy(x: Any, create_graph: bool) -> Any:
@@ -153,8 +141,8 @@ def _copy(x: Any, create_graph: bool) -> Any:
 
 def _unconverted(method: _Method) -> _Method:
     """A method whose Python stays as it is where a tf.function calls it."""
-    made: _Method = tf.autograph.experimental.do_not_convert(method)
-    return made
+    plain: _Method = tf.autograph.experimental.do_not_convert(method)
+    return plain
 
 
 class TensorFlow:
@@ -176,17 +164,16 @@ class TensorFlow:
                 "create_graph=True needs a tape of your own that records the answers, and none is "
                 "open; make the Hessian and index it inside `with tf.GradientTape() as tape:`"
             )
-        for path, x in leaves(_picked(request)):
+        for path, x in leaves(picked(request)):
             _check_input(path, x)
-        args = request.xs if type(request.xs) in (tuple, list) else (request.xs,)
-        alone = request.argnums is None and _takes_none(ys, args)
-        made = Record(request.create_graph)
+        alone = request.argnums is None and _takes_none(ys, arguments(request))
+        tapes = Tapes()
 
         def run(watch: Callable[[Any], None]) -> tuple[Any, Any, Any]:
             def fresh(x: Any) -> Any:
-                own = _variable(x)
-                if own is not None:
-                    watch(own)
+                inner = _variable(x)
+                if inner is not None:
+                    watch(inner)
                     return x
                 x = _copy(x, request.create_graph)
                 watch(x)
@@ -197,9 +184,8 @@ class TensorFlow:
             root = one_output(root, request.reduction, _output, _total, "tf.stack")
             return (tf.reduce_sum(root) if request.reduction == "sum" else root), xs, aux
 
-        root, xs, aux = made.run(run)
-        inputs = [(path, x if (own := _variable(x)) is None else own) for path, x in leaves(xs)]
-        made.settle(root, [x for _, x in inputs])
+        root, xs, aux = tapes.run(run)
+        inputs = [(path, x if (v := _variable(x)) is None else v) for path, x in leaves(xs)]
         if not root.shape.is_fully_defined():
             raise ValueError(
                 f"ys has shape {root.shape}, which is not known while TensorFlow traces; "
@@ -211,17 +197,18 @@ class TensorFlow:
         if request.batch_axis is not None:
             shapes = [(path, tuple(x.shape)) for path, x in inputs]
             batch = batch_axes(request.batch_axis, output, shapes)
+        record = Record(tapes, root, [x for _, x in inputs], request.create_graph)
         if request.strict:
-            _check_related(made, inputs)
-        if alone and not any(made.related()):
+            check_related(inputs, record.related())
+        if alone and not any(record.related()):
             raise ValueError(
                 "ys needs no arguments, so it was called without any, and it reads none of the "
                 "Variables of xs; let it read them, or take them as arguments without defaults"
             )
-        engine = engine_of(made, request, [x for _, x in inputs], output, batch)
+        engine = engine_of(record, request, record.xs, output, batch)
         if batch is not None:
             _check_samples(engine, request, root)
-        made.program = program(request, xs, made.xs, alone)
+        record.program = program(request, xs, record.xs, alone)
 
         def again(new: Any) -> Problem:
             new = _containers(new)
@@ -238,19 +225,7 @@ class TensorFlow:
 
     @_unconverted
     def gradient(self, request: Request) -> Any:
-        problem = self.problem(request)
-        numbers = iter(range(len(problem.engine.dtypes)))
-        made = problem.rebuild(problem.tree, lambda _: problem.engine.gradient(next(numbers)))
-        return (made, problem.aux) if request.has_aux else made
-
-
-def _check_related(made: Record, inputs: list[tuple[str, Any]]) -> None:
-    for (path, x), related in zip(inputs, made.related(), strict=True):
-        if not related:
-            raise ValueError(
-                f"ys does not depend on xs{path} (shape {tuple(x.shape)}), and strict=True asks "
-                "for it; without strict its blocks are zero"
-            )
+        return gradient_of(self.problem(request), request)
 
 
 def _check_samples(engine: FrameworkEngine, request: Request, root: Any) -> None:

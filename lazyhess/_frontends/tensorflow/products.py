@@ -2,7 +2,7 @@
 
 That is for functions whose output follows from their arguments and from Variables that they read.
 One that draws random numbers or changes anything would give products of different moments; its
-products come from the tapes of its one call. So they do once a Variable has changed since.
+products come from the tapes of its one call. The tapes are also used once a Variable has changed.
 """
 
 from __future__ import annotations
@@ -15,14 +15,9 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.framework import op_def_registry
 
-from lazyhess._frontends.request import Request
-from lazyhess._frontends.tensorflow.record import (
-    Program,
-    compiled,
-    dense,
-    quietly,
-    unrecorded,
-)
+from lazyhess._frontends.request import Request, arguments
+from lazyhess._frontends.tensorflow.arrays import dense
+from lazyhess._frontends.tensorflow.record import Program, compiled, quietly, unrecorded
 from lazyhess._indices import Ids
 from lazyhess._trees import leaves
 
@@ -56,8 +51,8 @@ def program(request: Request, picked: Any, xs: Sequence[Any], alone: bool) -> Pr
         return None
     args: list[Any] = []
     if not alone:
-        args = _arguments(request, picked)
-        if any(own is not x for own, (_, x) in zip(xs, leaves(picked), strict=True)):
+        args = arguments(request.at(picked))
+        if any(taped is not x for taped, (_, x) in zip(xs, leaves(picked), strict=True)):
             return None  # variables of Keras, which a tf.function does not know as arguments
     kept = function.__dict__.setdefault(_KEPT, {})
     concrete = function.get_concrete_function(*args)
@@ -83,16 +78,16 @@ def program(request: Request, picked: Any, xs: Sequence[Any], alone: bool) -> Pr
         which = None if outputs is None else tf.constant(outputs, tf.int64)
         # All at once, or one after the other where TensorFlow cannot; then the tapes.
         for number in range(kept.get(what, 0), len(_WAYS)):
-            found = kept.get((what, size))
-            if found is None:
-                own = xs if alone else None
-                made = _traced(function, *options, own, i, tuple(columns), _WAYS[number])
-                found = kept.setdefault((what, size), compiled(made))
+            program = kept.get((what, size))
+            if program is None:
+                read = xs if alone else None
+                rows = _traced(function, *options, read, i, tuple(columns), _WAYS[number])
+                program = kept.setdefault((what, size), compiled(rows))
             if not unchanged():
                 return None
             try:
                 with quietly():
-                    products: list[Any] = found(args, tangents, which)
+                    products: list[Any] = program(args, tangents, which)
             except tf.errors.ResourceExhaustedError:
                 raise
             except Exception:  # of whatever kind: the tapes say what it was
@@ -119,28 +114,13 @@ def _at_once(function: Callable[[Any], list[Any]], many: Any) -> Any:
 _WAYS: tuple[Callable[..., Any], ...] = (_at_once, _one_by_one)
 
 
-def _arguments(request: Request, picked: Any) -> list[Any]:
-    """All arguments of a function, with what is differentiated by as it got it."""
-    several = type(request.xs) in (tuple, list)
-    if request.argnums is None:
-        return list(picked) if several else [picked]
-    args = list(request.xs) if several else [request.xs]
-    one = np.ndim(request.argnums) == 0
-    for k, value in zip(
-        (request.argnums,) if one else request.argnums, (picked,) if one else picked, strict=True
-    ):
-        args[k] = value
-    return args
-
-
 def _places(request: Request, args: list[Any], alone: bool) -> tuple[int, ...]:
     """Which arguments are differentiated by."""
     if alone:
         return ()
     if request.argnums is None:
         return tuple(range(len(args)))
-    numbers = (request.argnums,) if np.ndim(request.argnums) == 0 else request.argnums
-    return tuple(index(k) % len(args) for k in numbers)
+    return tuple(index(k) % len(args) for k in np.atleast_1d(request.argnums))
 
 
 def _pure(concrete: Any) -> bool:
@@ -175,10 +155,10 @@ def _traced(
     """What is compiled: products for all tangents at once."""
 
     def output(args: list[Any]) -> Any:
-        made = function(*args)
+        ys = function(*args)
         if has_aux:
-            made = made[0]
-        parts = made if isinstance(made, (tuple, list)) else [made]
+            ys = ys[0]
+        parts = ys if isinstance(ys, (tuple, list)) else [ys]
         if reduction == "sum":
             return tf.add_n([tf.reduce_sum(part) for part in parts])
         return tf.convert_to_tensor(parts[0])
@@ -195,14 +175,14 @@ def _traced(
             if which is not None:
                 size = int(np.prod(root.shape, dtype=np.int64))
                 seed = tf.reshape(tf.one_hot(which, size, dtype=root.dtype), root.shape)
-            made = first.gradient(root, xs[i], output_gradients=seed)
-            return None if made is None else tf.convert_to_tensor(made)
+            gradient = first.gradient(root, xs[i], output_gradients=seed)
+            return None if gradient is None else tf.convert_to_tensor(gradient)
 
-    def products(second: Any, made: Any, xs: list[Any], tangent: Any) -> list[Any]:
+    def products(second: Any, gradient: Any, xs: list[Any], tangent: Any) -> list[Any]:
         wanted = [xs[j] for j in columns]
-        if made is None:
+        if gradient is None:
             return [tf.zeros_like(x) for x in wanted]
-        parts = second.gradient(made, wanted, output_gradients=tangent)
+        parts = second.gradient(gradient, wanted, output_gradients=tangent)
         return [dense(part, x) for part, x in zip(parts, wanted, strict=True)]
 
     def tapes() -> Any:
@@ -212,8 +192,8 @@ def _traced(
         xs = [x for k in numbers for _, x in leaves(args[k])] if closed is None else list(closed)
         if outputs is None:
             second = tapes()
-            made = slope(args, xs, second, None)
-            return list(way(lambda v: products(second, made, xs, v), tangents))
+            gradient = slope(args, xs, second, None)
+            return list(way(lambda v: products(second, gradient, xs, v), tangents))
 
         def one(pair: Any) -> list[Any]:
             second = tapes()

@@ -7,14 +7,16 @@ import threading
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
+from math import inf
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 
-from lazyhess._engines.framework import Single
-from lazyhess._indices import Array, Ids, Shape
+from lazyhess._frontends.graphs import Recorded, TensorGraph, padded
+from lazyhess._frontends.tensorflow.arrays import TensorFlowArrays, dense
+from lazyhess._indices import Ids
 
 # Products for the tangents of an x (its number comes first, then which inputs are asked for), and
 # their outputs. None where what the function reads has changed since it was called.
@@ -24,46 +26,10 @@ Program = Callable[[int, Sequence[int], Any, "Ids | None"], "list[Any] | None"]
 FEW = 64
 
 
-class Tensors:
-    """Operations on tensors, see `lazyhess._engines.arrays.Arrays`."""
-
-    def numpy(self, array: Any) -> Array:
-        made = np.asarray(array)
-        # What NumPy itself does not know (bfloat16) comes as the next wider type that it does.
-        return made.astype(np.float32) if made.dtype.kind == "V" else made
-
-    def own(self, array: Array, dtype: Any) -> Any:
-        return tf.constant(np.asarray(array).astype(dtype.as_numpy_dtype))
-
-    def zeros(self, shape: Shape, dtype: Any) -> Any:
-        return tf.zeros(shape, dtype)
-
-    def concatenate(self, parts: Sequence[Any]) -> Any:
-        return tf.concat(list(parts), 0)
-
-    def take(self, array: Any, ids: Ids, axis: int) -> Any:
-        return tf.gather(array, ids, axis=axis)
-
-    def points(self, array: Any, rows: Ids, columns: Ids) -> Any:
-        return tf.gather_nd(array, np.stack(np.broadcast_arrays(rows, columns), -1))
-
-    def reshape(self, array: Any, shape: Shape) -> Any:
-        return tf.reshape(array, np.asarray(shape, np.int64))
-
-    def transpose(self, array: Any, axes: Sequence[int]) -> Any:
-        return tf.transpose(array, list(axes))
-
-    def nbytes(self, array: Any) -> int:
-        return int(np.prod(array.shape, dtype=np.int64)) * self.itemsize(array.dtype)
-
-    def itemsize(self, dtype: Any) -> int:
-        return int(dtype.size)
-
-
 def unrecorded() -> AbstractContextManager[None]:
     """No tape of the caller sees what happens inside."""
-    made: AbstractContextManager[None] = record.stop_recording()
-    return made
+    context: AbstractContextManager[None] = record.stop_recording()
+    return context
 
 
 def recording() -> bool:
@@ -73,9 +39,9 @@ def recording() -> bool:
 
 def compiled(function: Callable[..., Any]) -> Any:
     """A program of a function; that there is one for each size is meant, and no cause to warn."""
-    made = tf.function(function, autograph=False)
-    made._omit_frequent_tracing_warning = True
-    return made
+    program = tf.function(function, autograph=False)
+    program._omit_frequent_tracing_warning = True
+    return program
 
 
 _here = threading.local()
@@ -99,25 +65,10 @@ def quietly() -> Iterator[None]:
         _here.quiet = before
 
 
-def padded(count: int) -> int:
-    """The next size that programs are made for: 1 to 8, then four in each octave."""
-    if count <= 8:
-        return count
-    step = 1 << ((count - 1).bit_length() - 3)
-    return -(-count // step) * step
-
-
-def dense(made: Any, like: Any) -> Any:
-    """A gradient as a tensor in the shape of its x; zeros where there is none."""
-    if made is None:
-        return tf.zeros(like.shape, like.dtype)
-    return tf.convert_to_tensor(made)  # of IndexedSlices, too
-
-
 def differentiated(tape: Any, target: Any, xs: Sequence[Any], seed: Any) -> list[Any]:
     """``tape.gradient``, with an error that says which op has no derivative."""
     try:
-        made: list[Any] = tape.gradient(target, list(xs), output_gradients=seed)
+        gradients: list[Any] = tape.gradient(target, list(xs), output_gradients=seed)
     except LookupError as error:
         if "gradient" not in str(error).lower():
             raise
@@ -126,73 +77,68 @@ def differentiated(tape: Any, target: Any, xs: Sequence[Any], seed: Any) -> list
             "that part with other ops, or give it its derivatives by tf.custom_gradient; lazyhess "
             "itself differentiates NumPy: lh.hessian(f, array)"
         ) from error
-    return made
+    return gradients
 
 
-class Record(Single):
+class Tapes:
     """Two tapes over one call of a function: one for gradients, one for products.
 
-    The function ran once, as Python; what it decided, drew and printed is what is differentiated.
-
-    Parameters
-    ----------
-    create_graph : bool
-        Whether the caller's tapes see the answers.
+    The function runs once, as Python; what it decides, draws and prints is what is differentiated.
     """
 
-    def __init__(self, create_graph: bool) -> None:
-        self.create_graph = create_graph
-        self.arrays = Tensors()
-        self.root: Any = None
-        self.xs: list[Any] = []
-        self.program: Program | None = None
-        self._first = tf.GradientTape(persistent=True, watch_accessed_variables=False)
-        self._second = tf.GradientTape(persistent=True, watch_accessed_variables=False)
-        self._gradients: dict[int | None, list[Any]] = {}
-        self._compiled: dict[Any, Any] = {}
-        self._alone: set[Any] = set()  # what no program can be made of
-        self._turn = threading.RLock()
+    def __init__(self) -> None:
+        self.first = tf.GradientTape(persistent=True, watch_accessed_variables=False)
+        self.second = tf.GradientTape(persistent=True, watch_accessed_variables=False)
 
     def run(self, function: Callable[[Callable[[Any], None]], Any]) -> Any:
         """Call ``function(watch)`` under both tapes."""
 
         def watch(x: Any) -> None:
-            self._first.watch(x)
-            self._second.watch(x)
+            self.first.watch(x)
+            self.second.watch(x)
 
-        with self._second, self._first:
+        with self.second, self.first:
             return function(watch)
 
-    def settle(self, root: Any, xs: Sequence[Any]) -> None:
-        """Say what came out, and by what it is differentiated."""
-        self.root, self.xs = root, list(xs)
+
+class Record(TensorGraph):
+    """Derivatives of what happened under two tapes.
+
+    Parameters
+    ----------
+    tapes : Tapes
+        They watched how the output was computed.
+    root, xs, create_graph
+        As for `TensorGraph`. The caller's tapes see the answers with `create_graph` only.
+    """
+
+    owner = "TensorFlow's"
+    outputs_kept = inf  # for the tapes keep them in any case
+
+    def __init__(self, tapes: Tapes, root: Any, xs: Sequence[Any], create_graph: bool) -> None:
+        super().__init__(root, xs, create_graph, TensorFlowArrays())
+        self.program: Program | None = None
+        self._tapes = tapes
+        self._compiled: dict[Any, Any] = {}
+        self._alone: set[Any] = set()  # what no program can be made of
 
     def related(self) -> list[bool]:
         """Of each x whether ys depends on it."""
-        return [made is not None for made in self._all(None)]
+        return [gradient is not None for gradient in self.recorded(None).gradients]
 
-    # --- see Products ---------------------------------------------------------------------------
+    def differentiate(
+        self, cotangent: Any, *, create_graph: bool, retain_graph: bool = True
+    ) -> list[Any]:
+        with nullcontext() if create_graph else unrecorded():
+            return self._by_first(cotangent)
 
-    def __reduce__(self) -> Any:
-        raise TypeError(
-            "a Hessian of TensorFlow's tensors cannot be pickled or copied, for its tapes cannot; "
-            "keep what you need of it as a tensor, H[...]"
-        )
+    def _by_first(self, cotangent: Any) -> list[Any]:
+        gradients = differentiated(self._tapes.first, self.root, self.xs, cotangent)
+        return [None if g is None else tf.convert_to_tensor(g) for g in gradients]
 
-    def value(self) -> Any:
-        return self.root
-
-    def _all(self, output: int | None) -> list[Any]:
-        """The gradients by all xs, recorded; None where there is none."""
-        with self._turn:
-            found = self._gradients.get(output)
-            if found is None:
-                with self._second:
-                    seed = None if output is None else self._seed(output)
-                    made = differentiated(self._first, self.root, self.xs, seed)
-                    found = [None if g is None else tf.convert_to_tensor(g) for g in made]
-                self._gradients[output] = found
-            return found
+    def _record(self, output: int | None) -> Recorded:
+        with self._tapes.second:
+            return Recorded(self._by_first(None if output is None else self._seed(output)))
 
     def _seed(self, output: int) -> Any:
         shape = tuple(self.root.shape)
@@ -200,15 +146,12 @@ class Record(Single):
         flat[output] = True
         return self.arrays.own(flat.reshape(shape), self.root.dtype)
 
+    def _answer(self, tensor: Any) -> Any:
+        return tensor  # which never changes
+
     def gradient(self, i: int, output: int | None) -> Any:
         self._check_recording()
-        return dense(self._all(output)[i], self.xs[i])
-
-    def weighted(self, weights: Array) -> list[Any]:
-        seed = self.arrays.own(weights, self.root.dtype)
-        with unrecorded():
-            made = differentiated(self._first, self.root, self.xs, seed)
-            return [dense(g, x) for g, x in zip(made, self.xs, strict=True)]
+        return super().gradient(i, output)
 
     def products(
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
@@ -237,16 +180,14 @@ class Record(Single):
     def _products(
         self, i: int, tangents: Any, columns: Sequence[int], output: int | None
     ) -> dict[int, Any]:
-        first, xs = self._all(output)[i], [self.xs[j] for j in columns]
+        first, xs = self.recorded(output).gradients[i], [self.xs[j] for j in columns]
         count = int(tangents.shape[0])
         if first is None or not count:
-            return {
-                j: tf.zeros((count, *x.shape), x.dtype) for j, x in zip(columns, xs, strict=True)
-            }
+            return {j: self.zeros(j, count) for j in columns}
 
         def one(tangent: Any) -> list[Any]:
-            made = differentiated(self._second, first, xs, tangent)
-            return [dense(part, x) for part, x in zip(made, xs, strict=True)]
+            rows = differentiated(self._tapes.second, first, xs, tangent)
+            return [dense(row, x) for row, x in zip(rows, xs, strict=True)]
 
         if count >= FEW:
             together = self._together((i, tuple(columns), output), one, tangents, columns)
@@ -267,12 +208,11 @@ class Record(Single):
         def run(tangents: Any, _: None) -> Any:
             size = int(tangents.shape[0])
             with self._turn:
-                made = self._compiled.get((key, size))
-                if made is None:
-                    made = compiled(lambda some: tf.vectorized_map(one, some))
-                    self._compiled[key, size] = made
+                if (key, size) not in self._compiled:
+                    self._compiled[key, size] = compiled(lambda some: tf.vectorized_map(one, some))
+                program = self._compiled[key, size]
             with quietly(), nullcontext() if self.create_graph else unrecorded():
-                return made(tangents)
+                return program(tangents)
 
         try:
             return self._blocks(tangents, columns, None, run)
@@ -292,15 +232,15 @@ class Record(Single):
         """Products by a program, for one of the sizes that there are programs for."""
         count = int(tangents.shape[0])
         if not count:
-            shapes = {j: (0, *self.xs[j].shape) for j in columns}
-            return {j: tf.zeros(shape, self.xs[j].dtype) for j, shape in shapes.items()}
-        whole = count == int(np.prod(tangents.shape[1:], dtype=np.int64))  # all rows: one more size
-        more = 0 if whole else padded(count) - count
+            return {j: self.zeros(j, 0) for j in columns}
+        more = padded(count, int(np.prod(tangents.shape[1:], dtype=np.int64))) - count
         if more:
             none = tf.zeros((more, *tangents.shape[1:]), tangents.dtype)
             tangents = tf.concat([tangents, none], 0)
             outputs = None if outputs is None else np.pad(outputs, (0, more))
-        made = run(tangents, outputs)
-        if made is None:
+        blocks = run(tangents, outputs)
+        if blocks is None:
             return None
-        return {j: part[:count] if more else part for j, part in zip(columns, made, strict=True)}
+        return {
+            j: block[:count] if more else block for j, block in zip(columns, blocks, strict=True)
+        }

@@ -13,7 +13,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazyhess._costs import COSTS
-from lazyhess._frontends.tensors import Recorded, TensorGraph, changed, freed
+from lazyhess._frontends.graphs import Recorded, TensorGraph, changed, freed
 from lazyhess._frontends.torch.arrays import TorchArrays
 from lazyhess._indices import Shape
 

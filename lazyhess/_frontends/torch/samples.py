@@ -111,25 +111,25 @@ class Samples(Graph):
                 for j, batch in enumerate(self.axes)
             )
             values = torch.func.vmap(self._one, places)(*points)
-            made: Sequence[Any] = [None] * len(columns)
+            rows: Sequence[Any] = [None] * len(columns)
             (first,) = torch.autograd.grad(
                 values.sum(), points[i], create_graph=True, allow_unused=True
             )
             if first is not None and first.requires_grad:
-                made = torch.autograd.grad(
+                rows = torch.autograd.grad(
                     first,
                     [points[j] for j in columns],
                     tangents,
                     create_graph=self.create_graph,
                     allow_unused=True,
                 )
-        answer = {}
-        for j, part in zip(columns, made, strict=True):
+        blocks = {}
+        for j, row in zip(columns, rows, strict=True):
             axis, x = self.axes[j], self.xs[j]
-            if part is None:
-                part = x.new_zeros((len(samples), *x.shape))
+            if row is None:
+                row = x.new_zeros((len(samples), *x.shape))
             elif axis is not None:
-                whole = x.new_zeros((len(samples), x.shape[axis], *part.shape[1:]))
-                part = whole.index_put((count, samples), part).movedim(1, axis + 1)
-            answer[j] = part
-        return answer
+                whole = x.new_zeros((len(samples), x.shape[axis], *row.shape[1:]))
+                row = whole.index_put((count, samples), row).movedim(1, axis + 1)
+            blocks[j] = row
+        return blocks

@@ -12,8 +12,8 @@ import pytest
 from cachetools import LRUCache
 
 import lazyhess as lh
+from lazyhess._frontends.graphs import padded
 from lazyhess._frontends.jax import products as programs
-from lazyhess._frontends.tensors import padded
 
 _compiled: list[str] = []
 
