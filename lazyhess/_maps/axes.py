@@ -9,7 +9,7 @@ import numpy as np
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Map, thin
-from lazyhess._tangents import Block, Factored, Pattern, Sparse, settle, spread
+from lazyhess._tangents import Block, KhatriRao, Pattern, Sparse, settle, spread
 
 # Sums of more elements than this are left to `numpy.add.reduce`, which adds pairs up.
 _LONG = 512
@@ -167,10 +167,10 @@ class Reduce(Map):
             return None
         return Reduce(thin(self.inp, axes), self.axes, thin(self.out, made)), made
 
-    def factored(self, block: Factored) -> Block:
+    def khatri_rao(self, block: KhatriRao) -> Block:
         inner, axes = block.inner, block.axes
         if isinstance(inner, Sparse) or not set(axes) <= set(self.axes):
-            return super().factored(block)
+            return super().khatri_rao(block)
         rest = tuple(axis + 1 for axis in self.axes if axis not in axes)
         thin = [1 if axis in rest else n for axis, n in enumerate(inner.shape)]
         inner = summed(inner, rest).reshape(thin)

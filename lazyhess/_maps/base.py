@@ -12,12 +12,12 @@ from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, divide
 from lazyhess._tangents import (
     Block,
-    Factored,
+    KhatriRao,
     Pattern,
+    Repeated,
     Sparse,
-    Uniform,
     compact,
-    uniform,
+    repeated,
 )
 
 # The label of what depends on nothing.
@@ -43,12 +43,12 @@ class Map(ABC):
         if isinstance(block, Sparse):
             return self.sparse(block)
         if not isinstance(block, np.ndarray):
-            return self.factored(block) if isinstance(block, Factored) else block.mapped(self)
+            return self.khatri_rao(block) if isinstance(block, KhatriRao) else block.mapped(self)
         if self.grows and block.size <= COSTS.small:
             return self._grow(block)
         return self.dense(block)
 
-    def factored(self, block: Factored) -> Block:
+    def khatri_rao(self, block: KhatriRao) -> Block:
         """The map of a factored block: of its inner one, where it does not mix the weights."""
         axes = self.keeps(block.axes)
         if axes is None:
@@ -62,7 +62,7 @@ class Map(ABC):
         """
         return None
 
-    def uniform(self, block: Uniform) -> Block:
+    def repeated(self, block: Repeated) -> Block:
         """The map of a block that is the same along some axes: of one place, if that is the same.
 
         (`Chain` and the like apply their maps one by one.)
@@ -71,7 +71,7 @@ class Map(ABC):
         if found is None:
             return self.apply(block.expanded())
         map_, axes = found
-        return uniform(map_.apply(block.inner), axes, self.out)
+        return repeated(map_.apply(block.inner), axes, self.out)
 
     def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
         """The map at one place of some axes, and where these come out (see `keeps`).
@@ -155,8 +155,8 @@ class Weighted(Map):
         # A dense zero means "not there" as well as the number; an infinity must not meet it.
         return self.sparse(Sparse.of(block))
 
-    def factored(self, block: Factored) -> Block:
-        return super().factored(block) if self.finite else self.apply(block.expanded())
+    def khatri_rao(self, block: KhatriRao) -> Block:
+        return super().khatri_rao(block) if self.finite else self.apply(block.expanded())
 
 
 class Chain(Map):

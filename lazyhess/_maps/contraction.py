@@ -16,12 +16,12 @@ from lazyhess._maps.matmul import arranged
 from lazyhess._maps.pairing import Labels, Pairing, pairing
 from lazyhess._tangents import (
     Block,
-    Factored,
+    KhatriRao,
     Pattern,
     Sparse,
     identity,
+    repeated,
     settle,
-    uniform,
 )
 
 
@@ -137,7 +137,7 @@ class Contract(Weighted):
             return how.places
         return how.rows if labels == free + summed else 0
 
-    def _grid(self, block: Sparse) -> Factored | None:
+    def _grid(self, block: Sparse) -> KhatriRao | None:
         """Identity seeds as a factored block: the matrix along the new axes, units along the free.
 
         ``None`` where they are no grid, or a small one.
@@ -170,7 +170,7 @@ class Contract(Weighted):
             turn = Permute(how.shape(free), tuple(free.index(label) for label in made))
             seeds = turn.sparse(seeds)
         inner = Expand(how.shape(made), axes, self.out).sparse(seeds)
-        return Factored(weights, axes, inner, first)
+        return KhatriRao(weights, axes, inner, first)
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         how = self.how
@@ -184,7 +184,7 @@ class Contract(Weighted):
             return None
         return self._at_one(axes), tuple(map(how.onto.index, names))
 
-    def factored(self, block: Factored) -> Block:
+    def khatri_rao(self, block: KhatriRao) -> Block:
         how = self.how
         names = tuple(how.labels[axis] for axis in block.axes)
         inner, (count, others) = block.inner, block.grid
@@ -193,9 +193,9 @@ class Contract(Weighted):
         alike = tuple(axis for axis in alike if axis not in block.axes)
         if alike:
             assert isinstance(inner, np.ndarray)
-            one = Factored(block.weights, block.axes, _one(inner, alike), block.first)
+            one = KhatriRao(block.weights, block.axes, _one(inner, alike), block.first)
             come = tuple(how.onto.index(how.labels[axis]) for axis in alike)
-            return uniform(self._at_one(alike).apply(one), come, self.out)
+            return repeated(self._at_one(alike).apply(one), come, self.out)
         if (
             set(names) != set(how.summed)
             or how.shared
@@ -203,7 +203,7 @@ class Contract(Weighted):
             or not self.finite
             or others * free < how.width
         ):
-            return super().factored(block)
+            return super().khatri_rao(block)
         # The weights times the matrix, for each a and each new place: that is the smaller array.
         order = (*(block.axes[k] + 1 for k in range(len(names))), 0)
         order += tuple(how.labels.index(label) + 1 for label in how.free)

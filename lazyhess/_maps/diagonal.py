@@ -9,7 +9,7 @@ import numpy as np
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Map, Weighted, thin
-from lazyhess._tangents import Block, Factored, Pattern, Sparse, compact, compactly
+from lazyhess._tangents import Block, KhatriRao, Pattern, Sparse, compact, compactly
 from lazyhess._tangents.boxes import weigh
 
 
@@ -31,10 +31,10 @@ class Scale(Weighted):
             return made
         return self._weighed(block, len(block) > 1)
 
-    def factored(self, block: Factored) -> Block:
+    def khatri_rao(self, block: KhatriRao) -> Block:
         if self.finite and isinstance(block.inner, np.ndarray) and block.inner.size > COSTS.small:
             return block.moved(block.axes, self._weighed(block.inner, True))
-        return super().factored(block)
+        return super().khatri_rao(block)
 
     def _weighed(self, block: Array, many: bool) -> Array:
         """The product; with `many` seeds in the best order in memory, whatever that of weights."""
@@ -167,12 +167,12 @@ class Conjugate(Map):
     def sparse(self, block: Sparse) -> Sparse:
         return Sparse(block.pattern, np.conjugate(block.val))
 
-    def factored(self, block: Factored) -> Block:
+    def khatri_rao(self, block: KhatriRao) -> Block:
         if block.weights.dtype.kind != "c":
-            return super().factored(block)
+            return super().khatri_rao(block)
         # The conjugate of a product is that of both.
         weights = np.conjugate(block.weights)
-        return super().factored(Factored(weights, block.axes, block.inner, block.first))
+        return super().khatri_rao(KhatriRao(weights, block.axes, block.inner, block.first))
 
     def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes

@@ -14,7 +14,7 @@ from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
 from lazyhess._record.linear import curvature, linear
 from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler, Primitive
 from lazyhess._record.variable import Variable, mapped, record, shape_of, value_of
-from lazyhess._tangents import Block, Factored, Sparse, Uniform, compact, dense
+from lazyhess._tangents import Block, KhatriRao, Repeated, Sparse, compact, dense
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +56,7 @@ class RecordedMap(Map):
     def apply(self, block: Block) -> Block:
         if block is None:
             return None
-        plain = isinstance(block, (Sparse, Factored, Uniform))
+        plain = isinstance(block, (Sparse, KhatriRao, Repeated))
         made: Block = self.dense(dense(block, 0, self.inp, float) if plain else block)
         return made
 

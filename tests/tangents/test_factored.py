@@ -20,7 +20,7 @@ from lazyhess._maps import (
     Reshape,
     Scale,
 )
-from lazyhess._tangents import Factored, Sparse, cast, dense, identity, nbytes, shape_of, total
+from lazyhess._tangents import KhatriRao, Sparse, cast, dense, identity, nbytes, shape_of, total
 from tests.maps.test_maps import MAPS, POISON, contract, sparse
 
 rng = np.random.default_rng(7)
@@ -53,7 +53,7 @@ def factored(
     first: bool,
     dtype: Any = float,
     count: int = 3,
-) -> Factored:
+) -> KhatriRao:
     """A block of a random grid; some weights are zero."""
     weights = N(size=(count, *(shape[axis] for axis in axes)))
     weights[rng.random(weights.shape) < 0.2] = 0
@@ -68,10 +68,10 @@ def factored(
         inner = Sparse(inner.pattern, inner.val * 1j) if kind == "sparse" else inner * 1j
     made = cast(inner, np.dtype(dtype))
     assert isinstance(made, (Sparse, np.ndarray))
-    return Factored(weights.astype(dtype), axes, made, first)
+    return KhatriRao(weights.astype(dtype), axes, made, first)
 
 
-def seeds(block: Factored) -> np.ndarray:
+def seeds(block: KhatriRao) -> np.ndarray:
     """What a factored block means, seed by seed."""
     count, others = block.grid
     inner = dense(block.inner, others, block.shape, block.dtype)
@@ -94,7 +94,7 @@ def blocks(shape: tuple[int, ...], dtype: Any = float) -> Any:
                     yield factored(shape, axes, kind, first, dtype, count)
 
 
-def check(map_: Map, block: Factored, tolerance: float = 1e-12) -> Any:
+def check(map_: Map, block: KhatriRao, tolerance: float = 1e-12) -> Any:
     array = seeds(block)
     want = dense(map_.apply(array), len(array), map_.out, array.dtype)
     made = map_.apply(block)
@@ -109,7 +109,7 @@ def check(map_: Map, block: Factored, tolerance: float = 1e-12) -> Any:
 def test_maps_of_factored_blocks_are_those_of_their_seeds(map_: Map) -> None:
     for block in blocks(map_.inp):
         made = check(map_, block)
-        if isinstance(made, Factored):
+        if isinstance(made, KhatriRao):
             assert made.shape == map_.out
             assert made.axes == tuple(sorted(set(made.axes)))
             assert made.weights.shape[1:] == tuple(map_.out[axis] for axis in made.axes)
@@ -155,7 +155,7 @@ def test_where_weights_stay() -> None:
     ]
     for map_, axes, places in kept:
         made = map_.apply(factored(map_.inp, axes, "dense", True))
-        assert isinstance(made, Factored)
+        assert isinstance(made, KhatriRao)
         assert made.axes == places
     mixed: list[tuple[Map, tuple[int, ...]]] = [
         (Reshape(shape, (12,)), (0,)),
@@ -234,12 +234,12 @@ def test_identity_seeds_of_products(
         block = identity(positions, inp, dtype)
         made = map_.apply(block)
         want = map_.dense(block.dense())
-        assert isinstance(made, Factored) == (len(positions) * want[0].size > 4096)
+        assert isinstance(made, KhatriRao) == (len(positions) * want[0].size > 4096)
         np.testing.assert_allclose(dense(made, len(positions), map_.out, dtype), want)
     for positions in (np.arange(1, size), np.arange(0, size, 2), np.arange(unit + 1)):
         block = identity(positions, inp, dtype)
         made = map_.apply(block)
-        assert not isinstance(made, Factored) or len(positions) % unit == 0
+        assert not isinstance(made, KhatriRao) or len(positions) % unit == 0
         want = map_.dense(block.dense())
         np.testing.assert_allclose(dense(made, len(positions), map_.out, dtype), want)
 
@@ -253,11 +253,11 @@ def test_products_that_make_none() -> None:
     ):
         map_ = contract(text, inp, shape)
         assert map_.unit() == 0
-        assert not isinstance(map_.apply(identity(np.arange(30), inp, float)), Factored)
+        assert not isinstance(map_.apply(identity(np.arange(30), inp, float)), KhatriRao)
     numbers = N(size=(50, 30))
     numbers[3, 4] = np.inf
     map_ = contract("ik,ni->nk", (30, 7), (50, 30), numbers)
-    assert not isinstance(map_.apply(identity(np.arange(210), (30, 7), float)), Factored)
+    assert not isinstance(map_.apply(identity(np.arange(210), (30, 7), float)), KhatriRao)
 
 
 # --- sums and casts -------------------------------------------------------------------------------
@@ -268,10 +268,10 @@ def summands() -> dict[str, Any]:
     one = factored(SHAPE, (1,), "dense", True)
     return {
         "one": one,
-        "like": Factored(one.weights, one.axes, N(size=(2, *SHAPE)), True),
-        "like, sparse": Factored(one.weights, one.axes, sparse(SHAPE, 2, 4), True),
-        "like, another sparse": Factored(one.weights, one.axes, sparse(SHAPE, 2, 30), True),
-        "other order": Factored(one.weights, one.axes, one.inner, False),
+        "like": KhatriRao(one.weights, one.axes, N(size=(2, *SHAPE)), True),
+        "like, sparse": KhatriRao(one.weights, one.axes, sparse(SHAPE, 2, 4), True),
+        "like, another sparse": KhatriRao(one.weights, one.axes, sparse(SHAPE, 2, 30), True),
+        "other order": KhatriRao(one.weights, one.axes, one.inner, False),
         "other weights": factored(SHAPE, (1,), "sparse", True),
         "other axes": factored(SHAPE, (0, 2), "thin", True),
         "single": factored(SHAPE, (1,), "dense", True, np.float32),
@@ -302,9 +302,9 @@ def test_sums(count: int, last: bool) -> None:
 def test_sums_of_the_same_weights_stay_factored() -> None:
     parts = summands()
     made = total([parts["like, sparse"], None, parts["like"], parts["one"]])
-    assert isinstance(made, Factored)
+    assert isinstance(made, KhatriRao)
     assert made.weights is parts["one"].weights
-    assert not isinstance(total([parts["one"], parts["other order"]]), Factored)
+    assert not isinstance(total([parts["one"], parts["other order"]]), KhatriRao)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, float, np.complex64, complex])
@@ -334,7 +334,7 @@ def test_tails_are_the_output_cut(map_: Map) -> None:
         given: list[Any] = [N(size=(4, *map_.inp)), sparse(map_.inp, 4, 9), None]
         given += [np.broadcast_to(1.5, (4, *map_.inp)), *blocks(map_.inp)]
         for block in given:
-            count = len(seeds(block)) if isinstance(block, Factored) else 4
+            count = len(seeds(block)) if isinstance(block, KhatriRao) else 4
             want = dense(map_.apply(block), count, map_.out, float)[:, start:]
             got = dense(cut.apply(block), count, cut.out, float)
             np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)

@@ -30,8 +30,8 @@ from lazyhess._tangents import (
     compactly,
     dense,
     identity,
+    repeated,
     shape_of,
-    uniform,
 )
 
 
@@ -353,7 +353,7 @@ class NumpyEngine:
         assert self.batch is not None
         axis, shape = self.batch[i], self.xs[i].shape
         one = identity(positions, (*shape[:axis], 1, *shape[axis + 1 :]), self.dtypes[i])
-        return uniform(one, (axis,), shape)
+        return repeated(one, (axis,), shape)
 
     @property
     def _samples(self) -> Shape:
