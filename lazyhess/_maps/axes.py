@@ -66,11 +66,11 @@ class Reshape(Map):
 
         return Sparse(pattern.derive(("reshape", self.out), make), block.val)
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return followed(axes, self.inp, self.out)
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.keeps(axes)
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.out_axes(axes)
         return None if made is None else (Reshape(thin(self.inp, axes), thin(self.out, made)), made)
 
     def reach(self, labels: Ids) -> Ids:
@@ -108,10 +108,10 @@ class Permute(Map):
 
         return Sparse(pattern.derive(("permute", self.axes), make), block.val)
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return tuple(self.axes.index(axis) for axis in axes)
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
         made = tuple(self.axes.index(axis) for axis in axes)
         return Permute(thin(self.inp, axes), self.axes), made
 
@@ -155,14 +155,14 @@ class Reduce(Map):
 
         return settle(Sparse(pattern.derive(("reduce", self.axes, self.out), make), block.val))
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         if not set(axes) <= set(self.kept):
             return None
         thin = tuple(1 if axis in self.axes else n for axis, n in enumerate(self.inp))
         return followed(axes, thin, self.out)
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.keeps(axes)
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.out_axes(axes)
         if made is None:
             return None
         return Reduce(thin(self.inp, axes), self.axes, thin(self.out, made)), made
@@ -250,11 +250,11 @@ class Expand(Map):
             return Reshape(self.inp, self.out).sparse(block)
         return spread(block, self.thin, self.axes, self.out)
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return followed(axes, self.inp, self.thin, without=self.axes)
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.keeps(axes)
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.out_axes(axes)
         if made is None:
             return None
         return Expand(thin(self.inp, axes), self.axes, thin(self.out, made)), made
@@ -284,7 +284,7 @@ class Accumulate(Map):
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return None if self.axis in axes else axes
 
     def reach(self, labels: Ids) -> Ids:

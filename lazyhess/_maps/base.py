@@ -50,12 +50,12 @@ class Map(ABC):
 
     def khatri_rao(self, block: KhatriRao) -> Block:
         """The map of a factored block: of its inner one, where it does not mix the weights."""
-        axes = self.keeps(block.axes)
+        axes = self.out_axes(block.axes)
         if axes is None:
             return self.apply(block.expanded())
         return block.moved(axes, self.apply(block.inner))
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         """Where these axes of the input come out, if the map works at every place along them alone.
 
         ``None`` where it does not.
@@ -67,14 +67,14 @@ class Map(ABC):
 
         (`Chain` and the like apply their maps one by one.)
         """
-        found = self.thinned(block.axes)
+        found = self.at_one_place(block.axes)
         if found is None:
             return self.apply(block.expanded())
         map_, axes = found
         return repeated(map_.apply(block.inner), axes, self.out)
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        """The map at one place of some axes, and where these come out (see `keeps`).
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        """The map at one place of some axes, and where these come out (see `out_axes`).
 
         Its arrays have length 1 along them. ``None`` where places along them differ, or mix.
         """
@@ -183,11 +183,11 @@ class Chain(Map):
     def sparse(self, block: Sparse) -> Sparse | Array:
         raise AssertionError("a chain applies its maps one by one")
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         found: tuple[int, ...] | None = axes
         for step in self.maps:
             if found is not None:
-                found = step.keeps(found)
+                found = step.out_axes(found)
         return found
 
     def reach(self, labels: Ids) -> Ids:

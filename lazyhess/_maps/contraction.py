@@ -172,12 +172,12 @@ class Contract(Weighted):
         inner = Expand(how.shape(made), axes, self.out).sparse(seeds)
         return KhatriRao(weights, axes, inner, first)
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         how = self.how
         names = [how.labels[axis] for axis in axes]
         return tuple(map(how.onto.index, names)) if set(names) <= set(how.onto) else None
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
         how = self.how
         names = [how.labels[axis] for axis in axes]
         if not set(names) <= set(how.free):

@@ -82,10 +82,10 @@ class Scale(Weighted):
             val[block.val == 0] = 0
         return Sparse(block.pattern, val)
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
         missing = len(self.inp) - self.weights.ndim
         if any(axis >= missing and self.weights.shape[axis - missing] != 1 for axis in axes):
             return None
@@ -141,7 +141,7 @@ class Mask(Map):
         moved, keep = pattern.derive_few("masks", self.digest, make)
         return Sparse(moved, block.val[keep])
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes
 
     def reach(self, labels: Ids) -> Ids:
@@ -174,10 +174,10 @@ class Conjugate(Map):
         weights = np.conjugate(block.weights)
         return super().khatri_rao(KhatriRao(weights, block.axes, block.inner, block.first))
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
         return Conjugate(thin(self.inp, axes)), axes
 
     def reach(self, labels: Ids) -> Ids:

@@ -256,15 +256,15 @@ class Gather(Map):
                         break
         return found
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         kept = self.kept
         return tuple(kept[axis] for axis in axes) if all(axis in kept for axis in axes) else None
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
         # Arrays of integers that count up take their axis whole, but have no place in one of 1.
         if not self.basic and any(axis >= self.lead for axis in axes):
             return None
-        made = self.keeps(axes)
+        made = self.out_axes(axes)
         if made is None:
             return None
         return Gather(thin(self.inp, axes), self.index, thin(self.out, made)), made
@@ -334,13 +334,13 @@ class Scatter(Map):
         moved = pattern.derive(("scatter", id(gather)), make)[0]
         return settle(Sparse(moved, block.val))
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         back = {place: axis for axis, place in self.gather.kept.items()}
         return tuple(back[axis] for axis in axes) if all(axis in back for axis in axes) else None
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.keeps(axes)
-        back = None if made is None else self.gather.thinned(made)
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.out_axes(axes)
+        back = None if made is None else self.gather.at_one_place(made)
         return None if made is None or back is None else (back[0].T, made)
 
     def tail(self, start: int) -> Map | None:

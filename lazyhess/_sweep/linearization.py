@@ -268,7 +268,7 @@ class Linearization:
         for step in self.steps:
             for operand, jacobian, _ in step.jacobian:
                 if operand in places:
-                    made = jacobian.keeps(places[operand])
+                    made = jacobian.out_axes(places[operand])
                     if made is None or places.setdefault(step.out, made) != made:
                         return False
         return True
