@@ -12,8 +12,8 @@ from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
 from lazyhess._maps.axes import Expand, Permute
 from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
 from lazyhess._maps.gather import Gather
-from lazyhess._maps.matmul import arranged
-from lazyhess._maps.pairing import Labels, Pairing, pairing
+from lazyhess._maps.matmul import matmul_plan
+from lazyhess._maps.pairing import ContractionSpec, Labels, contraction_spec
 from lazyhess._tangents import (
     Block,
     KhatriRao,
@@ -35,9 +35,9 @@ class Contract(Weighted):
     def __init__(
         self, labels: Labels, with_: Labels, onto: Labels, weights: Array, inp: Shape
     ) -> None:
-        self._set(pairing(labels, with_, onto, weights.shape, inp), weights)
+        self._set(contraction_spec(labels, with_, onto, weights.shape, inp), weights)
 
-    def _set(self, how: Pairing, weights: Array) -> None:
+    def _set(self, how: ContractionSpec, weights: Array) -> None:
         self.how = how
         self.weights = weights
         self.inp, self.out, self.grows = how.inp, how.out, how.grows
@@ -62,7 +62,7 @@ class Contract(Weighted):
         if not how.summed and not how.new:
             result = block.transpose(how.forth) * self.matrix.reshape(how.spread)
             return result.transpose(how.back)
-        return arranged(
+        return matmul_plan(
             how,
             (block.shape, weights.shape),
             (block.strides, weights.strides),
