@@ -76,7 +76,7 @@ class Reshape(Map):
     def reach(self, labels: Ids) -> Ids:
         return labels.reshape(self.out)
 
-    def each(self, count: int) -> Map:
+    def batched(self, count: int) -> Map:
         return Reshape((count, *self.inp), (count, *self.out))
 
     @property
@@ -189,7 +189,7 @@ class Reduce(Map):
         made: Ids = np.max(labels, axis=self.axes, initial=NOTHING)
         return made.reshape(self.out)
 
-    def each(self, count: int) -> Map:
+    def batched(self, count: int) -> Map:
         axes = tuple(axis + 1 for axis in self.axes)
         return Reduce((count, *self.inp), axes, (count, *self.out))
 

@@ -102,9 +102,9 @@ class Map(ABC):
     @abstractmethod
     def T(self) -> Map: ...
 
-    def each(self, count: int) -> Map:
+    def batched(self, count: int) -> Map:
         """The map of each of `count` arrays that stand along a leading axis."""
-        return Each(self, count)
+        return Batched(self, count)
 
     def tail(self, start: int) -> Map | None:
         """The map to what lies from `start` on along the first axis of the output.
@@ -208,7 +208,7 @@ class Chain(Map):
         return self._transposed
 
 
-class Each(Map):
+class Batched(Map):
     """A map of each of `count` arrays: they stand along a leading axis."""
 
     def __init__(self, map_: Map, count: int) -> None:
@@ -235,7 +235,7 @@ class Each(Map):
             count = pattern.count * self.count
             return Pattern(count, self.map.inp, seed, pos, distinct=pattern.distinct)
 
-        flat = Sparse(pattern.derive(("each", self.count), make), block.val)
+        flat = Sparse(pattern.derive(("batched", self.count), make), block.val)
         return self._gathered(self.map.apply(flat), pattern.count)
 
     def _gathered(self, block: Block, seeds: int) -> Block:
@@ -261,4 +261,4 @@ class Each(Map):
 
     @property
     def T(self) -> Map:
-        return Each(self.map.T, self.count)
+        return Batched(self.map.T, self.count)

@@ -273,9 +273,9 @@ class Gather(Map):
         made: Ids = labels[self.index]
         return made
 
-    def each(self, count: int) -> Map:
+    def batched(self, count: int) -> Map:
         if not self.basic:
-            return super().each(count)
+            return super().batched(count)
         index = (slice(None), *self.index)
         return Gather((count, *self.inp), index, (count, *self.out))
 

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
+from lazyhess._maps import Batched, Map, Scale, all_finite, broadcast, chain
 from lazyhess._record.linear import curvature, linear
 from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler, Primitive
 from lazyhess._record.variable import Variable, mapped, record, shape_of, value_of
@@ -263,7 +263,7 @@ class Structural(Primitive):
         return self.map
 
     def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
-        return Structural(self.name, self.map.each(count))
+        return Structural(self.name, self.map.batched(count))
 
 
 class Cast(Primitive):
@@ -297,7 +297,7 @@ def shaped(name: str, kind: Callable[..., Map], *args: Any) -> Structural:
 @implements(mapped)
 def mapped_(x: Any, map_: Map) -> Any:
     """Record a map of each array along the first axis."""
-    return structural("map", x, Each(map_, len(x)))
+    return structural("map", x, Batched(map_, len(x)))
 
 
 @implements(np.astype)

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lazyhess._maps import (
+    Batched,
     Conjugate,
-    Each,
     Expand,
     Fourier,
     Map,
@@ -39,7 +39,7 @@ ONES: dict[str, Map] = {
     "contract ones": contract("abi,ij->abj", (2, 1, 1), (1, 3)),
     "contract inner ones": contract("abi,abj->ij", (1, 1, 3), (1, 1, 2)),
     "contract to a number": contract("ij,ij->", (4, 3), (4, 3)),
-    "each": Each(Permute((2, 3), (1, 0)), 4),
+    "batched": Batched(Permute((2, 3), (1, 0)), 4),
 }
 ONES |= {f"{name}, transposed": m.T for name, m in ONES.items()}
 small = {name: m for name, m in (MAPS | ONES).items() if np.prod((*m.inp, *m.out)) < 10**6}
