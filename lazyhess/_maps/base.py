@@ -106,11 +106,8 @@ class Map(ABC):
         """The map of each of `count` arrays that stand along a leading axis."""
         return Batched(self, count)
 
-    def tail(self, start: int) -> Map | None:
-        """The map to what lies from `start` on along the first axis of the output.
-
-        ``None`` where that would not spare much.
-        """
+    def trailing(self, start: int) -> Map | None:
+        """This map restricted to output rows ``start:``, or ``None`` if that saves little."""
         return None
 
 
@@ -195,8 +192,8 @@ class Chain(Map):
             labels = step.reach(labels)
         return labels
 
-    def tail(self, start: int) -> Map | None:
-        last = self.maps[-1].tail(start)
+    def trailing(self, start: int) -> Map | None:
+        last = self.maps[-1].trailing(start)
         return None if last is None else Chain(*self.maps[:-1], last)
 
     @cached_property

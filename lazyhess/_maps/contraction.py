@@ -349,7 +349,7 @@ class Contract(Weighted):
         made._finite = self.finite
         return made
 
-    def tail(self, start: int) -> Map | None:
+    def trailing(self, start: int) -> Map | None:
         how = self.how
         if not how.onto or not how.summed:
             return None

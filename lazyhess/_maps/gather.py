@@ -343,7 +343,7 @@ class Scatter(Map):
         back = None if made is None else self.gather.at_one_place(made)
         return None if made is None or back is None else (back[0].T, made)
 
-    def tail(self, start: int) -> Map | None:
+    def trailing(self, start: int) -> Map | None:
         window = self.gather.window
         if window is None or not self.out:
             return None

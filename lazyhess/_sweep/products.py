@@ -238,7 +238,7 @@ class Plan:
             if step.out == self.source:  # an intermediate: what arrives is handed on
                 return {}
             last = [(k, t) for k, _, t in backs] + [(k, c) for k, _, c in curved]
-            found |= {id(m): m for k, m in last if k == self.source and m.tail(1) is not None}
+            found |= {id(m): m for k, m in last if k == self.source and m.trailing(1) is not None}
             spared = spared or any(k in self.windows and _work(m) for k, m in last)
         return found if spared else {}
 
@@ -301,7 +301,7 @@ class Plan:
             return dict.fromkeys(self.targets), 0
         tangents: dict[int, Block] = {self.source: seeds}
         pending: dict[int, list[Block]] = {}
-        tails = [(k, m.tail(start)) for k, m in self.ends.items()] if start else []
+        tails = [(k, m.trailing(start)) for k, m in self.ends.items()] if start else []
         ends = {k: tail for k, tail in tails if tail is not None}
         known = self._known(start) if start else frozenset()
         largest = 0

@@ -323,10 +323,10 @@ def test_casts(dtype: Any) -> None:
 
 # --- maps to a part of the output -----------------------------------------------------------------
 @every
-def test_tails_are_the_output_cut(map_: Map) -> None:
+def test_trailing_rows_are_the_output_cut(map_: Map) -> None:
     length = map_.out[0] if map_.out else 0
     for start in range(1, min(length, 5)):
-        cut = map_.tail(start)
+        cut = map_.trailing(start)
         if cut is None:
             continue
         assert cut.inp == map_.inp
@@ -340,21 +340,21 @@ def test_tails_are_the_output_cut(map_: Map) -> None:
             np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
 
 
-def test_which_maps_have_tails() -> None:
+def test_which_maps_can_be_restricted() -> None:
     for name in ("matrix", "left", "turned", "vector", "batch", "batch vector", "many"):
-        assert small[f"contract {name}"].tail(1) is not None
+        assert small[f"contract {name}"].trailing(1) is not None
     for name in ("contract inner", "contract outer", "reduce", "scale", "gather slice"):
-        assert small[name].tail(1) is None
+        assert small[name].trailing(1) is None
 
 
 @pytest.mark.parametrize("poison", [np.inf, np.nan])
 @pytest.mark.parametrize("at", [0, 3])
 @pytest.mark.filterwarnings("ignore:invalid value")
-def test_tails_of_what_is_not_finite(poison: float, at: int) -> None:
+def test_trailing_rows_of_what_is_not_finite(poison: float, at: int) -> None:
     numbers = N(size=(6, 4))
     numbers[1, at] = poison
     map_ = contract("ij,jk->ki", (3, 6), (6, 4), numbers)
-    cut = map_.tail(2)
+    cut = map_.trailing(2)
     assert cut is not None
     assert cut.finite == (at < 2)
     array = N(size=(5, 3, 6))
