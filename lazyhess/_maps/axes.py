@@ -9,7 +9,7 @@ import numpy as np
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Map, thin
-from lazyhess._tangents import Block, KhatriRao, Pattern, Sparse, settle, spread
+from lazyhess._tangents import Block, KhatriRao, Pattern, SourceView, Sparse, settle, spread
 
 # Sums of more elements than this are left to `numpy.add.reduce`, which adds pairs up.
 _LONG = 512
@@ -61,10 +61,13 @@ class Reshape(Map):
                 moved = pattern.boxed(self.out, boxes, distinct=pattern.distinct)
             else:
                 moved = pattern.moved(self.out, pattern.pos, distinct=pattern.distinct)
-            moved.start = pattern.start
+            moved.view = pattern.view and self.view(pattern.view)
             return moved
 
         return Sparse(pattern.derive(("reshape", self.out), make), block.val)
+
+    def view(self, view: SourceView) -> SourceView | None:
+        return view if view.axes is None or self.inp == self.out else None
 
     def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return followed(axes, self.inp, self.out)
@@ -102,11 +105,13 @@ class Permute(Map):
         def make() -> Pattern:
             pos = pattern.project(self.axes)
             moved = pattern.moved(self.out, pos, distinct=pattern.distinct)
-            if pattern.start is not None:
-                moved.turned = pattern.start, self.axes
+            moved.view = pattern.view and self.view(pattern.view)
             return moved
 
         return Sparse(pattern.derive(("permute", self.axes), make), block.val)
+
+    def view(self, view: SourceView) -> SourceView | None:
+        return SourceView(view.start, view.stop, self.axes) if view.axes is None else None
 
     def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return tuple(self.axes.index(axis) for axis in axes)

@@ -15,6 +15,7 @@ from lazyhess._tangents import (
     KhatriRao,
     Pattern,
     Repeated,
+    SourceView,
     Sparse,
     compact,
     repeated,
@@ -30,6 +31,7 @@ class Map(ABC):
     inp: Shape
     out: Shape
     grows = False  # whether it can give more elements than it takes
+    work = 0  # multiplications for one seed, as far as they are products of matrices
 
     @property
     def finite(self) -> bool:
@@ -107,8 +109,19 @@ class Map(ABC):
         return Batched(self, count)
 
     def trailing(self, start: int) -> Map | None:
-        """This map restricted to output rows ``start:``, or ``None`` if that saves little."""
+        """The map to the output rows ``start:`` alone, or ``None`` if that saves little."""
         return None
+
+    def view(self, view: SourceView) -> SourceView | None:
+        """The output as a view of a source, where that is what the input is; else ``None``."""
+        return None
+
+    def seed_group(self, view: SourceView) -> int:
+        """How many identity seeds in a row this map makes one factored block of; 0 where none.
+
+        The seeds are of a source that the input is a view of.
+        """
+        return 0
 
 
 def all_finite(array: Array) -> bool:
@@ -165,6 +178,11 @@ class Chain(Map):
         self.out = maps[-1].out
 
     @property
+    def work(self) -> int:  # type: ignore[override]
+        """The multiplications for one seed."""
+        return sum([step.work for step in self.maps])
+
+    @property
     def finite(self) -> bool:
         """Whether no number in the maps is infinite or NaN."""
         return all(step.finite for step in self.maps)
@@ -195,6 +213,22 @@ class Chain(Map):
     def trailing(self, start: int) -> Map | None:
         last = self.maps[-1].trailing(start)
         return None if last is None else Chain(*self.maps[:-1], last)
+
+    def view(self, view: SourceView) -> SourceView | None:
+        seen: SourceView | None = view
+        for step in self.maps:
+            if seen is not None:
+                seen = step.view(seen)
+        return seen
+
+    def seed_group(self, view: SourceView) -> int:
+        seen: SourceView | None = view
+        for step in self.maps:
+            group = step.seed_group(seen) if seen else 0
+            if group or seen is None:
+                return group
+            seen = step.view(seen)
+        return 0
 
     @cached_property
     def _transposed(self) -> Map:

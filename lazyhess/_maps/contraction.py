@@ -18,6 +18,7 @@ from lazyhess._tangents import (
     Block,
     KhatriRao,
     Pattern,
+    SourceView,
     Sparse,
     identity,
     repeated,
@@ -48,7 +49,7 @@ class Contract(Weighted):
         return self.weights.transpose(self.how.turn).reshape(self.how.matrix)
 
     @property
-    def work(self) -> int:
+    def work(self) -> int:  # type: ignore[override]
         """The multiplications for one seed."""
         how = self.how
         return how.places * how.rows * how.width
@@ -95,9 +96,9 @@ class Contract(Weighted):
         grid = self._grid(block)
         if grid is not None:
             return grid
-        if block.unit and how.places == 1 and not how.shared:
+        if block.is_identity and how.places == 1 and not how.shared:
             # Identity seeds pick rows of the matrix: the answer is a view of the operand.
-            start, labels = self._born(block.pattern)
+            start, labels = self._seeded(block.pattern)
             summed = tuple(label for label in labels if label in how.summed)
             rows = self.matrix_for(summed)[start : start + block.count]
             if rows.dtype == np.result_type(rows, block.val):
@@ -109,25 +110,22 @@ class Contract(Weighted):
             return self.dense(block.dense())
         return self._across(block)
 
-    def _born(self, pattern: Pattern) -> tuple[int, tuple[int, ...]]:
-        """Where identity seeds start, and the labels of the array that they were born in."""
-        if pattern.turned is None:
-            return pattern.start or 0, self.how.labels
-        start, axes = pattern.turned
-        return start, self._before(axes)
+    def _seeded(self, pattern: Pattern) -> tuple[int, Labels]:
+        """The first position of identity seeds in the source, and its labels."""
+        assert pattern.view is not None
+        return -pattern.view.start, self._source_labels(pattern.view)
 
-    def _before(self, axes: tuple[int, ...]) -> tuple[int, ...]:
-        """The labels of the input before its axes were put into this order."""
-        return tuple(self.how.labels[axes.index(axis)] for axis in range(len(axes)))
+    def _source_labels(self, view: SourceView) -> Labels:
+        """The labels of the source that the input is a view of: as its axes were ordered there."""
+        axes, labels = view.axes, self.how.labels
+        if axes is None:
+            return labels
+        return tuple(labels[axes.index(axis)] for axis in range(len(axes)))
 
-    def unit(self, axes: tuple[int, ...] | None = None) -> int:
-        """How many identity seeds in a row make a factored block; 0 where none do.
+    def seed_group(self, view: SourceView) -> int:
+        return self._seed_group(self._source_labels(view))
 
-        With `axes` they are those of an array whose axes were put into this order.
-        """
-        return self._unit(self.how.labels if axes is None else self._before(axes))
-
-    def _unit(self, labels: tuple[int, ...]) -> int:
+    def _seed_group(self, labels: Labels) -> int:
         how = self.how
         if how.shared or not (how.free and how.summed and how.new):
             return 0
@@ -143,15 +141,15 @@ class Contract(Weighted):
         ``None`` where they are no grid, or a small one.
         """
         how = self.how
-        if not block.unit:
+        if not block.is_identity:
             return None
-        start, labels = self._born(block.pattern)
-        unit, count = self._unit(labels), block.count
-        if not unit or count * prod(self.out) <= COSTS.small or not self.finite:
+        start, labels = self._seeded(block.pattern)
+        group, count = self._seed_group(labels), block.count
+        if not group or count * prod(self.out) <= COSTS.small or not self.finite:
             return None
-        low, rest = divmod(start, unit)
-        high = low + count // unit
-        if rest or count % unit:
+        low, rest = divmod(start, group)
+        high = low + count // group
+        if rest or count % group:
             return None
         free = tuple(label for label in labels if label in how.free)
         summed = tuple(label for label in labels if label in how.summed)
@@ -284,7 +282,7 @@ class Contract(Weighted):
             fibres = np.matmul(full.reshape(len(keys), summed), self.matrix)
         else:
             fibres = self._rows(at)
-            fibres = fibres if block.unit else fibres * val[:, None]
+            fibres = fibres if block.is_identity else fibres * val[:, None]
             if not self.finite:
                 fibres[val == 0] = 0
             if not alone:

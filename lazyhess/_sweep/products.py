@@ -20,7 +20,17 @@ from lazyhess._maps import (
     Reshape,
     Scale,
 )
-from lazyhess._tangents import Block, KhatriRao, Repeated, cast, identity, nbytes, shape_of, total
+from lazyhess._tangents import (
+    Block,
+    KhatriRao,
+    Repeated,
+    SourceView,
+    cast,
+    identity,
+    nbytes,
+    shape_of,
+    total,
+)
 
 if TYPE_CHECKING:
     from lazyhess._sweep.linearization import Linearization
@@ -74,7 +84,7 @@ class Window:
             if window is None:
                 break
             if isinstance(map_, Contract):
-                return map_.unit(window.axes)
+                return map_.seed_group(SourceView(window.start, window.stop, window.axes))
             window = window.through(map_)
         return 0
 

@@ -35,7 +35,7 @@ from lazyhess._tangents.blocks import (
     shape_of,
     spread,
 )
-from lazyhess._tangents.pattern import Pattern
+from lazyhess._tangents.pattern import Pattern, SourceView
 from lazyhess._tangents.sums import Folded, total
 
 heap.keep()
@@ -48,6 +48,7 @@ __all__ = [
     "Pattern",
     "Recorded",
     "Repeated",
+    "SourceView",
     "Sparse",
     "add_up",
     "cast",

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, divide, embed, strides
 from lazyhess._tangents.boxes import Box, comb, worthwhile
-from lazyhess._tangents.pattern import Pattern
+from lazyhess._tangents.pattern import Pattern, SourceView
 
 
 class Sparse:
@@ -58,11 +58,10 @@ class Sparse:
         return self.pattern.nbytes + self.val.nbytes
 
     @property
-    def unit(self) -> bool:
-        """Whether this is a block of identity seeds, as they are born."""
+    def is_identity(self) -> bool:
+        """Whether this is a block of identity seeds, of places in a row, wherever they have got."""
         pattern = self.pattern
-        ordered = pattern.start is not None or pattern.turned is not None
-        return ordered and self.val.strides == (0,)
+        return pattern.view is not None and self.val.strides == (0,)
 
     def merged(self) -> Sparse:
         """The same block with every (seed, position) once, sorted."""
@@ -264,15 +263,16 @@ def add_up(keys: Ids, val: Array, total: int) -> Array:
 def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
     """Seeds: unit vectors at the given flat positions of an array of `shape`."""
     count = len(positions)
-    start = None
+    view = None
     in_order = count and bool((positions[1:] > positions[:-1]).all())
     if in_order and int(positions[-1]) - int(positions[0]) == count - 1:
         start = int(positions[0])
+        view = SourceView(-start, prod(shape) - start)
     seed = np.arange(count, dtype=np.intp)
-    boxes = [] if start is None else [Box((count,), start, (1,), 0, (1,))]
+    boxes = [] if view is None else [Box((count,), -view.start, (1,), 0, (1,))]
     if not worthwhile(boxes):
         boxes = []
-    pattern = Pattern(count, shape, seed, positions, distinct=True, start=start, boxes=boxes)
+    pattern = Pattern(count, shape, seed, positions, distinct=True, view=view, boxes=boxes)
     return Sparse(pattern, np.broadcast_to(np.ones((), dtype), (count,)))
 
 

@@ -20,7 +20,17 @@ from lazyhess._maps import (
     Reshape,
     Scale,
 )
-from lazyhess._tangents import KhatriRao, Sparse, cast, dense, identity, nbytes, shape_of, total
+from lazyhess._tangents import (
+    KhatriRao,
+    SourceView,
+    Sparse,
+    cast,
+    dense,
+    identity,
+    nbytes,
+    shape_of,
+    total,
+)
 from tests.maps.test_maps import MAPS, POISON, contract, sparse
 
 rng = np.random.default_rng(7)
@@ -226,20 +236,21 @@ def test_identity_seeds_of_products(
     text: str, inp: tuple[int, ...], shape: tuple[int, ...], dtype: Any
 ) -> None:
     map_ = contract(text, inp, shape, N(size=shape).astype(dtype))
-    size, unit = int(np.prod(inp)), map_.unit()
-    assert unit > 0
-    groups = size // unit
+    size = int(np.prod(inp))
+    group = map_.seed_group(SourceView(0, size))
+    assert group > 0
+    groups = size // group
     for low, high in {(0, groups), (1, groups), (groups // 2, groups // 2 + 2)}:
-        positions = np.arange(low * unit, min(high, groups) * unit)
+        positions = np.arange(low * group, min(high, groups) * group)
         block = identity(positions, inp, dtype)
         made = map_.apply(block)
         want = map_.dense(block.dense())
         assert isinstance(made, KhatriRao) == (len(positions) * want[0].size > 4096)
         np.testing.assert_allclose(dense(made, len(positions), map_.out, dtype), want)
-    for positions in (np.arange(1, size), np.arange(0, size, 2), np.arange(unit + 1)):
+    for positions in (np.arange(1, size), np.arange(0, size, 2), np.arange(group + 1)):
         block = identity(positions, inp, dtype)
         made = map_.apply(block)
-        assert not isinstance(made, KhatriRao) or len(positions) % unit == 0
+        assert not isinstance(made, KhatriRao) or len(positions) % group == 0
         want = map_.dense(block.dense())
         np.testing.assert_allclose(dense(made, len(positions), map_.out, dtype), want)
 
@@ -252,7 +263,7 @@ def test_products_that_make_none() -> None:
         ("ikj,nij->nk", (5, 30, 6), (50, 5, 6)),
     ):
         map_ = contract(text, inp, shape)
-        assert map_.unit() == 0
+        assert map_.seed_group(SourceView(0, int(np.prod(inp)))) == 0
         assert not isinstance(map_.apply(identity(np.arange(30), inp, float)), KhatriRao)
     numbers = N(size=(50, 30))
     numbers[3, 4] = np.inf
