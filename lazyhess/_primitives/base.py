@@ -11,7 +11,7 @@ import numpy as np
 
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps import Batched, Map, Scale, all_finite, broadcast, chain
-from lazyhess._record.linear import curvature, linear
+from lazyhess._record.linear import curvature, linear_map_of
 from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler, Primitive
 from lazyhess._record.variable import Variable, mapped, record, shape_of, value_of
 from lazyhess._tangents import Block, KhatriRao, Repeated, Sparse, compact, dense
@@ -245,7 +245,7 @@ class Differential(Curved):
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
         dtype = args[k].dtype if isinstance(args[k], (Variable, np.ndarray)) else out.dtype
-        return linear(lambda t: self.differential(k, args, out, t), shape_of(args[k]), dtype)
+        return linear_map_of(lambda t: self.differential(k, args, out, t), shape_of(args[k]), dtype)
 
 
 class Structural(Primitive):
