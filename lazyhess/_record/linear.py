@@ -44,8 +44,8 @@ class Curvature:
         # Primitive, operands, value, the slots of active operands by their positions, adjoint.
         self._pending: tuple[Any, ...] | None = pending
 
-    def weighted(self, adjoint: Block) -> None:
-        """Take the adjoint of the step, a block of one array."""
+    def set_adjoint(self, adjoint: Block) -> None:
+        """What the curvature is weighted by: the adjoint of the step, a block of one array."""
         assert self._pending is not None
         primitive, args, out, slots = self._pending
         self._pending = primitive, args, out, slots, dense(adjoint, 1, out.shape, out.dtype)[0]

@@ -33,10 +33,9 @@ def source_views(
     source, size : int
         The slot of one of them, and its elements.
     """
-    given: dict[int, SourceView | None] = dict.fromkeys(
-        slot for slot in inputs if slot is not None and slot not in graph.slots
-    )
-    given[source] = SourceView(0, size)
+    given: dict[int, SourceView | None] = {source: SourceView(0, size)}
+    others = {slot for slot in inputs if slot is not None} - graph.slots
+    given |= dict.fromkeys(others - {source})
     views = graph.forward(given, VIEWS)
     return {slot: view for slot, view in views.items() if view is not None}
 

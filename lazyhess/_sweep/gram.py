@@ -74,13 +74,18 @@ def gram_terms(
     source, shape
         The slot and the shape of the x that the matrix is by, twice.
     """
+    diagonal = [
+        (k, scale)
+        for k, l, scale in curvature
+        if k == l and type(scale) is Scale and scale.weights.dtype.kind == "f"
+    ]
     start: dict[int, Path | None] = {source: ()}
-    paths = tangents.forward(start, PATHS)
+    paths = tangents.forward(start, PATHS) if diagonal else {}
     size = prod(shape)
     terms: list[GramTerm] = []
-    for k, l, scale in curvature:
+    for k, scale in diagonal:
         path = paths.get(k)
-        if k != l or not path or type(scale) is not Scale or scale.weights.dtype.kind != "f":
+        if not path:
             continue
         maps = _maps(path)
         width = prod(scale.out)

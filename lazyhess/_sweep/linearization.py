@@ -74,7 +74,7 @@ class Linearization:
         keep = {*maps.curvature, *inputs, *border}
         maps.graph.within(curved).backward(pending, BLOCKS, keep)
         for slot, curvature in maps.curvature.items():
-            curvature.weighted(pending[slot][0])
+            curvature.set_adjoint(pending[slot][0])
         for slot in inputs:
             self._adjoints[slot] = pending[slot][0]
         return rest, {slot: pending[slot] for slot in border if slot in pending}

@@ -116,6 +116,8 @@ class ProductPlan:
     @cached_property
     def aligned_runs(self) -> list[AlignedRun]:
         """Pieces of the source whose seeds make factored blocks, if taken in whole groups."""
+        if not self.views:
+            return []
         maps = [(k, jacobian) for k, jacobian, _ in self.tangents.edges]
         maps += [(l, c) for edges in self.curvature.values() for _, l, c in edges]
         return aligned_runs(self.views, maps)
@@ -180,11 +182,12 @@ class ProductPlan:
         if self.source is None or not self.curvature:
             return dict.fromkeys(self.targets), 0
         adjoints, curvature = self._cut(start) if start else (self.adjoints, self.curvature)
+        act, summed = BLOCKS
         largest = 0
 
         def add(blocks: Sequence[Block], dtype: np.dtype[Any]) -> Block:
             nonlocal largest
-            block = BLOCKS.add(blocks, dtype)
+            block = summed(blocks, dtype)
             if block is not None and block.nbytes > largest:
                 largest = block.nbytes
             return block
@@ -193,8 +196,7 @@ class ProductPlan:
             tangents = self.tangents.forward({self.source: seeds}, BLOCKS)
             tangents = {slot: tangents[slot] for slot in self.read}
             held = nbytes(tangents.values())
-            measured = Algebra(BLOCKS.act, add)
-            pending = adjoints.backward({}, measured, self.kept, curvature, tangents)
+            pending = adjoints.backward({}, Algebra(act, add), self.kept, curvature, tangents)
             rows = self._rows(pending, start)
         return rows, held + 3 * largest + nbytes(rows.values())
 
