@@ -136,7 +136,7 @@ class Contract(Weighted):
         return how.rows if labels == free + summed else 0
 
     def _grid(self, block: Sparse) -> KhatriRao | None:
-        """Identity seeds as a factored block: the matrix along the new axes, units along the free.
+        """Identity seeds as a factored block: the matrix by new axes, unit vectors by free ones.
 
         ``None`` where they are no grid, or a small one.
         """
@@ -156,13 +156,13 @@ class Contract(Weighted):
         weights = self.matrix_for(summed).reshape((how.rows, *how.shape(how.new)))
         first = labels[0] in summed
         if first:
-            weights, units = weights[low:high], np.arange(how.places)
+            weights, positions = weights[low:high], np.arange(how.places)
         else:
-            units = np.arange(low, high)
+            positions = np.arange(low, high)
         if len(weights) == 1:
             return None
         axes = tuple(how.onto.index(label) for label in how.new)
-        seeds = identity(units, how.shape(free), block.dtype)
+        seeds = identity(positions, how.shape(free), block.dtype)
         made = tuple(label for label in how.onto if label in free)
         if made != free:
             turn = Permute(how.shape(free), tuple(free.index(label) for label in made))

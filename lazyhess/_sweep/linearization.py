@@ -119,8 +119,8 @@ class Linearization:
         if self._rest is None:  # another thread has done it
             return
         graph, pending = self._rest
-        found = zip(self.maps.inputs, self.maps.dtypes, strict=True)
-        inputs = {slot: dtype for slot, dtype in found if slot is not None}
+        dtypes = zip(self.maps.inputs, self.maps.dtypes, strict=True)
+        inputs = {slot: dtype for slot, dtype in dtypes if slot is not None}
         graph.backward(pending, BLOCKS, inputs)
         for slot, dtype in inputs.items():
             if slot in pending:

@@ -93,7 +93,7 @@ class ProductPlan:
         passed = self.tangents.slots | self.adjoints.slots | self.kept
         self.size = sum([maps.sizes[slot] for slot in passed])
 
-    # --- what is worth a way of its own -----------------------------------------------------------
+    # --- what shapes of the graph allow -----------------------------------------------------------
 
     @cached_property
     def work(self) -> int:
@@ -123,7 +123,7 @@ class ProductPlan:
         return aligned_runs(self.views, maps)
 
     def gram_terms(self) -> list[GramTerm]:
-        """The parts of the block of the source with itself that are one rank-k update each."""
+        """The parts of the block of the source with itself that are a rank-k update."""
         if self.source is None:
             return []
         curvature = [edge for edges in self.curvature.values() for edge in edges]
@@ -170,7 +170,7 @@ class ProductPlan:
         seeds : Block
             Tangents of the source.
         start : int
-            Of the source's own adjoint only what lies from here on along the first axis is asked.
+            Of the source's adjoint only what lies from here on along the first axis is asked.
 
         Returns
         -------
