@@ -20,6 +20,8 @@ class FrontEnd(Protocol):
 
     def gradient(self, request: Request) -> Any:
         """The gradient, in the structure of xs; with aux, where that is asked for."""
+        problem = self.problem(request)
+        return request.with_aux(problem.for_each_x(problem.engine.gradient), problem.aux)
 
 
 # --- frameworks ---------------------------------------------------------------------------------

@@ -14,7 +14,13 @@ import lazyhess._record.operators  # noqa: F401 - gives Variable its operators a
 from lazyhess._engines.problem import Problem
 from lazyhess._engines.recorded.engine import NumpyEngine
 from lazyhess._engines.recorded.per_sample import PerSampleEngine
-from lazyhess._frontends.base import check_related, matched, other_kind, refuse_interacting
+from lazyhess._frontends.base import (
+    FrontEnd,
+    check_related,
+    matched,
+    other_kind,
+    refuse_interacting,
+)
 from lazyhess._frontends.request import Request, call, one_output
 from lazyhess._record import reads
 from lazyhess._record.tape import value_dependent
@@ -25,7 +31,7 @@ RecordedEngine: TypeAlias = NumpyEngine | PerSampleEngine
 Inputs: TypeAlias = list[tuple[str, Variable]]  # with their paths in xs
 
 
-class NumPy:
+class NumPy(FrontEnd):
     """See `lazyhess._frontends.base.FrontEnd`."""
 
     def problem(self, request: Request) -> Problem:
@@ -57,11 +63,6 @@ class NumPy:
 
     def _again(self, request: Request, new_xs: Any) -> Problem:
         return self.problem(request.at(new_xs))
-
-    def gradient(self, request: Request) -> Any:
-        """The gradient, by the linearization that a Hessian of the same ys and xs shares."""
-        problem = self.problem(request)
-        return request.with_aux(problem.for_each_x(problem.engine.gradient), problem.aux)
 
 
 FRONT_END = NumPy()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from lazyhess._engines.problem import Problem
@@ -21,7 +22,8 @@ class HessianTree:
     """
 
     def __init__(self, problem: Problem, cache: Any) -> None:
-        self.problem = problem
+        # What a function returned beside its output is the caller's, and not kept.
+        self.problem = problem if problem.aux is None else replace(problem, aux=None)
         self.cache = cache
 
     def blocks(self) -> Any:

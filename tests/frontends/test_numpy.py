@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import gc
 import pickle
 import subprocess
 import sys
+import weakref
 from dataclasses import replace
 from typing import Any
 
@@ -110,6 +112,21 @@ def test_a_problem_pickles_without_the_function() -> None:
     moved = problem.at(({"a": np.array([1.0, 2.0])},))
     assert moved.for_each_x(lambda i: i) == ({"a": 0},)
     np.testing.assert_array_equal(moved.engine.gradient(0), [3.0, 12.0])
+
+
+def test_aux_is_not_kept() -> None:
+    """Nor does it have to pickle."""
+
+    class Aux:
+        pass
+
+    H, aux = lh.hessian(lambda x: (cubes(x), Aux()), np.ones(2), has_aux=True)
+    held = weakref.ref(aux)
+    del aux
+    gc.collect()
+    assert held() is None
+    H, _ = lh.hessian(lambda x: (cubes(x), lambda: None), np.ones(2), has_aux=True)
+    np.testing.assert_array_equal(pickle.loads(pickle.dumps(H)).diagonal(), [6.0, 6.0])
 
 
 def test_values_in_another_structure_are_refused() -> None:

@@ -15,6 +15,7 @@ from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unf
 from lazyhess._engines.framework import FrameworkEngine, Products
 from lazyhess._engines.problem import Problem
 from lazyhess._frontends.base import (
+    FrontEnd,
     check_related,
     other_kind,
     other_structure,
@@ -371,17 +372,12 @@ def _moved(call: _Call, new: Any) -> _Call:
     return _Call(call.request.at(tree_unflatten(structure, values)))
 
 
-class Jax:
+class Jax(FrontEnd):
     """See `lazyhess._frontends.base.FrontEnd`."""
 
     def problem(self, request: Request) -> Problem:
         """The engine for a request."""
         return _problem(request)
-
-    def gradient(self, request: Request) -> Any:
-        """The gradient, in the structure of xs."""
-        problem = _problem(request)
-        return request.with_aux(problem.for_each_x(problem.engine.gradient), problem.aux)
 
 
 FRONT_END = Jax()

@@ -21,6 +21,7 @@ import tensorflow as tf
 from lazyhess._engines.framework import FrameworkEngine
 from lazyhess._engines.problem import Problem
 from lazyhess._frontends.base import (
+    FrontEnd,
     check_related,
     engine_of,
     matched,
@@ -159,7 +160,7 @@ def _unconverted(method: _Method) -> _Method:
     return made
 
 
-class TensorFlow:
+class TensorFlow(FrontEnd):
     """See `lazyhess._frontends.base.FrontEnd`."""
 
     @_unconverted
@@ -233,10 +234,7 @@ class TensorFlow:
 
         return Problem(engine, xs, aux=aux, again=again)
 
-    @_unconverted
-    def gradient(self, request: Request) -> Any:
-        problem = self.problem(request)
-        return request.with_aux(problem.for_each_x(problem.engine.gradient), problem.aux)
+    gradient = _unconverted(FrontEnd.gradient)
 
 
 def _check_samples(engine: FrameworkEngine, request: Request, root: Any) -> None:
