@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any, TypeAlias
@@ -98,7 +98,13 @@ class RecordedProblem(Problem):
             for path, i, value in matched(self.tree, new_xs)
         ]
         if not self.decided:
-            return replace(self, engine=engine.at(values)).checked()
+            return RecordedProblem(
+                engine=engine.at(values),
+                tree=self.tree,
+                again=self.again,
+                batch_axis=self.batch_axis,
+                decided=False,
+            ).checked()
         if self.again is not None:
             return self.again(self.for_each_x(values.__getitem__))
         raise ValueError(
