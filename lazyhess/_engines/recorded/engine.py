@@ -18,7 +18,7 @@ from lazyhess._engines.recorded.pattern_cache import Structure
 from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
 from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
 from lazyhess._maps import NOTHING
-from lazyhess._record.tape import Tape, value_dependent
+from lazyhess._record.tape import Tape
 from lazyhess._record.variable import Variable, leaf
 from lazyhess._sweep.linearization import Linearization
 from lazyhess._sweep.products import ProductPlan
@@ -84,7 +84,6 @@ class NumpyEngine:
                 x.shape[:axis] + x.shape[axis + 1 :] for x, axis in zip(xs, self.batch, strict=True)
             )
             self.lead = (xs[0].shape[self.batch[0]],)
-        self._decided = value_dependent(root, xs)
         self._lock = threading.Lock()
         self._outputs: OrderedDict[int, Linearization] = OrderedDict()
         # What engines of the same graph at other points share.
@@ -113,10 +112,8 @@ class NumpyEngine:
             progress=self.progress,
         )
 
-    def at(self, values: Sequence[Array | Variable]) -> NumpyEngine | None:
-        """The engine of the same graph at other values of xs; ``None`` where it is not the same."""
-        if self._decided:
-            return None
+    def at(self, values: Sequence[Array | Variable]) -> NumpyEngine:
+        """The engine of the same graph at other values of xs."""
         if self._tape is None:
             root = self.root if self.create_graph else autobatched(self.root, self.xs)
             self._tape, self._structure = Tape(root, self.xs), Structure()
