@@ -14,7 +14,7 @@ import numpy as np
 
 from lazyhess._indices import Array
 from lazyhess._maps import Conjugate, Map, Reshape
-from lazyhess._primitives import elementwise  # noqa: F401 - the rules of real operands
+from lazyhess._primitives import elementwise, rounding  # noqa: F401 - the rules of real operands
 from lazyhess._primitives.base import Structural, implements, options, scale
 from lazyhess._record.primitive import UFUNCS, Primitive
 from lazyhess._record.variable import record, value_of

@@ -16,7 +16,6 @@ import numpy as np
 
 from lazyhess._maps import all_finite
 from lazyhess._primitives.base import Elementwise, Formula
-from lazyhess._record.primitive import UFUNCS
 from lazyhess._record.variable import Variable, value_of
 
 LN2 = float(np.log(2.0))
@@ -97,12 +96,6 @@ _unary(np.deg2rad, np.pi / 180)
 Elementwise(np.add, (1, 1))
 Elementwise(np.subtract, (1, -1))
 
-# --- piecewise constant: recorded, with a derivative of zero --------------------------------------
-for _step in (np.sign, np.floor, np.ceil, np.rint, np.trunc):
-    _unary(_step, 0)
-Elementwise(np.floor_divide, (0, 0))
-Elementwise(np.heaviside, (0, 0))
-
 # --- arithmetic -----------------------------------------------------------------------------------
 Elementwise(
     np.multiply,
@@ -117,19 +110,6 @@ _binary(
 )
 
 
-def _whole_quotient(z: Any, x: Any, y: Any) -> Any:
-    """(z - x) / y, which is a whole number: x / y alone may round up to one."""
-    z, x, y = map(value_of, (z, x, y))
-    return np.rint(z / y - x / y)
-
-
-_binary(np.remainder, (1, _whole_quotient), {})
-_binary(np.fmod, (1, _whole_quotient), {})
-UFUNCS[np.divmod] = lambda a, b, **kwargs: (
-    np.floor_divide(a, b, **kwargs),
-    np.remainder(a, b, **kwargs),
-)
-UFUNCS[np.modf] = lambda a, **kwargs: (a - np.trunc(a, **kwargs), np.trunc(a, **kwargs))
 _unary(np.square, lambda z, x: 2 * x, 2)
 _unary(np.reciprocal, lambda z, x: -z * z, lambda z, x: 2 * z * z * z)
 _unary(np.sqrt, lambda z, x: 0.5 / z, lambda z, x: -0.25 / z / x)

@@ -21,7 +21,7 @@ from lazyhess._primitives.reduce import (
     sum_,
     var,
 )
-from lazyhess._primitives.series import cumprod
+from lazyhess._primitives.running import cumprod
 from lazyhess._record.primitive import METHODS
 from lazyhess._record.variable import value_of
 

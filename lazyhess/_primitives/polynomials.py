@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._primitives.base import astype, implements, nested
-from lazyhess._primitives.series import convolve
+from lazyhess._primitives.convolution import convolve
 from lazyhess._record.variable import value_of
 
 

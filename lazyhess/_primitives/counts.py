@@ -1,0 +1,74 @@
+"""Counts and sums of bins."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from lazyhess._indices import Array
+from lazyhess._maps import Gather, Scatter
+from lazyhess._primitives.base import astype, implements, nested, structural, variables
+from lazyhess._record.variable import Variable, shape_of, value_of
+
+
+def _sums(name: str, bins: Array, count: int, weights: Any) -> Any:
+    """The sum of the weights in each of some bins."""
+    gather = Gather((count,), (bins,), bins.shape)
+    return structural(name, weights, Scatter(gather))
+
+
+@implements(np.bincount)
+def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
+    """`numpy.bincount`: with weights, their sum for each integer."""
+    x = np.asarray(value_of(x))
+    counts = np.bincount(x, minlength=minlength)
+    weights = nested(weights)
+    if weights.shape != x.shape:
+        raise ValueError("The weights and list don't have the same length.")
+    return _sums("bincount", x.astype(np.intp), len(counts), astype(weights, np.float64))
+
+
+def _edges(a: Any, bins: Any, range: Any, found: Array) -> Any:
+    """The edges of bins as what they depend on: the ends of `a`, or what was given."""
+    if not isinstance(bins, str) and len(shape_of(bins)) == 1:
+        return nested(bins) if variables(*bins) or isinstance(bins, Variable) else found
+    if range is not None:
+        low, high = range
+    elif not a.size:
+        return found
+    else:
+        low, high = np.min(a), np.max(a)
+    if not variables(low, high):
+        return found
+    if value_of(low) == value_of(high):
+        low, high = low - 0.5, high + 0.5
+    return np.linspace(low, high, len(found), dtype=found.dtype)
+
+
+@implements(np.histogram_bin_edges)
+def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
+    """`numpy.histogram_bin_edges`: they move with the smallest and the largest element."""
+    a = nested(a)
+    found = np.histogram_bin_edges(value_of(a), value_of(bins), value_of(range), value_of(weights))
+    return _edges(a, bins, range, found)
+
+
+@implements(np.histogram)
+def histogram(
+    a: Any, bins: Any = 10, range: Any = None, density: Any = None, weights: Any = None
+) -> Any:
+    """`numpy.histogram`: the counts are constant, the sums of weights and the edges are not."""
+    a = nested(a)
+    value = value_of(a)
+    counts, found = np.histogram(value, value_of(bins), value_of(range), weights=value_of(weights))
+    edges = _edges(a, bins, range, found)
+    made: Any = counts
+    if isinstance(weights, Variable):
+        inside = (value >= found[0]) & (value <= found[-1])
+        last = len(found) - 2
+        bin_of = np.minimum(np.searchsorted(found, value[inside], side="right") - 1, last)
+        made = _sums("histogram", bin_of, last + 1, np.ravel(weights[inside]))
+    if density:
+        made = made / np.diff(edges) / np.sum(made)
+    return made, edges
