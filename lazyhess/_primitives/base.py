@@ -152,7 +152,7 @@ class Elementwise(Primitive):
         made: Array = self.ufunc(*args)
         return made
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
@@ -262,7 +262,7 @@ class Structural(Primitive):
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return self.map
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return Structural(self.name, self.map.each(count))
 
 

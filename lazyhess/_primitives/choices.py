@@ -28,7 +28,7 @@ class Choice(Primitive):
         made: Array = getattr(np, self.name)(*args)
         return made
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
@@ -69,7 +69,7 @@ class Where(Primitive):
         made: Array = np.where(*args)
         return made
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:

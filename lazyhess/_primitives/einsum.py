@@ -70,7 +70,7 @@ class Contraction(Primitive):
         made = Contract(self.left, self.right, self.onto, b, a.shape).dense(a[None])[0]
         return np.asarray(made, order="C")
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         new = max((*self.left, *self.right), default=0) + 1
         left, right = (
             (new, *names) if stacked else names

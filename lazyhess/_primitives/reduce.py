@@ -98,7 +98,7 @@ class Mean(Primitive):
         made: Array = np.mean(args[0], axis=self.axes)
         return np.asarray(made).reshape(self.out)
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return _mean(tuple(axis + 1 for axis in self.axes), (count, *self.out))
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
@@ -200,7 +200,7 @@ class Extremum(Primitive):
         made = getattr(np, self.name)(args[0], axis=self.axes)
         return np.asarray(made).reshape(self.out)
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return _extreme(self.name, tuple(axis + 1 for axis in self.axes), (count, *self.out))
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:

@@ -272,7 +272,7 @@ class Concatenate(Primitive):
     def value(self, *args: Any) -> Array:
         return np.concatenate(args, self.axis)
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return concatenation(self.axis + 1)
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:

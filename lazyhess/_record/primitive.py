@@ -35,7 +35,7 @@ class Primitive(ABC):
     name: str
     holomorphic = True  # as a function of complex operands
     elementwise = False  # whether operands broadcast, and every element is worked out by itself
-    broadcasts = True  # whether `each` takes operands that are the same for all
+    broadcasts = True  # whether `batched` takes operands that are the same for all
     by_value: tuple[int, ...] = ()  # operands whose value, where constant, decides what is done
 
     @abstractmethod
@@ -60,7 +60,7 @@ class Primitive(ABC):
         """Whether `curvature` may give anything in the `active` operands."""
         return type(self).curvature is not Primitive.curvature
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         """The same for `count` sets of operands: those of `along` have them along a leading axis.
 
         So has the value. Those of an elementwise primitive come with as many axes as the value; of
