@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._indices import Array
-from lazyhess._maps import Gather, Scatter
-from lazyhess._primitives.base import astype, implements, nested, one_axis, structural
+from lazyhess._primitives.base import astype, implements, nested, one_axis, scattered, structural
 from lazyhess._primitives.shape import moved, positions_of, take_flat
 from lazyhess._record.primitive import refuse_out
 from lazyhess._record.variable import Variable, shape_of, value_of
@@ -186,10 +185,10 @@ def _place(values: Any, condition: Array, shape: tuple[int, ...]) -> Any:
         made = np.zeros(condition.shape, np.asarray(values).dtype)
         made[condition] = values
         return made
-    gather = Gather(condition.shape, np.nonzero(np.atleast_1d(condition)), shape)
     if not condition.ndim:
         return np.reshape(np.broadcast_to(values, shape), ())
-    return structural("piecewise", np.broadcast_to(values, shape), Scatter(gather))
+    values, index = np.broadcast_to(values, shape), np.nonzero(np.atleast_1d(condition))
+    return structural("piecewise", values, scattered, condition.shape, index, shape)
 
 
 @implements(np.meshgrid)

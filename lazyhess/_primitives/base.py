@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
+from lazyhess._maps import Each, Gather, Map, Scale, Scatter, all_finite, broadcast, chain
 from lazyhess._record.linear import curvature, linear
 from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler, Primitive
 from lazyhess._record.variable import Variable, mapped, record, shape_of, value_of
@@ -249,11 +249,11 @@ class Differential(Curved):
 
 
 class Structural(Primitive):
-    """A linear primitive of one operand that is nothing but its map."""
+    """A linear primitive of one operand that is nothing but its map, ``kind(*params)``."""
 
-    def __init__(self, name: str, map_: Map) -> None:
+    def __init__(self, name: str, kind: Callable[..., Map], *params: Any) -> None:
         self.name = name
-        self.map = map_
+        self.map = kind(*params)
 
     def value(self, *args: Any) -> Array:
         made: Array = dense(self.map.apply(args[0][None]), 1, self.map.out, args[0].dtype)[0]
@@ -263,7 +263,11 @@ class Structural(Primitive):
         return self.map
 
     def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
-        return Structural(self.name, self.map.each(count))
+        return Structural.of(self.name, _stacked, self, count)
+
+
+def _stacked(primitive: Structural, count: int) -> Map:
+    return primitive.map.each(count)
 
 
 class Cast(Primitive):
@@ -283,21 +287,26 @@ class Cast(Primitive):
         return broadcast(out.shape, out.shape)
 
 
-def structural(name: str, x: Any, map_: Map) -> Any:
-    """Record a structural primitive of `x`."""
-    return record(Structural(name, map_), x)
+def structural(name: str, x: Any, kind: Callable[..., Map], *params: Any) -> Any:
+    """Record the map ``kind(*params)`` of `x`."""
+    return record(Structural.of(name, kind, *params), x)
 
 
 @lru_cache(maxsize=4096)
-def shaped(name: str, kind: Callable[..., Map], *args: Any) -> Structural:
-    """The structural primitive of a map that shapes determine: one object for equal shapes."""
-    return Structural(name, kind(*args))
+def shaped(name: str, kind: Callable[..., Map], *params: Any) -> Structural:
+    """The structural primitive of a map that shapes determine: kept, for it comes again."""
+    return Structural.of(name, kind, *params)
+
+
+def scattered(shape: Shape, index: tuple[Any, ...], inp: Shape) -> Map:
+    """The map of arrays of shape `inp` into zeros of a larger shape, where ``zeros[index]`` is."""
+    return Scatter(Gather(shape, index, inp))
 
 
 @implements(mapped)
 def mapped_(x: Any, map_: Map) -> Any:
     """Record a map of each array along the first axis."""
-    return structural("map", x, Each(map_, len(x)))
+    return structural("map", x, Each, map_, len(x))
 
 
 @implements(np.astype)
@@ -313,7 +322,7 @@ def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None, **kwargs: 
         return plain
     if x.dtype.kind == "c" and dtype.kind == "f":
         raise TypeError("a complex Variable has no real cast; take np.real or np.abs of it")
-    return record(Cast(dtype), x)
+    return record(Cast.of(dtype), x)
 
 
 def nested(x: Any) -> Any:
@@ -371,6 +380,7 @@ __all__ = [
     "nested",
     "one_axis",
     "options",
+    "scattered",
     "shaped",
     "squared",
     "structural",

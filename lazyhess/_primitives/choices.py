@@ -49,7 +49,7 @@ class Choice(Primitive):
 
 
 def _choice(ufunc: np.ufunc) -> None:
-    primitive = Choice(ufunc.__name__)
+    primitive = Choice.of(ufunc.__name__)
     UFUNCS[ufunc] = lambda a, b, **kwargs: record(
         primitive, *options(ufunc.__name__, (a, b), kwargs)
     )
@@ -79,7 +79,7 @@ class Where(Primitive):
         return chain(broadcast(shape_of(args[k]), out.shape), Mask(mask, out.shape))
 
 
-_WHERE = Where()
+_WHERE = Where.of()
 
 
 @implements(np.where)

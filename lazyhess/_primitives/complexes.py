@@ -55,14 +55,14 @@ class Conjugation(Structural):
 @implements(np.real)
 def real(val: Any) -> Any:
     """`numpy.real`."""
-    return record(Real(), val) if val.dtype.kind == "c" else val
+    return record(Real.of(), val) if val.dtype.kind == "c" else val
 
 
 @implements(np.imag)
 def imag(val: Any) -> Any:
     """`numpy.imag`."""
     if val.dtype.kind == "c":
-        return record(Imaginary(), val)
+        return record(Imaginary.of(), val)
     return np.where(np.zeros(val.shape, np.bool_), val, val.dtype.type(0))
 
 
@@ -72,7 +72,7 @@ def conjugate(x: Any, **kwargs: Any) -> Any:
     (x,) = options("conjugate", (x,), kwargs)
     if x.dtype.kind != "c":
         return x
-    return record(Conjugation("conjugate", Conjugate(x.shape)), x)
+    return record(Conjugation.of("conjugate", Conjugate, x.shape), x)
 
 
 @implements(np.angle)

@@ -7,15 +7,13 @@ from typing import Any
 import numpy as np
 
 from lazyhess._indices import Array
-from lazyhess._maps import Gather, Scatter
-from lazyhess._primitives.base import astype, implements, nested, structural, variables
+from lazyhess._primitives.base import astype, implements, nested, scattered, structural, variables
 from lazyhess._record.variable import Variable, shape_of, value_of
 
 
 def _sums(name: str, bins: Array, count: int, weights: Any) -> Any:
     """The sum of the weights in each of some bins."""
-    gather = Gather((count,), (bins,), bins.shape)
-    return structural(name, weights, Scatter(gather))
+    return structural(name, weights, scattered, (count,), (bins,), bins.shape)
 
 
 @implements(np.bincount)

@@ -148,7 +148,7 @@ def _clean_pair(a: Shape, b: Shape, left: Labels, right: Labels, onto: Labels) -
 
 @lru_cache(maxsize=4096)
 def _contraction(left: Labels, right: Labels, onto: Labels) -> Contraction:
-    return Contraction(left, right, onto)
+    return Contraction.of(left, right, onto)
 
 
 def _pair(a: Any, left: Labels, b: Any, right: Labels, onto: Labels) -> Any:

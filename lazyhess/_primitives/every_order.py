@@ -23,9 +23,6 @@ class Derivative(Elementwise):
         self.first = (lambda z, x: derivative(function, order + 1, x),)
         self.second = {(0, 0): lambda z, x: derivative(function, order + 2, x)}
 
-    def __reduce__(self) -> Any:
-        return Derivative, (self.function, self.order)
-
     def value(self, *args: Any) -> Array:
         return np.asarray(self.function(self.order, *args))
 
@@ -33,7 +30,7 @@ class Derivative(Elementwise):
 def derivative(function: Callable[[int, Any], Any], order: int, x: Any) -> Any:
     """A derivative, recorded for a Variable."""
     if isinstance(x, Variable):
-        return record(Derivative(function, order), x)
+        return record(Derivative.of(function, order), x)
     return function(order, x)
 
 

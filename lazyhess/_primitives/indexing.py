@@ -46,7 +46,7 @@ def _key(item: Any) -> Any:
 def _basic(shape: Shape, keys: tuple[Any, ...]) -> Structural:
     """The primitive of a basic index: one object for equal shapes and indices."""
     index = tuple(slice(*key) if type(key) is tuple else key for key in keys)
-    return Structural("getitem", Gather(shape, index))
+    return Structural.of("getitem", Gather, shape, index)
 
 
 @implements(getitem)
@@ -56,4 +56,4 @@ def getitem_(a: Any, index: Any) -> Any:
     keys = tuple([_key(item) for item in items])
     if NotImplemented not in keys:
         return record(_basic(a.shape, keys), a)
-    return structural("getitem", a, Gather(a.shape, tuple(_fixed(item) for item in items)))
+    return structural("getitem", a, Gather, a.shape, tuple([_fixed(item) for item in items]))

@@ -113,7 +113,7 @@ def _reduce(
     if masked(where := kwargs.pop("where", True)):
         a = np.where(where, a, a.dtype.type(-np.inf))
     axes = reduced_axes(axis, a.ndim)
-    made = record(LogSumExp(axes, reduced(a.shape, axes, keepdims)), a)
+    made = record(LogSumExp.of(axes, reduced(a.shape, axes, keepdims)), a)
     initial = kwargs.pop("initial", None)
     if kwargs:
         raise NotImplementedError(f"logaddexp.reduce of a Variable has no option {sorted(kwargs)}")

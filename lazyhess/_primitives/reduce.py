@@ -110,7 +110,7 @@ class Mean(Primitive):
 
 @lru_cache(maxsize=4096)
 def _mean(axes: tuple[int, ...], out: Shape) -> Mean:
-    return Mean(axes, out)
+    return Mean.of(axes, out)
 
 
 @implements(np.mean)
@@ -232,7 +232,7 @@ class Extremum(Primitive):
 
 @lru_cache(maxsize=4096)
 def _extreme(name: str, axes: tuple[int, ...], out: Shape) -> Extremum:
-    return Extremum(name, axes, out)
+    return Extremum.of(name, axes, out)
 
 
 def _extremum(name: str, pair: np.ufunc) -> Any:
@@ -271,7 +271,7 @@ def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
     a = _prepared("cumsum", a, dtype, out)
     if axis is None:
         a, axis = np.ravel(a), 0
-    return structural("cumsum", a, Accumulate(a.shape, one_axis(axis, a.ndim)))
+    return structural("cumsum", a, Accumulate, a.shape, one_axis(axis, a.ndim))
 
 
 def _first_axis(function: Any) -> Any:

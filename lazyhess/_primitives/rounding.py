@@ -77,7 +77,7 @@ def round_(a: Any, decimals: int = 0, out: Any = None) -> Any:
     """`numpy.round`."""
     if out is not None:
         refuse_out("round")
-    return record(Rounded(int(decimals)), a)
+    return record(Rounded.of(int(decimals)), a)
 
 
 @implements(np.fix)

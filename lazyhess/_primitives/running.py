@@ -7,8 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._maps import Gather, Scatter
-from lazyhess._primitives.base import astype, implements, one_axis, structural
+from lazyhess._primitives.base import astype, implements, one_axis, scattered, structural
 from lazyhess._primitives.reduce import cumsum
 from lazyhess._record.primitive import METHODS, refuse_out
 from lazyhess._record.variable import value_of
@@ -85,7 +84,7 @@ def _add_reduceat(a: Any, indices: Any, axis: int = 0, dtype: Any = None, out: A
     lead = (slice(None),) * axis
     parts = a[(*lead, starts[segment] + within)]
     shape = (*a.shape[:axis], len(starts), *a.shape[axis + 1 :])
-    return structural("reduceat", parts, Scatter(Gather(shape, (*lead, segment), parts.shape)))
+    return structural("reduceat", parts, scattered, shape, (*lead, segment), parts.shape)
 
 
 METHODS[np.add, "reduceat"] = _add_reduceat

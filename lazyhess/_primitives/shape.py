@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._indices import Array
+from lazyhess._indices import Array, Shape
 from lazyhess._maps import Gather, Map, Mask, Permute, Reshape, Scatter, broadcast
 from lazyhess._primitives.base import (
     astype,
@@ -16,6 +16,7 @@ from lazyhess._primitives.base import (
     implements,
     nested,
     one_axis,
+    scattered,
     shaped,
     structural,
 )
@@ -135,7 +136,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
 # --- order ----------------------------------------------------------------------------------------
 def gather(name: str, a: Any, index: tuple[Any, ...]) -> Any:
     """Record ``a[index]`` for an index that is valid."""
-    return structural(name, a, Gather(a.shape, index))
+    return structural(name, a, Gather, a.shape, index)
 
 
 @implements(np.flip)
@@ -176,9 +177,8 @@ def take_flat(name: str, a: Any, positions: Array) -> Any:
     """The elements of `a` at flat positions, in the positions' shape."""
     if a.ndim == 0:  # has no axis to index
         a = ravel(a)
-    return structural(
-        name, a, Gather(a.shape, np.unravel_index(positions, a.shape), positions.shape)
-    )
+    index = np.unravel_index(positions, a.shape)
+    return structural(name, a, Gather, a.shape, index, positions.shape)
 
 
 def positions_of(a: Any) -> Array:
@@ -235,7 +235,7 @@ def diag(v: Any, k: int = 0) -> Any:
         n = v.shape[0] + abs(k)
         at = np.arange(v.shape[0])
         index = (at + max(-k, 0), at + max(k, 0))
-        return structural("diag", v, Scatter(Gather((n, n), index, v.shape)))
+        return structural("diag", v, scattered, (n, n), index, v.shape)
     if v.ndim != 2:
         raise ValueError("Input must be 1- or 2-d.")
     return diagonal(v, k)
@@ -247,10 +247,13 @@ def diagflat(v: Any, k: int = 0) -> Any:
     return diag(ravel(v), k)
 
 
+def _masked(shape: Shape, function: Any, k: int) -> Map:
+    return Mask(np.broadcast_to(function(np.ones(shape[-2:], np.bool_), k), shape), shape)
+
+
 def _triangle(function: Any) -> Any:
     def triangle(m: Any, k: int = 0) -> Any:
-        mask = np.broadcast_to(function(np.ones(m.shape[-2:], np.bool_), k), m.shape)
-        return structural(function.__name__, m, Mask(mask, m.shape))
+        return record(shaped(function.__name__, _masked, m.shape, function, int(k)), m)
 
     implements(function)(triangle)
     return triangle
@@ -284,8 +287,8 @@ class Concatenate(Primitive):
 
 @cache
 def concatenation(axis: int) -> Concatenate:
-    """The primitive, one object for each axis."""
-    return Concatenate(axis)
+    """The primitive, kept."""
+    return Concatenate.of(axis)
 
 
 @implements(np.concatenate, np.concat)
@@ -385,7 +388,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
         where = np.pad(np.zeros(array.shape, np.bool_), pad_width, constant_values=True)
         inner = np.pad(positions_of(array), pad_width, constant_values=-1)
         index = np.nonzero(inner >= 0) if array.size else (np.zeros(0, int),) * array.ndim
-        placed = structural("pad", ravel(array), Scatter(Gather(inner.shape, index, (array.size,))))
+        placed = structural("pad", ravel(array), scattered, inner.shape, index, (array.size,))
         values = kwargs.pop("constant_values", 0)
         if np.all(np.asarray(value_of(values)) == 0) and not isinstance(values, Variable):
             return placed

@@ -79,12 +79,12 @@ def det(a: Any) -> Any:
     a = square_matrices("det", a)
     value = value_of(a)
     if not np.isfinite(value).all() or a.size == 0:
-        return record(Determinant(), a)
+        return record(Determinant.of(), a)
     u, s, vh = np.linalg.svd(value)
     small = s <= _SINGULAR * np.max(s, axis=-1, keepdims=True)
     r = int(np.max(np.sum(small, axis=-1)))
     if not r:
-        return record(Determinant(), a)
+        return record(Determinant.of(), a)
     # det A = det M · det (M⁻¹)₂₂ (Jacobi's identity), with M = [[A, U], [Vᵀ, 0]] regular where U
     # and V span the null spaces.
     if r > 4:
@@ -98,7 +98,7 @@ def det(a: Any) -> Any:
         [np.concatenate([a, right], -1), np.concatenate([below, corner], -1)], -2
     )
     n = a.shape[-1]
-    return record(Determinant(), bordered) * _expanded(inv(bordered)[..., n:, n:])
+    return record(Determinant.of(), bordered) * _expanded(inv(bordered)[..., n:, n:])
 
 
 def _expanded(a: Any) -> Any:
@@ -119,7 +119,7 @@ _SLOGDET = type(np.linalg.slogdet(np.eye(1)))
 def slogdet(a: Any) -> Any:
     """`numpy.linalg.slogdet`."""
     a = square_matrices("slogdet", a)
-    logarithm = record(LogDeterminant(), a)
+    logarithm = record(LogDeterminant.of(), a)
     if a.dtype.kind != "c":
         return _SLOGDET(np.linalg.slogdet(value_of(a))[0], logarithm)
-    return _SLOGDET(record(Determinant(), a) / np.exp(logarithm), logarithm)
+    return _SLOGDET(record(Determinant.of(), a) / np.exp(logarithm), logarithm)

@@ -57,7 +57,7 @@ class Cholesky(Triangle):
 @implements(np.linalg.cholesky)
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """`numpy.linalg.cholesky`; as there, one triangle of `a` is read."""
-    made = record(Cholesky(not upper), square_matrices("cholesky", a))
+    made = record(Cholesky.of(not upper), square_matrices("cholesky", a))
     return adjoint(made) if upper else made
 
 
@@ -126,7 +126,7 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
     if UPLO.upper() not in ("L", "U"):
         raise ValueError("UPLO argument must be 'L' or 'U'")
     a = square_matrices("eigh", a)
-    primitive = SymmetricEigen(UPLO.upper() == "L")
+    primitive = SymmetricEigen.of(UPLO.upper() == "L")
     w, v = primitive.unpack(record(primitive, a), a.shape)
     return _EIGH(np.real(w), v)
 
@@ -178,7 +178,7 @@ _EIG = type(np.linalg.eig(np.eye(1)))
 def eig(a: Any) -> Any:
     """`numpy.linalg.eig`."""
     a = square_matrices("eig", a)
-    primitive = Eigen()
+    primitive = Eigen.of()
     return _EIG(*primitive.unpack(record(primitive, a), a.shape))
 
 
@@ -252,7 +252,7 @@ def svd(
             f"svd of matrices of shape {a.shape[-2:]} with full_matrices=True has no derivative: "
             "the columns beyond the thin factors are any basis of the rest; use full_matrices=False"
         )
-    primitive = Singular()
+    primitive = Singular.of()
     u, s, vh = primitive.unpack(record(primitive, a), a.shape)
     s = np.real(s)
     return _SVD(u, s, vh) if compute_uv else s
@@ -307,7 +307,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
             f"qr(mode={mode!r}) of matrices of shape {(m, n)} has no derivative rule; the modes "
             'with one are "reduced" and "r", and "complete" for no more rows than columns'
         )
-    primitive = Orthogonal()
+    primitive = Orthogonal.of()
     square = a[..., :, :m] if n > m else a
     q, r = primitive.unpack(record(primitive, square), square.shape)
     if n > m:

@@ -54,7 +54,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NON
     largest = np.max(found, axis=-1, keepdims=True)
     cut = found <= np.asarray(rcond)[..., None] * largest
     if not np.any(cut & (found > 1e3 * np.finfo(a.dtype).eps * largest)):
-        return record(PseudoInverse(rcond, hermitian), a)
+        return record(PseudoInverse.of(rcond, bool(hermitian)), a)
     # What is cut is not zero, and turns against what is kept: the rank says too little.
     u, s, vh = svd(a, full_matrices=False)
     inverse = np.where(cut, s.dtype.type(0), 1 / np.where(cut, s.dtype.type(1), s))

@@ -120,7 +120,7 @@ def solve(a: Any, b: Any) -> Any:
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     dtype = np.result_type(a.dtype, b.dtype)
     a, b = (np.broadcast_to(astype(x, dtype), lead + x.shape[-2:]) for x in (a, b))
-    made = record(Solve(), a, b)
+    made = record(Solve.of(), a, b)
     return made[..., 0] if vector else made
 
 
@@ -148,7 +148,7 @@ class Inverse(Primitive):
 @implements(np.linalg.inv)
 def inv(a: Any) -> Any:
     """`numpy.linalg.inv`."""
-    return record(Inverse(), square_matrices("inv", a))
+    return record(Inverse.of(), square_matrices("inv", a))
 
 
 @implements(np.linalg.tensorsolve)
