@@ -10,6 +10,7 @@ import numpy as np
 from lazyhess._indices import Array, Shape
 from lazyhess._primitives.base import Differential, astype, implements, nested
 from lazyhess._primitives.linalg.base import adjoint, square_matrices
+from lazyhess._record import reads
 from lazyhess._record.variable import record, value_of
 
 
@@ -163,12 +164,16 @@ class Eigen(Packed):
         length = np.real(np.sum(np.conjugate(v) * dv, axis=-2, keepdims=True))
         change = v * length
         if plain.dtype.kind == "c":
-            top = np.argmax(np.abs(plain), axis=-2, keepdims=True)
-            turn = np.imag(np.take_along_axis(dv, top, -2)) / np.real(
-                np.take_along_axis(v, top, -2)
-            )
+            place = np.argmax(np.abs(plain), axis=-2, keepdims=True)
+            top = np.arange(plain.shape[-2])[:, None] == place
+            turn = _at(top, np.imag(dv)) / _at(top, np.real(v))
             change = change + 1j * v * turn
         return _pack(np.diagonal(m, 0, -2, -1), dv - change, lead=tangent.ndim - 2)
+
+
+def _at(mask: Any, a: Any) -> Any:
+    """The only element of each column that the mask holds for."""
+    return np.sum(np.where(mask, a, a.dtype.type(0)), axis=-2, keepdims=True)
 
 
 _EIG = type(np.linalg.eig(np.eye(1)))
@@ -178,6 +183,7 @@ _EIG = type(np.linalg.eig(np.eye(1)))
 def eig(a: Any) -> Any:
     """`numpy.linalg.eig`."""
     a = square_matrices("eig", a)
+    reads.note()  # whether they are complex is a matter of values
     primitive = Eigen.of()
     return _EIG(*primitive.unpack(record(primitive, a), a.shape))
 
