@@ -20,6 +20,11 @@ def asarray(x: Any, dtype: Any = None, order: Literal["K", "C"] = "K") -> Array:
     return np.asarray(x, dtype, order=order)
 
 
+def copied(x: Any) -> Array:
+    """An array of its own, with the same elements."""
+    return np.array(x)
+
+
 def contiguous(array: Array) -> Array:
     """The array as it is walked through in C order: itself, or a copy. Not for 0-d arrays."""
     return np.ascontiguousarray(array)

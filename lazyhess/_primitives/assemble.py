@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess import _create
 from lazyhess._indices import Array
 from lazyhess._primitives.base import astype, implements, nested, one_axis, scattered, structural
 from lazyhess._primitives.shape import moved, positions_of, take_flat
@@ -23,7 +24,7 @@ def pooled(name: str, parts: list[Any], function: Callable[[list[Array]], Any]) 
         for part, start, size in zip(parts, starts, sizes, strict=True)
     ]
     pool = np.concatenate([np.ravel(part) for part in parts])
-    index = np.asarray(function(places))
+    index = _create.asarray(function(places))
     return take_flat(name, pool, index) if isinstance(pool, Variable) else pool[index]
 
 
@@ -143,7 +144,7 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
         raise ValueError("select with an empty condition list is not possible")
     made = _branch(default)
     for n in reversed(range(len(condlist))):
-        condition = np.asarray(condlist[n])
+        condition = _create.asarray(condlist[n])
         if condition.dtype.type is not np.bool_:
             raise TypeError(f"invalid entry {n} in condlist: should be boolean ndarray")
         made = np.where(condition, _branch(choicelist[n]), made)
@@ -161,7 +162,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
     x, condlist = nested(x), value_of(condlist)
     if np.isscalar(condlist) or (not isinstance(condlist[0], (list, np.ndarray)) and x.ndim):
         condlist = [condlist]
-    conditions = [np.asarray(condition, np.bool_) for condition in condlist]
+    conditions = [_create.asarray(condition, np.bool_) for condition in condlist]
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
     elif len(funclist) != len(conditions):
@@ -182,7 +183,7 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
 def _place(values: Any, condition: Array, shape: tuple[int, ...]) -> Any:
     """Values at the true elements of a condition, zero elsewhere."""
     if not isinstance(values, Variable):
-        made = np.zeros(condition.shape, np.asarray(values).dtype)
+        made = _create.accumulator(condition.shape, _create.asarray(values).dtype)
         made[condition] = values
         return made
     if not condition.ndim:

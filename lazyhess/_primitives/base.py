@@ -9,6 +9,8 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from lazyhess._create import asarray
+from lazyhess._decisions import decide
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps import Each, Gather, Map, Scale, Scatter, all_finite, broadcast, chain
 from lazyhess._record.linear import curvature, linear
@@ -90,7 +92,7 @@ def scale(weights: Any, shape: Shape) -> Map:
     """Each element times a weight of its own; `weights` broadcasts to `shape`."""
     if isinstance(weights, Variable):
         return RecordedScale(weights, shape)
-    return Scale(np.asarray(weights), shape)
+    return Scale(asarray(weights), shape)
 
 
 def _fits(inner: Shape, shape: Shape) -> bool:
@@ -164,7 +166,7 @@ class Elementwise(Primitive):
         elif formula == 1:
             return broadcast(inner, shape)
         else:
-            weights = np.asarray(formula, out.dtype)
+            weights = asarray(formula, out.dtype)
         if inner == shape:
             return scale(weights, shape)
         if _fits(weights.shape, inner):  # the smaller array is the one to be multiplied
@@ -203,10 +205,15 @@ def weigh(adjoint: Any, weights: Any) -> Any:
     if isinstance(adjoint, np.ndarray):
         adjoint = compact(adjoint)
     made = adjoint * weights
-    value = np.asarray(value_of(made))
-    if all_finite(value):
+    value = asarray(value_of(made))
+    if finite(value):
         return made
     return np.where((value_of(adjoint) == 0) & ~np.isfinite(value), value.dtype.type(0), made)
+
+
+def finite(value: Any) -> bool:
+    """Whether no number is infinite or NaN, so that nothing need be put in their place."""
+    return decide("finite", all_finite, asarray(value))
 
 
 def options(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
@@ -313,7 +320,7 @@ def mapped_(x: Any, map_: Map) -> Any:
 def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None, **kwargs: Any) -> Any:
     """`numpy.astype`: to a floating dtype recorded, to any other one a plain array."""
     if not isinstance(x, Variable):
-        return np.asarray(x, dtype)
+        return asarray(x, dtype)
     dtype = np.dtype(dtype)
     if dtype == x.dtype:
         return x
@@ -331,7 +338,7 @@ def nested(x: Any) -> Any:
         return x
     if isinstance(x, (list, tuple)) and _holds_variable(x):
         return np.stack([nested(item) for item in x])
-    return np.asarray(x)
+    return asarray(x)
 
 
 def _holds_variable(x: Any) -> bool:
@@ -376,6 +383,7 @@ __all__ = [
     "Structural",
     "astype",
     "axis_tuple",
+    "finite",
     "implements",
     "nested",
     "one_axis",

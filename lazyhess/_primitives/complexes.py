@@ -12,6 +12,8 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import copied
+from lazyhess._decisions import nowhere
 from lazyhess._indices import Array
 from lazyhess._maps import Conjugate, Map, Reshape
 from lazyhess._primitives import elementwise, rounding  # noqa: F401 - the rules of real operands
@@ -27,7 +29,7 @@ class Real(Primitive):
     holomorphic = False
 
     def value(self, *args: Any) -> Array:
-        return np.array(args[0].real)
+        return copied(args[0].real)
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return Reshape(out.shape, out.shape)
@@ -40,7 +42,7 @@ class Imaginary(Primitive):
     holomorphic = False
 
     def value(self, *args: Any) -> Array:
-        return np.array(args[0].imag)
+        return copied(args[0].imag)
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return scale(args[0].dtype.type(-1j), out.shape)
@@ -97,7 +99,7 @@ def modulus(z: Any) -> Any:
     """The absolute value of a complex array; at 0 with a derivative of 0, as the real one's."""
     x, y = real(z), imag(z)
     zero = value_of(z) == 0
-    if not np.any(zero):
+    if nowhere(zero):
         return np.hypot(x, y)
     return np.where(zero, x.dtype.type(0), np.hypot(np.where(zero, x.dtype.type(1), x), y))
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._primitives.base import implements, nested
+from lazyhess._primitives.base import finite, implements, nested
 from lazyhess._primitives.shape import flip
 from lazyhess._record.variable import value_of
 
@@ -24,13 +24,13 @@ def _correlated(long: Any, short: Any, mode: Any) -> Any:
     if before or after:
         long = np.concatenate([np.zeros(before, long.dtype), long, np.zeros(after, long.dtype)])
     count = n + before + after - m + 1
-    finite = np.isfinite(value_of(short)).all()
-    if count > 16 * m and finite:
+    bounded = finite(value_of(short))
+    if count > 16 * m and bounded:
         # A few long products, rather than a copy of each window.
         return sum(long[k : k + count] * short[k] for k in range(m))
     at = np.arange(count)[:, None] + np.arange(m)
     windows = long[at]
-    if (before or after) and not finite:
+    if (before or after) and not bounded:
         # The zeros put around are not there: an infinity must not meet them.
         inside = (at >= before) & (at < before + n)
         return np.sum(np.where(inside, windows * short, 0.0), axis=-1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
 from lazyhess._indices import Array
 from lazyhess._primitives.base import astype, implements, nested, scattered, structural, variables
 from lazyhess._record.variable import Variable, shape_of, value_of
@@ -19,7 +20,7 @@ def _sums(name: str, bins: Array, count: int, weights: Any) -> Any:
 @implements(np.bincount)
 def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     """`numpy.bincount`: with weights, their sum for each integer."""
-    x = np.asarray(value_of(x))
+    x = asarray(value_of(x))
     counts = np.bincount(x, minlength=minlength)
     weights = nested(weights)
     if weights.shape != x.shape:

@@ -13,9 +13,19 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
+from lazyhess._decisions import nowhere
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Contract, Map
-from lazyhess._primitives.base import RecordedMap, astype, axis_tuple, implements, nested, options
+from lazyhess._primitives.base import (
+    RecordedMap,
+    astype,
+    axis_tuple,
+    finite,
+    implements,
+    nested,
+    options,
+)
 from lazyhess._record.primitive import METHODS, Primitive, refuse_out
 from lazyhess._record.variable import Variable, record, shape_of, value_of
 
@@ -32,15 +42,15 @@ class RecordedContract(RecordedMap):
         self.labels, self.with_, self.onto, self.weights = labels, with_, onto, weights
 
     def dense(self, block: Any) -> Any:
-        if self.finite:
+        if finite(value_of(self.weights)):
             return self._contracted(block, self.weights)
         # An element of zero is not there; an infinity must not meet it, and elsewhere counts.
         bad = ~np.isfinite(self.weights.value)
         there = (value_of(block) != 0).astype(float)
-        hit = np.asarray(self._contracted(there, bad.astype(float))) != 0
-        finite = np.where(bad, self.weights.dtype.type(0), self.weights)
-        clean, whole = (self._contracted(block, weights) for weights in (finite, self.weights))
-        return np.where(hit, whole, clean) if hit.any() else clean
+        hit = asarray(self._contracted(there, bad.astype(float))) != 0
+        bounded = np.where(bad, self.weights.dtype.type(0), self.weights)
+        clean, whole = (self._contracted(block, weights) for weights in (bounded, self.weights))
+        return clean if nowhere(hit) else np.where(hit, whole, clean)
 
     def _contracted(self, block: Any, weights: Any) -> Any:
         seed = max(self.labels + self.with_, default=0) + 1
@@ -68,7 +78,7 @@ class Contraction(Primitive):
     def value(self, *args: Any) -> Array:
         a, b = args
         made = Contract(self.left, self.right, self.onto, b, a.shape).dense(a[None])[0]
-        return np.asarray(made, order="C")
+        return asarray(made, order="C")
 
     def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         new = max((*self.left, *self.right), default=0) + 1
@@ -181,7 +191,7 @@ def _path(parts: list[tuple[Any, Labels]], onto: Labels) -> list[tuple[int, int]
     interleaved: list[Any] = []
     names = {label: n for n, label in enumerate(dict.fromkeys(sum((p[1] for p in parts), ())))}
     for a, labels in parts:
-        interleaved += [np.broadcast_to(np.empty(()), a.shape), [names[x] for x in labels]]
+        interleaved += [np.broadcast_to(np.zeros(()), a.shape), [names[x] for x in labels]]
     have = [names[label] for label in onto if label in names]
     steps, _ = np.einsum_path(*interleaved, have, optimize="greedy")
     path: list[tuple[int, int]] = []

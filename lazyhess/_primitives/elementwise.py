@@ -10,12 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from operator import not_, truth
 from typing import Any
 
 import numpy as np
 
+from lazyhess._decisions import decide, everywhere, nowhere
 from lazyhess._maps import all_finite
-from lazyhess._primitives.base import Elementwise, Formula
+from lazyhess._primitives.base import Elementwise, Formula, finite
 from lazyhess._record.variable import Variable, value_of
 
 LN2 = float(np.log(2.0))
@@ -118,7 +120,7 @@ _unary(np.sqrt, lambda z, x: 0.5 / z, lambda z, x: -0.25 / z / x)
 def _cbrt(z: Any, x: Any, factor: float) -> Any:
     """Give factor / z², as z / x and 1 / z² mixed such that an error of z, 3 ulp, cancels."""
     made = (2 * (z / x) + 1 / (z * z)) * (factor / 3)
-    return made if np.all(x) else np.where(value_of(x) == 0, factor * np.inf, made)
+    return made if everywhere(x) else np.where(value_of(x) == 0, factor * np.inf, made)
 
 
 _unary(np.cbrt, lambda z, x: _cbrt(z, x, 1 / 3), lambda z, x: _cbrt(z, x, -2 / 9) / x)
@@ -128,27 +130,37 @@ _unary(np.fabs, lambda z, x: np.sign(x))
 
 def _times_power(factor: Any, z: Any, x: Any, y: Any, n: int) -> Any:
     """Give factor * x**(y - n), where z is x**y; a factor of zero wins over a pole."""
-    if isinstance(factor, np.generic):
-        return _divided_power(factor, z, x, y, n) if factor else factor
+    number = isinstance(factor, np.generic)
+    if number and decide("zero", not_, factor):
+        return factor
     made = _divided_power(factor, z, x, y, n)
-    return made if np.all(factor) else np.where(value_of(factor) == 0, 0, made)
+    nonzero = decide("everywhere", truth if number else np.all, factor)
+    return made if nonzero else np.where(value_of(factor) == 0, 0, made)
 
 
 def _divided_power(factor: Any, z: Any, x: Any, y: Any, n: int) -> Any:
-    if _is_number(y):
-        low = (y - n).item()
-        if low in (0, 1, 2, 3, 4):
-            # By products: several times faster than pow, and as accurate.
-            square = x * x if low.real > 1 else x
-            return factor * (1, x, square, square * x, square * square)[int(low.real)]
+    if _is_number(y) and decide("few factors", _few_factors, y, n):
+        # By products: several times faster than pow, and as accurate.
+        low = int((y - n).real)
+        square = x * x if low > 1 else x
+        return factor * (1, x, square, square * x, square * square)[low]
     # Divided, since the error of a rounded exponent would be multiplied by log(x).
     made = factor * z / x if n == 1 else factor * z / x / x
     size = np.abs(value_of(z))
-    if not size.size or (_limits(size.dtype)[0] <= size.min() and all_finite(value_of(made))):
+    if not size.size or decide("in range", _normal, size, value_of(made)):
         return made
     # Where x**y is out of range x**(y - n) need not be, if y - n is exact.
     exact = np.greater_equal(value_of(y).real, n / 2) | np.isnan(value_of(made))
     return np.where(exact, factor * x ** (y - n), made)
+
+
+def _few_factors(y: Any, n: int) -> bool:
+    return (y - n).item() in (0, 1, 2, 3, 4)
+
+
+def _normal(size: Any, made: Any) -> bool:
+    """Whether sizes are normal numbers, or larger, and what was made of them is finite."""
+    return _limits(size.dtype)[0] <= size.min() and all_finite(made)
 
 
 def _is_number(y: Any) -> bool:
@@ -170,7 +182,7 @@ _power_bend_wide = _wide(_power_bend_narrow)
 
 def _log(x: Any) -> Any:
     """log(x), and 0 at 0: x**y log(x) tends to 0 there for every positive y."""
-    return np.log(x if np.all(x) else np.where(value_of(x) == 0, 1, x))
+    return np.log(x if everywhere(x) else np.where(value_of(x) == 0, 1, x))
 
 
 for _pow in (np.power, np.float_power):
@@ -222,18 +234,18 @@ def _lost(a: Any, b: Any, t: Any) -> Any:
     In a tail it is not: an error of an ulp of t is one of |t| ulp in exp(t).
     """
     a, b, t = map(value_of, (a, b, t))
-    if any(x.ndim == 0 and x == 0 for x in (a, b)):
+    if any(x.ndim == 0 and decide("zero", not_, x) for x in (a, b)):
         return None
     lost = _rest(a, b, t)
-    if not lost.any():
+    if nowhere(lost):
         return None
-    return lost if all_finite(lost) else np.where(np.isfinite(lost), lost, 0)
+    return lost if finite(lost) else np.where(np.isfinite(lost), lost, 0)
 
 
 def _of_infinite(z: Any, t: Any, made: Any, even: float) -> Any:
     """What is -inf stays it, with a derivative of zero; two that are +inf share evenly."""
     plain = value_of(z)
-    if all_finite(plain):
+    if finite(plain):
         return made
     made = np.where(np.isneginf(plain), plain.dtype.type(0), made)
     return np.where(np.isposinf(plain) & np.isnan(value_of(t)), plain.dtype.type(even), made)
@@ -320,7 +332,7 @@ _unary(np.tanh, _tanh_slope, _wide(lambda z, x: _tanh_slope(z, x) * z * -2))
 
 def _arcsinh_slope(z: Any, x: Any) -> Any:
     root = np.sqrt(1 + x * x)
-    if not all_finite(value_of(root)) and z.dtype.kind != "c":
+    if z.dtype.kind != "c" and not finite(value_of(root)):
         root = np.hypot(1, x)  # slower, and without overflow
     return 1 / root
 
@@ -336,7 +348,7 @@ _unary(np.arcsinh, _arcsinh_slope, _arcsinh_bend)
 def _arccosh_slope(z: Any, x: Any) -> Any:
     less, more = x - 1, x + 1
     square = less * more
-    if z.dtype.kind == "c" or not all_finite(value_of(square)):
+    if z.dtype.kind == "c" or not finite(value_of(square)):
         return 1 / (np.sqrt(less) * np.sqrt(more))  # the branch, and no overflow
     return 1 / np.sqrt(square)
 
@@ -363,13 +375,17 @@ def _sized(a: Any, b: Any) -> tuple[Any, Any, Any]:
     left, right = value_of(a), value_of(b)
     square = left * left + right * right
     _, least, most = _limits(square.dtype)
-    if not square.size or least < square.min() <= square.max() < most:
+    if not square.size or decide("in range", _between, square, least, most):
         return a, b, None
     info = np.finfo(square.dtype)
     exponent = np.frexp(np.maximum(np.abs(left), np.abs(right)))[1]
     exponent = np.clip(exponent, info.minexp + 1, info.maxexp - 1)
     power = np.ldexp(square.dtype.type(1), -exponent)
     return a * power, b * power, power
+
+
+def _between(square: Any, least: Any, most: Any) -> bool:
+    return bool(least < square.min() <= square.max() < most)
 
 
 def _over_square(k: int, a: Any, b: Any) -> Any:
@@ -411,7 +427,7 @@ def _hypot_bend(z: Any, a: Any, b: Any, k: int, l: int) -> Any:
 def _or_zero(z: Any, made: Any) -> Any:
     """A derivative of zero at a length of zero."""
     plain = value_of(z)
-    return made if np.all(plain) else np.where(plain == 0, plain.dtype.type(0), made)
+    return made if everywhere(plain) else np.where(plain == 0, plain.dtype.type(0), made)
 
 
 def _arctan2_bend(a: Any, b: Any, crossed: bool) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
+from lazyhess._decisions import decide
 from lazyhess._indices import Array
 from lazyhess._primitives.base import Elementwise, implements
 from lazyhess._record.variable import Variable, record
@@ -24,7 +26,7 @@ class Derivative(Elementwise):
         self.second = {(0, 0): lambda z, x: derivative(function, order + 2, x)}
 
     def value(self, *args: Any) -> Array:
-        return np.asarray(self.function(self.order, *args))
+        return asarray(self.function(self.order, *args))
 
 
 def derivative(function: Callable[[int, Any], Any], order: int, x: Any) -> Any:
@@ -70,8 +72,9 @@ def _i0(order: int, x: Any) -> Any:
         return np.i0(x)
     size = np.abs(x)
     bounded = np.where(np.isinf(size), 1, size)
-    largest = float(np.max(bounded, initial=0.0, where=~np.isnan(bounded)))
-    points = 4 * int(8 + order + 3 * np.sqrt(min(largest, 750.0)))
+    # At the last of these the function is out of range.
+    largest = next((size for size in (1, 8, 64) if decide("bounded", _bounded, bounded, size)), 750)
+    points = 4 * int(8 + order + 3 * np.sqrt(largest))
     made = 0.0 * bounded
     for k in range(points // 4 + 1):
         angle = 2 * pi * k / points
@@ -82,6 +85,10 @@ def _i0(order: int, x: Any) -> Any:
         made = made + share * np.exp(-2 * float(np.sin(angle / 2)) ** 2 * bounded) * pair
     made = made * np.exp(size)
     return np.where(x < 0, -made, made) if order % 2 else made
+
+
+def _bounded(x: Any, size: float) -> Any:
+    return not np.any(x > size)
 
 
 @implements(np.sinc)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import copied
 from lazyhess._indices import Shape
 from lazyhess._maps import Gather
 from lazyhess._primitives.base import Structural, implements, structural
@@ -22,7 +23,7 @@ def _fixed(item: Any) -> Any:
             "arrays used as indices must be of integer (or boolean) type, and a Variable is not; "
             "compare it to make a mask"
         )
-    made = np.array(item)
+    made = copied(item)
     if made.size == 0 and not isinstance(item, np.ndarray):
         made = made.astype(np.intp)
     return made

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._decisions import nowhere
 from lazyhess._primitives.base import astype, implements, nested
 from lazyhess._record.variable import value_of
 
@@ -39,14 +40,14 @@ def interp(
         width = xp[low + 1] - start
         # Of equal knots the last one counts.
         none = value_of(width) == 0
-        if none.any():
+        if not nowhere(none):
             width, start = np.where(none, 1.0, width), np.where(none, x - 1.0, start)
         # Outside, the distance is of no use, and may be infinite.
-        if np.any(below | above):
+        if not nowhere(below | above):
             x = np.where(below | above, start, x)
         made = base + (fp[low + 1] - base) * ((x - start) / width)
-    if below.any():
+    if not nowhere(below):
         made = np.where(below, fp[0] if left is None else left, made)
-    if above.any():
+    if not nowhere(above):
         made = np.where(above, fp[-1] if right is None else right, made)
     return made

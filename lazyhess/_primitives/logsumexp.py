@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._decisions import everywhere
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map, Reduce, chain
-from lazyhess._primitives.base import astype, one_axis, scale, weigh
+from lazyhess._primitives.base import astype, finite, one_axis, scale, weigh
 from lazyhess._primitives.reduce import masked, reduced, reduced_axes
 from lazyhess._record.primitive import METHODS, Primitive, refuse_out
 from lazyhess._record.variable import record, value_of
@@ -60,14 +61,14 @@ class LogSumExp(Primitive):
     def _shares(self, out: Any, a: Any, b: Any = None) -> tuple[Any, Any]:
         """The derivatives with respect to a and b, either of which may be a Variable."""
         value = self._thin(value_of(out), a.shape)
-        finite = np.isfinite(value)
+        bounded = np.isfinite(value)
         # Whatever the shift, the quotient is the same.
-        power = np.exp(a - np.where(finite, value, 0))
+        power = np.exp(a - np.where(bounded, value, 0))
         part = power if b is None else np.where(value_of(b) == 0, 0, b * power)
         whole = self._sum(part)
         by_b = power / whole
         by_a = by_b if b is None else part / whole
-        if np.all(finite):
+        if everywhere(bounded):
             return by_a, by_b
         # All there is is -inf: no share. Something is inf: it has all of it.
         none = value_of(whole) == 0
@@ -90,7 +91,7 @@ class LogSumExp(Primitive):
     ) -> Iterable[tuple[int, int, Map]]:
         shape = args[0].shape
         shares = list(self._shares(out, *args))
-        if not all(np.all(np.isfinite(value_of(share))) for share in shares):
+        if not all(finite(value_of(share)) for share in shares):
             # What the adjoint leaves out stays out, NaN too.
             there = self._thin(value_of(adjoint), shape) != 0
             shares = [np.where(there, share, 0) for share in shares]

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._decisions import nowhere
 from lazyhess._indices import Array
 from lazyhess._primitives.base import astype, axis_tuple, implements, nested
 from lazyhess._primitives.reduce import given
@@ -125,4 +126,4 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *args: Any, dtype: Any 
         back = np.clip(value.real, -1, 1) + 1j * np.clip(value.imag, -1, 1) - value
     else:
         back = np.clip(value, -1, 1) - value
-    return made + back if np.any(back != 0) else made
+    return made if nowhere(back) else made + back

@@ -18,7 +18,7 @@ def roots(p: Any) -> Any:
         raise ValueError("Input must be a rank-1 array.")
     there = np.flatnonzero(value_of(p))
     if len(there) == 0:
-        return np.array([])
+        return np.zeros(0)
     tail = len(p) - 1 - there[-1]
     p = p[there[0] : there[-1] + 1]
     n = len(p) - 1

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray, buffer
+from lazyhess._decisions import everywhere, nowhere
 from lazyhess._indices import Array
 from lazyhess._primitives.base import astype, axis_tuple, implements, nested
 from lazyhess._primitives.reduce import given
@@ -62,12 +64,12 @@ def interpolated(
     order = np.argsort(lanes(value), axis=-1, kind="stable")
     # In the dtype of `a`, in which NumPy then works, if it can tell so many elements apart.
     exact = value.dtype.kind == "f" and count * np.finfo(value.dtype).eps < 1
-    ranks = np.empty(order.shape, value.dtype if exact else np.float64)
+    ranks = buffer(order.shape, value.dtype if exact else np.float64)
     np.put_along_axis(ranks, order, np.arange(count, dtype=ranks.dtype), axis=-1)
     ranks[missing] = np.nan
     # In the shape of `a`, which the weights may have too.
     spread = tuple(a.shape[k] for k in (*kept, *axes))
-    at = np.asarray(function(ranks.reshape(spread).transpose(np.argsort((*kept, *axes)))))
+    at = asarray(function(ranks.reshape(spread).transpose(np.argsort((*kept, *axes)))))
     dtype = at.dtype if exact or value.dtype.kind != "f" else value.dtype
     if not count:  # nothing to depend on
         return astype(np.broadcast_to(np.sum(a), at.shape) + at, dtype)
@@ -85,13 +87,13 @@ def interpolated(
         q = np.reshape(q, q.shape + (1,) * (at.ndim - q.ndim))
         share = share + slope * (q - value_of(q))
         fixed = fixed & (slope == 0)
-    if fixed.all():
+    if everywhere(fixed):
         return astype(low, dtype)
     high = _picked(name, a, source[lane + np.minimum(lower + 1, count - 1)])
     # Between two infinities of one sign there is nothing but that.
     fixed = fixed | (np.isinf(value_of(low)) & (value_of(low) == value_of(high)))
     made = low + (high - low) * share
-    return np.where(fixed, low, made) if fixed.any() else made
+    return made if nowhere(fixed) else np.where(fixed, low, made)
 
 
 def _picked(name: str, a: Any, positions: Array) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from lazyhess._costs import COSTS
+from lazyhess._create import asarray
+from lazyhess._decisions import decide, nowhere
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Accumulate, Gather, Map, Mask, Reduce, Scale, chain
 from lazyhess._primitives.base import (
@@ -50,11 +52,11 @@ def masked(where: Any) -> bool:
 
 def counted(a: Any, axis: Any, keepdims: Any, where: Any) -> Array:
     """How many elements a reduction takes into each of its results."""
-    kept = np.asarray(value_of(where), np.bool_) if masked(where) else np.True_
+    kept = asarray(value_of(where), np.bool_) if masked(where) else np.True_
     count = np.sum(
         np.broadcast_to(kept, a.shape), axis, keepdims=bool(given(keepdims) and keepdims)
     )
-    return np.asarray(count)
+    return asarray(count)
 
 
 def _prepared(
@@ -96,7 +98,7 @@ class Mean(Primitive):
 
     def value(self, *args: Any) -> Array:
         made: Array = np.mean(args[0], axis=self.axes)
-        return np.asarray(made).reshape(self.out)
+        return asarray(made).reshape(self.out)
 
     def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return _mean(tuple(axis + 1 for axis in self.axes), (count, *self.out))
@@ -189,7 +191,11 @@ def prod(
 
 
 class Extremum(Primitive):
-    """The largest or smallest along some axes; ties share the derivative evenly."""
+    """The largest or smallest along some axes; ties share the derivative evenly.
+
+    The Jacobian is a masked sum, with a share for each of those that are tied. Where each stands
+    alone, and few of many are taken, it gathers them instead.
+    """
 
     def __init__(self, name: str, axes: tuple[int, ...], out: Shape) -> None:
         self.name = name
@@ -198,7 +204,7 @@ class Extremum(Primitive):
 
     def value(self, *args: Any) -> Array:
         made = getattr(np, self.name)(args[0], axis=self.axes)
-        return np.asarray(made).reshape(self.out)
+        return asarray(made).reshape(self.out)
 
     def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return _extreme(self.name, tuple(axis + 1 for axis in self.axes), (count, *self.out))
@@ -207,27 +213,31 @@ class Extremum(Primitive):
         (a,) = args
         thin = tuple(1 if axis in self.axes else n for axis, n in enumerate(a.shape))
         top = out.reshape(thin)
-        took = a == top
-        if np.isnan(top).any():
-            took = took | (np.isnan(a) & np.isnan(top))
-        # Each took one at least.
-        alone = np.count_nonzero(took) == out.size
+        taken = a == top
+        missing = np.isnan(top)
+        if not nowhere(missing):
+            taken = taken | (np.isnan(a) & missing)
+        alone = decide("alone", _alone, taken, out.size)
         # Where few are taken, they are better picked than all the others multiplied by zero.
         if alone and a.size > COSTS.entry * out.size:
-            return Gather(a.shape, self._places(took), self.out)
-        shares = None if alone else np.sum(took, axis=self.axes).reshape(self.out)
-        return chain(
-            Mask(took, a.shape),
-            Reduce(a.shape, self.axes, self.out),
-            None if shares is None else Scale((1 / shares).astype(out.dtype), self.out),
-        )
+            return Gather(a.shape, self._places(taken), self.out)
+        maps: list[Map] = [Mask(taken, a.shape), Reduce(a.shape, self.axes, self.out)]
+        if not alone:
+            tied = np.sum(taken, axis=self.axes).reshape(self.out)
+            maps.append(Scale((1 / tied).astype(out.dtype), self.out))
+        return chain(*maps)
 
-    def _places(self, took: Array) -> tuple[Array, ...]:
+    def _places(self, taken: Array) -> tuple[Array, ...]:
         """The index of what was taken, one element for each element of the answer."""
-        order = [axis for axis in range(took.ndim) if axis not in self.axes] + list(self.axes)
-        took = took.transpose(order)
-        at = dict(zip(order, np.unravel_index(np.flatnonzero(took), took.shape), strict=True))
-        return tuple(at[axis].reshape(self.out) for axis in range(took.ndim))
+        order = [axis for axis in range(taken.ndim) if axis not in self.axes] + list(self.axes)
+        taken = taken.transpose(order)
+        at = dict(zip(order, np.unravel_index(np.flatnonzero(taken), taken.shape), strict=True))
+        return tuple(at[axis].reshape(self.out) for axis in range(taken.ndim))
+
+
+def _alone(taken: Array, count: int) -> bool:
+    """Whether each of `count` results took a single element; each took one at least."""
+    return int(np.count_nonzero(taken)) == count
 
 
 @lru_cache(maxsize=4096)

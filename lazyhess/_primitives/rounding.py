@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
 from lazyhess._indices import Array
 from lazyhess._maps import Map
 from lazyhess._primitives.base import Elementwise, implements, options
@@ -66,7 +67,7 @@ class Rounded(Primitive):
         self.decimals = decimals
 
     def value(self, *args: Any) -> Array:
-        return np.asarray(np.round(args[0], self.decimals))
+        return asarray(np.round(args[0], self.decimals))
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
         return None

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
 from lazyhess._primitives.base import astype, implements, one_axis, scattered, structural
 from lazyhess._primitives.reduce import cumsum
 from lazyhess._record.primitive import METHODS, refuse_out
@@ -75,7 +76,7 @@ def _add_reduceat(a: Any, indices: Any, axis: int = 0, dtype: Any = None, out: A
     a = a if dtype is None else astype(a, dtype)
     axis = one_axis(axis, a.ndim)
     n = a.shape[axis]
-    starts = np.asarray(value_of(indices))
+    starts = asarray(value_of(indices))
     np.add.reduceat(np.zeros(n), starts)  # NumPy checks the indices
     ends = np.append(starts[1:], n)
     lengths = np.where(ends > starts, ends - starts, 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray, of_shape
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Gather, Map, Mask, Permute, Reshape, Scatter, broadcast
 from lazyhess._primitives.base import (
@@ -28,10 +29,10 @@ from lazyhess._record.variable import Variable, record, shape_of, value_of
 def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any:
     """`numpy.reshape`."""
     if order == "F" or (order == "A" and a._value.flags.fnc):
-        shape = np.broadcast_to(np.empty((), "V0"), a.shape).reshape(shape).shape
+        shape = of_shape(a.shape).reshape(shape).shape
         return np.transpose(np.reshape(np.transpose(a), shape[::-1]))
     # NumPy works out -1 and words the errors, on an array without elements' memory.
-    shape = np.broadcast_to(np.empty((), "V0"), a.shape).reshape(shape).shape
+    shape = of_shape(a.shape).reshape(shape).shape
     return record(shaped("reshape", Reshape, a.shape, shape), a)
 
 
@@ -68,7 +69,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
 @implements(np.moveaxis)
 def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     """`numpy.moveaxis`."""
-    moved = np.moveaxis(np.broadcast_to(np.empty((), "V0"), a.shape), source, destination)
+    moved = np.moveaxis(of_shape(a.shape), source, destination)
     del moved  # NumPy has checked the arguments
     source, destination = axis_tuple(source, a.ndim), axis_tuple(destination, a.ndim)
     order = [axis for axis in range(a.ndim) if axis not in source]
@@ -90,13 +91,13 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
 @implements(np.expand_dims)
 def expand_dims(a: Any, axis: Any) -> Any:
     """`numpy.expand_dims`."""
-    return reshape(a, np.expand_dims(np.broadcast_to(np.empty((), "V0"), a.shape), axis).shape)
+    return reshape(a, np.expand_dims(of_shape(a.shape), axis).shape)
 
 
 @implements(np.squeeze)
 def squeeze(a: Any, axis: Any = None) -> Any:
     """`numpy.squeeze`."""
-    return reshape(a, np.squeeze(np.broadcast_to(np.empty((), "V0"), a.shape), axis).shape)
+    return reshape(a, np.squeeze(of_shape(a.shape), axis).shape)
 
 
 def _at_least(ndim: int) -> Any:
@@ -104,7 +105,7 @@ def _at_least(ndim: int) -> Any:
 
     def at_least(*arrays: Any) -> Any:
         made = tuple(
-            reshape(a, function(np.broadcast_to(np.empty((), "V0"), a.shape)).shape)
+            reshape(a, function(of_shape(a.shape)).shape)
             if isinstance(a, Variable)
             else function(a)
             for a in arrays
@@ -121,8 +122,8 @@ atleast_1d, atleast_2d, atleast_3d = (_at_least(ndim) for ndim in (1, 2, 3))
 @implements(np.broadcast_to)
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     """`numpy.broadcast_to`."""
-    shape = np.broadcast_to(np.empty((), "V0"), shape).shape
-    np.broadcast_to(np.broadcast_to(np.empty((), "V0"), array.shape), shape)
+    shape = of_shape(shape).shape
+    np.broadcast_to(of_shape(array.shape), shape)
     return record(shaped("broadcast_to", broadcast, array.shape, shape), array)
 
 
@@ -188,7 +189,7 @@ def positions_of(a: Any) -> Array:
 
 def moved(name: str, function: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
     """Record a function that only picks elements of `a`, whatever their values."""
-    return take_flat(name, a, np.asarray(function(positions_of(a), *args, **kwargs)))
+    return take_flat(name, a, asarray(function(positions_of(a), *args, **kwargs)))
 
 
 @implements(np.take)
@@ -196,7 +197,7 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "r
     """`numpy.take`."""
     if out is not None:
         refuse_out("take")
-    indices = np.asarray(value_of(indices))
+    indices = asarray(value_of(indices))
     if axis is None:
         a, axis = ravel(a), 0
     axis = one_axis(axis, a.ndim)
@@ -390,7 +391,7 @@ def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> An
         index = np.nonzero(inner >= 0) if array.size else (np.zeros(0, int),) * array.ndim
         placed = structural("pad", ravel(array), scattered, inner.shape, index, (array.size,))
         values = kwargs.pop("constant_values", 0)
-        if np.all(np.asarray(value_of(values)) == 0) and not isinstance(values, Variable):
+        if np.all(asarray(value_of(values)) == 0) and not isinstance(values, Variable):
             return placed
         if isinstance(values, Variable):
             return placed + np.where(where, values, array.dtype.type(0))
@@ -432,7 +433,7 @@ def _pairs(given: Any, ndim: int) -> Any:
         return pairs
     if given is None:
         return [(None, None)] * ndim
-    return np.broadcast_to(np.asarray(given), (ndim, 2))
+    return np.broadcast_to(asarray(given), (ndim, 2))
 
 
 def _beyond(a: Any, axis: int, side: int, width: int, mode: str, options: dict[str, Any]) -> Any:

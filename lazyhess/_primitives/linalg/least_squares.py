@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
 from lazyhess._indices import Array
 from lazyhess._primitives.base import Differential, implements, nested, squared, variables
 from lazyhess._primitives.linalg.base import adjoint, transposed
@@ -52,7 +53,7 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NON
     rcond = value_of(rcond)
     found = np.linalg.svd(value_of(a), compute_uv=False)
     largest = np.max(found, axis=-1, keepdims=True)
-    cut = found <= np.asarray(rcond)[..., None] * largest
+    cut = found <= asarray(rcond)[..., None] * largest
     if not np.any(cut & (found > 1e3 * np.finfo(a.dtype).eps * largest)):
         return record(PseudoInverse.of(rcond, bool(hermitian)), a)
     # What is cut is not zero, and turns against what is kept: the rank says too little.

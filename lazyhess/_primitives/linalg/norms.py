@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._decisions import nowhere
 from lazyhess._primitives.base import axis_tuple, implements, squared
 from lazyhess._primitives.linalg.base import square_matrices
 from lazyhess._primitives.linalg.factorizations import svdvals
@@ -16,10 +17,11 @@ from lazyhess._record.variable import value_of
 def _root(total: Any, power: float) -> Any:
     """total**power, with a derivative of zero where the total is zero: the norm's kink."""
     zero = value_of(total) == 0
-    if not np.any(zero):
-        return np.sqrt(total) if power == 0.5 else total**power
-    safe = np.where(zero, total.dtype.type(1), total)
-    return np.where(zero, total.dtype.type(0), _root(safe, power))
+    kink = not nowhere(zero)
+    if kink:
+        total = np.where(zero, total.dtype.type(1), total)
+    root = np.sqrt(total) if power == 0.5 else total**power
+    return np.where(zero, root.dtype.type(0), root) if kink else root
 
 
 def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:

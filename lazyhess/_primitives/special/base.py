@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._decisions import everywhere
 from lazyhess._primitives.base import Elementwise, Formula
 from lazyhess._record.primitive import UFUNCS
 from lazyhess._record.variable import Variable
@@ -85,7 +86,7 @@ def unary(ufunc: np.ufunc, first: Formula, second: Formula | None = None) -> Non
 def times(weight: Any, factor: Any) -> Any:
     """Give weight * factor, where a weight of zero wins over an infinity."""
     made = weight * factor
-    return made if np.all(weight) else np.where(weight == 0, 0, made)
+    return made if everywhere(weight) else np.where(weight == 0, 0, made)
 
 
 def series(coefficients: Any, x: Any) -> Any:
