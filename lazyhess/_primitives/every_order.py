@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from math import factorial, pi
+from math import cos, factorial, pi, sin
 from typing import Any
 
 import numpy as np
@@ -78,11 +78,11 @@ def _i0(order: int, x: Any) -> Any:
     made = 0.0 * bounded
     for k in range(points // 4 + 1):
         angle = 2 * pi * k / points
-        cosine = float(np.cos(angle)) if 4 * k < points else 0.0
+        cosine = cos(angle) if 4 * k < points else 0.0
         share = (1 if k in (0, points // 4) else 2) / points * cosine**order
         twice = -2 * cosine * bounded
         pair = -np.expm1(twice) if order % 2 else 1 + np.exp(twice)
-        made = made + share * np.exp(-2 * float(np.sin(angle / 2)) ** 2 * bounded) * pair
+        made = made + share * np.exp(-2 * sin(angle / 2) ** 2 * bounded) * pair
     made = made * np.exp(size)
     return np.where(x < 0, -made, made) if order % 2 else made
 

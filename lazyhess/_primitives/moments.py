@@ -9,7 +9,7 @@ import numpy as np
 from lazyhess._decisions import nowhere
 from lazyhess._indices import Array
 from lazyhess._primitives.base import astype, axis_tuple, implements, nested
-from lazyhess._primitives.reduce import given
+from lazyhess._primitives.reduce import keeping
 from lazyhess._record.variable import value_of
 
 _NONE: Any = np._NoValue
@@ -22,7 +22,7 @@ def average(
     """`numpy.average`."""
     a = nested(a)
     axes = axis_tuple(axis, a.ndim)
-    keep: dict[str, Any] = {"axis": axes, "keepdims": bool(given(keepdims) and keepdims)}
+    keep: dict[str, Any] = {"axis": axes, "keepdims": keeping(keepdims)}
     if weights is None:
         mean = np.mean(a, **keep)
         total: Any = mean.dtype.type(a.size / mean.size) if mean.size else np.nan

@@ -14,7 +14,7 @@ from lazyhess._create import asarray, buffer
 from lazyhess._decisions import everywhere, nowhere
 from lazyhess._indices import Array
 from lazyhess._primitives.base import astype, axis_tuple, implements, nested
-from lazyhess._primitives.reduce import given
+from lazyhess._primitives.reduce import keeping
 from lazyhess._primitives.shape import positions_of, take_flat
 from lazyhess._record.primitive import refuse_out
 from lazyhess._record.variable import Variable, value_of
@@ -110,7 +110,7 @@ def _median(function: Callable[..., Any]) -> Any:
     ) -> Any:
         if out is not None:
             refuse_out(function.__name__)
-        keep = bool(given(keepdims) and keepdims)
+        keep = keeping(keepdims)
         return interpolated(
             function.__name__, lambda ranks: function(ranks, axis, keepdims=keep), a, axis, keep
         )
@@ -136,7 +136,7 @@ def _quantile(function: Callable[..., Any], unit: float) -> Any:
     ) -> Any:
         if out is not None:
             refuse_out(function.__name__)
-        keep = bool(given(keepdims) and keepdims)
+        keep = keeping(keepdims)
         options = {"method": method, "keepdims": keep, "weights": value_of(weights), **kwargs}
         fixed: Any = value_of(q)
 

@@ -38,9 +38,14 @@ def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return () if ndim == 0 and axis in (0, -1) else axis_tuple(axis, ndim)
 
 
+def keeping(keepdims: Any) -> bool:
+    """Whether axes that are reduced stay, with length 1."""
+    return given(keepdims) and bool(keepdims)
+
+
 def reduced(shape: Shape, axes: tuple[int, ...], keepdims: Any) -> Shape:
     """The shape that is left of a reduction over `axes`."""
-    if given(keepdims) and keepdims:
+    if keeping(keepdims):
         return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
     return tuple(n for axis, n in enumerate(shape) if axis not in axes)
 
@@ -53,9 +58,7 @@ def masked(where: Any) -> bool:
 def counted(a: Any, axis: Any, keepdims: Any, where: Any) -> Array:
     """How many elements a reduction takes into each of its results."""
     kept = asarray(value_of(where), np.bool_) if masked(where) else np.True_
-    count = np.sum(
-        np.broadcast_to(kept, a.shape), axis, keepdims=bool(given(keepdims) and keepdims)
-    )
+    count = np.sum(np.broadcast_to(kept, a.shape), axis, keepdims=keeping(keepdims))
     return asarray(count)
 
 

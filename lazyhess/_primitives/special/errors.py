@@ -14,6 +14,7 @@ from lazyhess._record.variable import value_of
 
 SQRT2 = float(np.sqrt(2.0))
 ROOT_PI = float(np.sqrt(np.pi))
+ROOT_2_PI = float(np.sqrt(2 / np.pi))
 
 
 # --- logistic -------------------------------------------------------------------------------------
@@ -82,7 +83,7 @@ def _erfcx_2(z: Any, x: Any) -> Any:
 
 def _mills(x: Any) -> Any:
     """The normal density over its distribution function."""
-    return float(np.sqrt(2 / np.pi)) / sp.erfcx(x / -SQRT2)
+    return ROOT_2_PI / sp.erfcx(x / -SQRT2)
 
 
 def _log_ndtr_2(z: Any, x: Any) -> Any:
