@@ -59,8 +59,8 @@ class RecordedMap(Map):
         if block is None:
             return None
         plain = isinstance(block, (Sparse, Factored, Uniform))
-        made: Block = self.dense(dense(block, 0, self.inp, float) if plain else block)
-        return made
+        applied: Block = self.dense(dense(block, 0, self.inp, float) if plain else block)
+        return applied
 
     @abstractmethod
     def dense(self, block: Any) -> Any: ...
@@ -80,8 +80,8 @@ class RecordedScale(RecordedMap):
         self.weights = weights
 
     def dense(self, block: Any) -> Any:
-        made = weigh(block, self.weights)
-        return made if made.shape == block.shape else np.broadcast_to(made, block.shape)
+        weighted = weigh(block, self.weights)
+        return weighted if weighted.shape == block.shape else np.broadcast_to(weighted, block.shape)
 
     @property
     def T(self) -> Map:
@@ -151,8 +151,8 @@ class Elementwise(Primitive):
         return _elementwise, (self.name,)
 
     def value(self, *args: Any) -> Array:
-        made: Array = self.ufunc(*args)
-        return made
+        value: Array = self.ufunc(*args)
+        return value
 
     def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return self
@@ -185,15 +185,15 @@ class Elementwise(Primitive):
             if k not in active or l not in active:
                 continue
             weights = formula(out, *args) if callable(formula) else formula
-            made = scale(weigh(adjoint, weights), out.shape)
+            bend = scale(weigh(adjoint, weights), out.shape)
             if args[k].shape == args[l].shape == out.shape:
-                yield k, l, made
+                yield k, l, bend
             else:
                 left, right = (broadcast(args[n].shape, out.shape) for n in (k, l))
-                yield k, l, chain(right, made, left.T)
-                made = chain(left, made, right.T)
+                yield k, l, chain(right, bend, left.T)
+                bend = chain(left, bend, right.T)
             if k != l:
-                yield l, k, made
+                yield l, k, bend
 
 
 def _elementwise(name: str) -> Elementwise:
@@ -204,11 +204,11 @@ def weigh(adjoint: Any, weights: Any) -> Any:
     """Adjoint times weights, where an adjoint of zero means that nothing is there."""
     if isinstance(adjoint, np.ndarray):
         adjoint = compact(adjoint)
-    made = adjoint * weights
-    value = asarray(value_of(made))
+    weighted = adjoint * weights
+    value = asarray(value_of(weighted))
     if finite(value):
-        return made
-    return np.where((value_of(adjoint) == 0) & ~np.isfinite(value), value.dtype.type(0), made)
+        return weighted
+    return np.where((value_of(adjoint) == 0) & ~np.isfinite(value), value.dtype.type(0), weighted)
 
 
 def finite(value: Any) -> bool:
@@ -263,8 +263,8 @@ class Structural(Primitive):
         self.map = kind(*params)
 
     def value(self, *args: Any) -> Array:
-        made: Array = dense(self.map.apply(args[0][None]), 1, self.map.out, args[0].dtype)[0]
-        return made
+        value: Array = dense(self.map.apply(args[0][None]), 1, self.map.out, args[0].dtype)[0]
+        return value
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return self.map
@@ -286,8 +286,8 @@ class Cast(Primitive):
         self.dtype = dtype
 
     def value(self, *args: Any) -> Array:
-        made: Array = args[0].astype(self.dtype)
-        return made
+        value: Array = args[0].astype(self.dtype)
+        return value
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         # The sweeps give every block the dtype of its array.

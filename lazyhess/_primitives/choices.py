@@ -27,8 +27,8 @@ class Choice(Primitive):
         self.name = name
 
     def value(self, *args: Any) -> Array:
-        made: Array = getattr(np, self.name)(*args)
-        return made
+        value: Array = getattr(np, self.name)(*args)
+        return value
 
     def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return self
@@ -68,8 +68,8 @@ class Where(Primitive):
     elementwise = True
 
     def value(self, *args: Any) -> Array:
-        made: Array = np.where(*args)
-        return made
+        value: Array = np.where(*args)
+        return value
 
     def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return self

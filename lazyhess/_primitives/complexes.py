@@ -80,8 +80,8 @@ def conjugate(x: Any, **kwargs: Any) -> Any:
 @implements(np.angle)
 def angle(z: Any, deg: bool = False) -> Any:
     """`numpy.angle`."""
-    made = np.arctan2(imag(z), real(z))
-    return np.degrees(made) if deg else made
+    phase = np.arctan2(imag(z), real(z))
+    return np.degrees(phase) if deg else phase
 
 
 def _of_complex(ufunc: np.ufunc, rule: Any) -> None:
@@ -89,8 +89,8 @@ def _of_complex(ufunc: np.ufunc, rule: Any) -> None:
     plain = UFUNCS[ufunc]
 
     def handler(x: Any, **kwargs: Any) -> Any:
-        (made,) = options(ufunc.__name__, (x,), kwargs)
-        return rule(made) if made.dtype.kind == "c" else plain(made)
+        (operand,) = options(ufunc.__name__, (x,), kwargs)
+        return rule(operand) if operand.dtype.kind == "c" else plain(operand)
 
     UFUNCS[ufunc] = handler
 

@@ -38,13 +38,13 @@ def _correlated(long: Any, short: Any, mode: Any) -> Any:
 
 
 def _sequences(name: str, *items: Any) -> list[Any]:
-    made = [np.atleast_1d(nested(item)) for item in items]
-    for item, letter in zip(made, "av", strict=True):
+    sequences = [np.atleast_1d(nested(item)) for item in items]
+    for item, letter in zip(sequences, "av", strict=True):
         if item.ndim > 1:
             raise ValueError(f"{name} takes sequences, got {letter} of shape {item.shape}")
         if not len(item):
             raise ValueError(f"{letter} cannot be empty")
-    return made
+    return sequences
 
 
 @implements(np.correlate)

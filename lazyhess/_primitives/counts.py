@@ -28,29 +28,29 @@ def bincount(x: Any, /, weights: Any = None, minlength: int = 0) -> Any:
     return _sums("bincount", x.astype(np.intp), len(counts), astype(weights, np.float64))
 
 
-def _edges(a: Any, bins: Any, range: Any, found: Array) -> Any:
+def _edges(a: Any, bins: Any, range: Any, edges: Array) -> Any:
     """The edges of bins as what they depend on: the ends of `a`, or what was given."""
     if not isinstance(bins, str) and len(shape_of(bins)) == 1:
-        return nested(bins) if variables(*bins) or isinstance(bins, Variable) else found
+        return nested(bins) if variables(*bins) or isinstance(bins, Variable) else edges
     if range is not None:
         low, high = range
     elif not a.size:
-        return found
+        return edges
     else:
         low, high = np.min(a), np.max(a)
     if not variables(low, high):
-        return found
+        return edges
     if value_of(low) == value_of(high):
         low, high = low - 0.5, high + 0.5
-    return np.linspace(low, high, len(found), dtype=found.dtype)
+    return np.linspace(low, high, len(edges), dtype=edges.dtype)
 
 
 @implements(np.histogram_bin_edges)
 def histogram_bin_edges(a: Any, bins: Any = 10, range: Any = None, weights: Any = None) -> Any:
     """`numpy.histogram_bin_edges`: they move with the smallest and the largest element."""
     a = nested(a)
-    found = np.histogram_bin_edges(value_of(a), value_of(bins), value_of(range), value_of(weights))
-    return _edges(a, bins, range, found)
+    edges = np.histogram_bin_edges(value_of(a), value_of(bins), value_of(range), value_of(weights))
+    return _edges(a, bins, range, edges)
 
 
 @implements(np.histogram)
@@ -60,14 +60,14 @@ def histogram(
     """`numpy.histogram`: the counts are constant, the sums of weights and the edges are not."""
     a = nested(a)
     value = value_of(a)
-    counts, found = np.histogram(value, value_of(bins), value_of(range), weights=value_of(weights))
-    edges = _edges(a, bins, range, found)
-    made: Any = counts
+    counts, bounds = np.histogram(value, value_of(bins), value_of(range), weights=value_of(weights))
+    edges = _edges(a, bins, range, bounds)
+    totals: Any = counts
     if isinstance(weights, Variable):
-        inside = (value >= found[0]) & (value <= found[-1])
-        last = len(found) - 2
-        bin_of = np.minimum(np.searchsorted(found, value[inside], side="right") - 1, last)
-        made = _sums("histogram", bin_of, last + 1, np.ravel(weights[inside]))
+        inside = (value >= bounds[0]) & (value <= bounds[-1])
+        last = len(bounds) - 2
+        bin_of = np.minimum(np.searchsorted(bounds, value[inside], side="right") - 1, last)
+        totals = _sums("histogram", bin_of, last + 1, np.ravel(weights[inside]))
     if density:
-        made = made / np.diff(edges) / np.sum(made)
-    return made, edges
+        totals = totals / np.diff(edges) / np.sum(totals)
+    return totals, edges

@@ -67,8 +67,8 @@ def gradient(f: Any, *varargs: Any, axis: Any = None, edge_order: int = 1) -> An
         raise TypeError("invalid number of arguments")
     if edge_order > 2:
         raise ValueError("'edge_order' greater than 2 not supported")
-    made = tuple(_slope(f, x, k, edge_order) for k, x in zip(axes, spacings, strict=True))
-    return made[0] if len(axes) == 1 else made
+    slopes = tuple(_slope(f, x, k, edge_order) for k, x in zip(axes, spacings, strict=True))
+    return slopes[0] if len(axes) == 1 else slopes
 
 
 def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
@@ -103,8 +103,8 @@ def _slope(f: Any, spacing: Any, axis: int, edge_order: int) -> Any:
             last = _end(slope[..., :-3:-1], step[-1], step[-2])
         else:
             first, last = 2 * first - inner[..., :1], 2 * last - inner[..., -1:]
-    made = np.concatenate([first, inner, last], axis=-1)
-    return np.moveaxis(astype(made, f.dtype), -1, axis)
+    slopes = np.concatenate([first, inner, last], axis=-1)
+    return np.moveaxis(astype(slopes, f.dtype), -1, axis)
 
 
 def _end(slopes: Any, near: Any, far: Any) -> Any:

@@ -77,8 +77,8 @@ class Contraction(Primitive):
 
     def value(self, *args: Any) -> Array:
         a, b = args
-        made = Contract(self.left, self.right, self.onto, b, a.shape).dense(a[None])[0]
-        return asarray(made, order="C")
+        value = Contract(self.left, self.right, self.onto, b, a.shape).dense(a[None])[0]
+        return asarray(value, order="C")
 
     def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         new = max((*self.left, *self.right), default=0) + 1
@@ -132,8 +132,8 @@ def product(operands: Sequence[Any], labels: Sequence[Labels], onto: Labels) -> 
         rest = [part for n, part in enumerate(parts) if n not in (first, second)]
         wanted = set(onto).union(*(names for _, names in rest))
         kept = dict.fromkeys(label for label in left + right if label in wanted)
-        made = tuple(label for label in onto if label in kept) if not rest else tuple(kept)
-        parts = [*rest, (_pair(a, left, b, right, made), made)]
+        answer = tuple(label for label in onto if label in kept) if not rest else tuple(kept)
+        parts = [*rest, (_pair(a, left, b, right, answer), answer)]
     a, names = parts[0]
     have = tuple(label for label in onto if label in names)
     if have != names:
@@ -213,9 +213,9 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, **kwargs: Any
     if out is not None:
         refuse_out("einsum")
     arrays, labels, onto = _parse(operands)
-    made = product(arrays, labels, onto)
+    answer = product(arrays, labels, onto)
     dtype = kwargs.get("dtype")
-    return made if dtype is None else astype(made, dtype)
+    return answer if dtype is None else astype(answer, dtype)
 
 
 def _parse(operands: tuple[Any, ...]) -> tuple[list[Any], list[Labels], Labels]:

@@ -78,14 +78,14 @@ def _wide(formula: Callable[..., Any], value: np.ufunc | None = None) -> Callabl
         What gives the value in float64, where its own error in float32 is too large.
     """
 
-    def made(z: Any, *args: Any) -> Any:
+    def widened(z: Any, *args: Any) -> Any:
         if z.dtype != np.float32:
             return formula(z, *args)
         args = tuple(x.astype(np.float64) for x in args)
         z = value(*args) if value else z.astype(np.float64)
         return formula(z, *args).astype(np.float32)
 
-    return made
+    return widened
 
 
 # --- linear ---------------------------------------------------------------------------------------
@@ -119,8 +119,8 @@ _unary(np.sqrt, lambda z, x: 0.5 / z, lambda z, x: -0.25 / z / x)
 
 def _cbrt(z: Any, x: Any, factor: float) -> Any:
     """Give factor / z², as z / x and 1 / z² mixed such that an error of z, 3 ulp, cancels."""
-    made = (2 * (z / x) + 1 / (z * z)) * (factor / 3)
-    return made if everywhere(x) else np.where(value_of(x) == 0, factor * np.inf, made)
+    slope = (2 * (z / x) + 1 / (z * z)) * (factor / 3)
+    return slope if everywhere(x) else np.where(value_of(x) == 0, factor * np.inf, slope)
 
 
 _unary(np.cbrt, lambda z, x: _cbrt(z, x, 1 / 3), lambda z, x: _cbrt(z, x, -2 / 9) / x)
@@ -133,9 +133,9 @@ def _times_power(factor: Any, z: Any, x: Any, y: Any, n: int) -> Any:
     number = isinstance(factor, np.generic)
     if number and decide("zero", not_, factor):
         return factor
-    made = _divided_power(factor, z, x, y, n)
+    product = _divided_power(factor, z, x, y, n)
     nonzero = decide("everywhere", truth if number else np.all, factor)
-    return made if nonzero else np.where(value_of(factor) == 0, 0, made)
+    return product if nonzero else np.where(value_of(factor) == 0, 0, product)
 
 
 def _divided_power(factor: Any, z: Any, x: Any, y: Any, n: int) -> Any:
@@ -145,22 +145,22 @@ def _divided_power(factor: Any, z: Any, x: Any, y: Any, n: int) -> Any:
         square = x * x if low > 1 else x
         return factor * (1, x, square, square * x, square * square)[low]
     # Divided, since the error of a rounded exponent would be multiplied by log(x).
-    made = factor * z / x if n == 1 else factor * z / x / x
+    product = factor * z / x if n == 1 else factor * z / x / x
     size = np.abs(value_of(z))
-    if not size.size or decide("in range", _normal, size, value_of(made)):
-        return made
+    if not size.size or decide("in range", _normal, size, value_of(product)):
+        return product
     # Where x**y is out of range x**(y - n) need not be, if y - n is exact.
-    exact = np.greater_equal(value_of(y).real, n / 2) | np.isnan(value_of(made))
-    return np.where(exact, factor * x ** (y - n), made)
+    exact = np.greater_equal(value_of(y).real, n / 2) | np.isnan(value_of(product))
+    return np.where(exact, factor * x ** (y - n), product)
 
 
 def _few_factors(y: Any, n: int) -> bool:
     return (y - n).item() in (0, 1, 2, 3, 4)
 
 
-def _normal(size: Any, made: Any) -> bool:
+def _normal(size: Any, product: Any) -> bool:
     """Whether sizes are normal numbers, or larger, and what was made of them is finite."""
-    return _limits(size.dtype)[0] <= size.min() and all_finite(made)
+    return _limits(size.dtype)[0] <= size.min() and all_finite(product)
 
 
 def _is_number(y: Any) -> bool:
@@ -242,32 +242,32 @@ def _lost(a: Any, b: Any, t: Any) -> Any:
     return lost if finite(lost) else np.where(np.isfinite(lost), lost, 0)
 
 
-def _of_infinite(z: Any, t: Any, made: Any, even: float) -> Any:
+def _of_infinite(z: Any, t: Any, derivative: Any, even: float) -> Any:
     """What is -inf stays it, with a derivative of zero; two that are +inf share evenly."""
     plain = value_of(z)
     if finite(plain):
-        return made
-    made = np.where(np.isneginf(plain), plain.dtype.type(0), made)
-    return np.where(np.isposinf(plain) & np.isnan(value_of(t)), plain.dtype.type(even), made)
+        return derivative
+    derivative = np.where(np.isneginf(plain), plain.dtype.type(0), derivative)
+    return np.where(np.isposinf(plain) & np.isnan(value_of(t)), plain.dtype.type(even), derivative)
 
 
 def _log_add(ufunc: np.ufunc, exp: np.ufunc, log_base: float) -> None:
     def share(z: Any, a: Any, b: Any) -> Any:
         """e^a / (e^a + e^b)."""
         t = b - a
-        made = 1 / (1 + exp(t))
+        part = 1 / (1 + exp(t))
         lost = _lost(b, a, t)
-        made = made if lost is None else made - made * (1 - made) * (log_base * lost)
-        return _of_infinite(z, t, made, 0.5)
+        part = part if lost is None else part - part * (1 - part) * (log_base * lost)
+        return _of_infinite(z, t, part, 0.5)
 
     def spread(z: Any, a: Any, b: Any) -> Any:
         """The product of the two shares."""
         t = a - b
-        made = _bump(_size(t), exp, log_base)
+        bump = _bump(_size(t), exp, log_base)
         lost = _lost(a, b, t)
         if lost is not None:
-            made = made - made * (log_base * lost * np.sign(value_of(t)))
-        return _of_infinite(z, t, made, 0.25 * log_base)
+            bump = bump - bump * (log_base * lost * np.sign(value_of(t)))
+        return _of_infinite(z, t, bump, 0.25 * log_base)
 
     _binary(
         ufunc,
@@ -391,8 +391,8 @@ def _between(square: Any, least: Any, most: Any) -> bool:
 def _over_square(k: int, a: Any, b: Any) -> Any:
     """One of a and b, over a² + b²."""
     a, b, power = _sized(a, b)
-    made = (a, b)[k] / (a * a + b * b)
-    return made if power is None else made * power
+    quotient = (a, b)[k] / (a * a + b * b)
+    return quotient if power is None else quotient * power
 
 
 def _square_rest(x: Any, square: Any) -> Any:
@@ -405,10 +405,10 @@ def _square_rest(x: Any, square: Any) -> Any:
 
 def _sum_of_squares(a: Any, b: Any) -> tuple[Any, Any]:
     """a² + b², and what it has lost to rounding, in parts of itself."""
-    made = a * a + b * b
-    a, b, plain = map(value_of, (a, b, made))
+    total = a * a + b * b
+    a, b, plain = map(value_of, (a, b, total))
     one, two = a * a, b * b
-    return made, (_rest(one, -two, plain) + _square_rest(a, one) + _square_rest(b, two)) / plain
+    return total, (_rest(one, -two, plain) + _square_rest(a, one) + _square_rest(b, two)) / plain
 
 
 def _hypot_bend(z: Any, a: Any, b: Any, k: int, l: int) -> Any:
@@ -419,15 +419,17 @@ def _hypot_bend(z: Any, a: Any, b: Any, k: int, l: int) -> Any:
         ratio = ratio * power
     one, two = a * a, b * b
     square = one + two
-    made = ratio * ((a, b)[l] / square)
+    bend = ratio * ((a, b)[l] / square)
     one, two, square = map(value_of, (one, two, square))
-    return _or_zero(z, made - made * (_rest(one, -two, square) / square))
+    return _or_zero(z, bend - bend * (_rest(one, -two, square) / square))
 
 
-def _or_zero(z: Any, made: Any) -> Any:
+def _or_zero(z: Any, derivative: Any) -> Any:
     """A derivative of zero at a length of zero."""
     plain = value_of(z)
-    return made if everywhere(plain) else np.where(plain == 0, plain.dtype.type(0), made)
+    return (
+        derivative if everywhere(plain) else np.where(plain == 0, plain.dtype.type(0), derivative)
+    )
 
 
 def _arctan2_bend(a: Any, b: Any, crossed: bool) -> Any:

@@ -52,14 +52,14 @@ def _sinc(order: int, x: Any) -> Any:
     whole = np.rint(x)
     sign = np.where(whole % 2 == 0, 1, -1).astype(t.dtype)
     sine, cosine = sign * np.sin(pi * (x - whole)), sign * np.cos(pi * (x - whole))
-    made = sine / far
+    values = sine / far
     for n in range(1, order + 1):
-        made = ((sine, cosine, -sine, -cosine)[n % 4] - n * made) / far
+        values = ((sine, cosine, -sine, -cosine)[n % 4] - n * values) / far
     series, square = 0.0 * near, near * near
     for k in reversed(range((order + 1) // 2, order + 14)):
         power = 2 * k - order
         series = series * square + (-1) ** k / ((2 * k + 1) * factorial(power))
-    return np.where(small, series * near if order % 2 else series, made) * pi**order
+    return np.where(small, series * near if order % 2 else series, values) * pi**order
 
 
 def _i0(order: int, x: Any) -> Any:
@@ -75,16 +75,16 @@ def _i0(order: int, x: Any) -> Any:
     # At the last of these the function is out of range.
     largest = next((size for size in (1, 8, 64) if decide("bounded", _bounded, bounded, size)), 750)
     points = 4 * int(8 + order + 3 * np.sqrt(largest))
-    made = 0.0 * bounded
+    mean = 0.0 * bounded
     for k in range(points // 4 + 1):
         angle = 2 * pi * k / points
         cosine = cos(angle) if 4 * k < points else 0.0
         share = (1 if k in (0, points // 4) else 2) / points * cosine**order
         twice = -2 * cosine * bounded
         pair = -np.expm1(twice) if order % 2 else 1 + np.exp(twice)
-        made = made + share * np.exp(-2 * sin(angle / 2) ** 2 * bounded) * pair
-    made = made * np.exp(size)
-    return np.where(x < 0, -made, made) if order % 2 else made
+        mean = mean + share * np.exp(-2 * sin(angle / 2) ** 2 * bounded) * pair
+    mean = mean * np.exp(size)
+    return np.where(x < 0, -mean, mean) if order % 2 else mean
 
 
 def _bounded(x: Any, size: float) -> Any:

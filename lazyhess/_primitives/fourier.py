@@ -66,9 +66,9 @@ def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = Non
     """`numpy.fft.rfft`: the first half of `fft`."""
     if a.dtype.kind == "c":
         raise TypeError("rfft is of real arrays, got a complex Variable; use fft, or np.real of it")
-    made = fft(a, n, axis, norm, out)
+    spectrum = fft(a, n, axis, norm, out)
     axis = one_axis(axis, a.ndim)
-    return made[(slice(None),) * axis + (slice(made.shape[axis] // 2 + 1),)]
+    return spectrum[(slice(None),) * axis + (slice(spectrum.shape[axis] // 2 + 1),)]
 
 
 @implements(np.fft.irfft)

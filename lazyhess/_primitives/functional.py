@@ -18,11 +18,11 @@ def apply_along_axis(
     axis = one_axis(axis, arr.ndim)
     lanes = np.moveaxis(arr, axis, -1)
     lead = lanes.shape[:-1]
-    made = [nested(func1d(lanes[at], *args, **kwargs)) for at in np.ndindex(lead)]
-    if not made:
+    results = [nested(func1d(lanes[at], *args, **kwargs)) for at in np.ndindex(lead)]
+    if not results:
         raise ValueError("Cannot apply_along_axis when any iteration dimensions are 0")
-    shape = made[0].shape
-    whole = np.reshape(np.stack(made), lead + shape)
+    shape = results[0].shape
+    whole = np.reshape(np.stack(results), lead + shape)
     ends = range(len(lead), len(lead) + len(shape))
     return np.moveaxis(whole, list(ends), list(range(axis, axis + len(shape))))
 
@@ -32,10 +32,10 @@ def apply_over_axes(func: Callable[..., Any], a: Any, axes: Any) -> Any:
     """`numpy.apply_over_axes`."""
     for axis in np.atleast_1d(axes):
         axis = one_axis(int(axis), a.ndim)
-        made = func(a, axis)
-        if made.ndim != a.ndim:
-            made = np.expand_dims(made, axis)
-        if made.ndim != a.ndim:
+        result = func(a, axis)
+        if result.ndim != a.ndim:
+            result = np.expand_dims(result, axis)
+        if result.ndim != a.ndim:
             raise ValueError("function is not returning an array of the correct shape")
-        a = made
+        a = result
     return a

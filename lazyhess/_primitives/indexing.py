@@ -23,10 +23,10 @@ def _fixed(item: Any) -> Any:
             "arrays used as indices must be of integer (or boolean) type, and a Variable is not; "
             "compare it to make a mask"
         )
-    made = copied(item)
-    if made.size == 0 and not isinstance(item, np.ndarray):
-        made = made.astype(np.intp)
-    return made
+    index = copied(item)
+    if index.size == 0 and not isinstance(item, np.ndarray):
+        index = index.astype(np.intp)
+    return index
 
 
 def _key(item: Any) -> Any:

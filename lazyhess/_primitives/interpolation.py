@@ -33,7 +33,7 @@ def interp(
     at, knots = value_of(x), value_of(xp)
     below, above = at < knots[0], at > knots[-1]
     if len(knots) == 1:
-        made = fp[0] + (x - x)
+        result = fp[0] + (x - x)
     else:
         low = np.clip(np.searchsorted(knots, at, side="right") - 1, 0, len(knots) - 2)
         start, base = xp[low], fp[low]
@@ -45,9 +45,9 @@ def interp(
         # Outside, the distance is of no use, and may be infinite.
         if not nowhere(below | above):
             x = np.where(below | above, start, x)
-        made = base + (fp[low + 1] - base) * ((x - start) / width)
+        result = base + (fp[low + 1] - base) * ((x - start) / width)
     if not nowhere(below):
-        made = np.where(below, fp[0] if left is None else left, made)
+        result = np.where(below, fp[0] if left is None else left, result)
     if not nowhere(above):
-        made = np.where(above, fp[-1] if right is None else right, made)
-    return made
+        result = np.where(above, fp[-1] if right is None else right, result)
+    return result

@@ -48,8 +48,8 @@ class LogSumExp(Primitive):
             whole = np.where(np.isinf(peak), np.where(peak > 0, most * peak, 0), most + rest)
             small = np.isfinite(peak) & (np.abs(rest) < 0.5 * np.abs(most))
             tail = np.log1p(np.where(small, rest / most, 0))
-            made = np.log(np.abs(np.where(small, most, whole))) + tail + shift
-        return made.reshape(self.out).astype(part.dtype), np.sign(whole).reshape(self.out)
+            logarithm = np.log(np.abs(np.where(small, most, whole))) + tail + shift
+        return logarithm.reshape(self.out).astype(part.dtype), np.sign(whole).reshape(self.out)
 
     def _sum(self, x: Any) -> Any:
         return np.sum(x, axis=self.axes, keepdims=True)
@@ -114,11 +114,11 @@ def _reduce(
     if masked(where := kwargs.pop("where", True)):
         a = np.where(where, a, a.dtype.type(-np.inf))
     axes = reduced_axes(axis, a.ndim)
-    made = record(LogSumExp.of(axes, reduced(a.shape, axes, keepdims)), a)
+    total = record(LogSumExp.of(axes, reduced(a.shape, axes, keepdims)), a)
     initial = kwargs.pop("initial", None)
     if kwargs:
         raise NotImplementedError(f"logaddexp.reduce of a Variable has no option {sorted(kwargs)}")
-    return made if initial is None else np.logaddexp(initial, made)
+    return total if initial is None else np.logaddexp(initial, total)
 
 
 def _accumulate(a: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:

@@ -97,8 +97,8 @@ def _observations(x: Any, kind: np.dtype[Any], rowvar: bool) -> Any:
     """An array of samples, with a row for each of its variables."""
     if x.ndim > 2:
         raise ValueError("m and y have at most 2 dimensions")
-    made = np.atleast_2d(astype(x, kind))
-    return made if rowvar or x.ndim < 2 else made.T
+    rows = np.atleast_2d(astype(x, kind))
+    return rows if rowvar or x.ndim < 2 else rows.T
 
 
 def _check_weights(name: str, weights: Array, count: int) -> None:
@@ -119,11 +119,11 @@ def corrcoef(x: Any, y: Any = None, rowvar: bool = True, *args: Any, dtype: Any 
     if not c.ndim:
         return c / c
     deviations = np.sqrt(np.real(np.diag(c)) if c.dtype.kind == "c" else np.diag(c))
-    made = c / deviations[:, None] / deviations
+    matrix = c / deviations[:, None] / deviations
     # What rounding put beyond 1 is put back, and its derivative left alone.
-    value = value_of(made)
+    value = value_of(matrix)
     if value.dtype.kind == "c":
         back = np.clip(value.real, -1, 1) + 1j * np.clip(value.imag, -1, 1) - value
     else:
         back = np.clip(value, -1, 1) - value
-    return made if nowhere(back) else made + back
+    return matrix if nowhere(back) else matrix + back

@@ -54,11 +54,11 @@ _over(np.nancumprod, cumprod, 1.0)
 
 def _extremum(function: Callable[..., Any], rule: Any, fill: float) -> Any:
     def extremum(a: Any, *args: Any, **kwargs: Any) -> Any:
-        made = rule(_filled(a, fill), *args, **kwargs)
+        extreme = rule(_filled(a, fill), *args, **kwargs)
         # Where there is nothing but NaN, that is the answer, with NumPy's warning.
         plain = function(value_of(a), *args, **kwargs)
         nothing = np.isnan(plain)
-        return made if nowhere(nothing) else np.where(nothing, plain, made)
+        return extreme if nowhere(nothing) else np.where(nothing, plain, extreme)
 
     extremum.__doc__ = f"`numpy.{function.__name__}`."
     return implements(function)(extremum)
@@ -109,9 +109,11 @@ def nanvar(
 ) -> Any:
     """`numpy.nanvar`: NaN where it has no degree of freedom left."""
     kept = _kept(a, where)
-    made = var(a, axis, dtype, out, ddof, keepdims, where=kept, mean=mean, correction=correction)
+    variance = var(
+        a, axis, dtype, out, ddof, keepdims, where=kept, mean=mean, correction=correction
+    )
     left = counted(a, axis, keepdims, kept) > (correction if given(correction) else ddof)
-    return made if everywhere(left) else np.where(left, made, made.dtype.type(np.nan))
+    return variance if everywhere(left) else np.where(left, variance, variance.dtype.type(np.nan))
 
 
 @implements(np.nanstd)

@@ -73,12 +73,12 @@ _function: Any
 
 
 # --- sets -----------------------------------------------------------------------------------------
-def _among(name: str, pool: Any, found: Array) -> Any:
+def _among(name: str, pool: Any, values: Array) -> Any:
     """Gather values from where they stand first in a flat pool."""
     value = value_of(pool)
     order = np.argsort(value, kind="stable")
-    first = np.searchsorted(value, found, sorter=order)
-    return take_flat(name, pool, order[first].reshape(found.shape))
+    first = np.searchsorted(value, values, sorter=order)
+    return take_flat(name, pool, order[first].reshape(values.shape))
 
 
 @implements(np.unique)
@@ -94,8 +94,8 @@ def unique(
     plain: Any = np.unique
     _, index, *more = plain(value_of(ar), True, return_inverse, return_counts, axis, **kwargs)
     values = take_flat("unique", ar, index) if axis is None else np.take(ar, index, axis)
-    made = (values, *([index] if return_index else []), *more)
-    return made if len(made) > 1 else values
+    results = (values, *([index] if return_index else []), *more)
+    return results if len(results) > 1 else values
 
 
 @implements(np.unique_values)
@@ -106,19 +106,19 @@ def unique_values(x: Any) -> Any:
 
 def _unique(function: Callable[..., Any]) -> None:
     def with_more(x: Any) -> Any:
-        found = function(value_of(x))
-        return found._replace(values=_among("unique", np.ravel(x), found.values))
+        sets = function(value_of(x))
+        return sets._replace(values=_among("unique", np.ravel(x), sets.values))
 
     implements(function)(with_more)
 
 
 def _set(function: Callable[..., Any]) -> None:
     def of_both(ar1: Any, ar2: Any, *args: Any, **kwargs: Any) -> Any:
-        found = function(value_of(ar1), value_of(ar2), *args, **kwargs)
+        result = function(value_of(ar1), value_of(ar2), *args, **kwargs)
         pool = np.concatenate([np.ravel(nested(ar1)), np.ravel(nested(ar2))])
-        if isinstance(found, tuple):
-            return _among(function.__name__, pool, found[0]), *found[1:]
-        return _among(function.__name__, pool, found)
+        if isinstance(result, tuple):
+            return _among(function.__name__, pool, result[0]), *result[1:]
+        return _among(function.__name__, pool, result)
 
     implements(function)(of_both)
 

@@ -92,8 +92,8 @@ def interpolated(
     high = _picked(name, a, source[lane + np.minimum(lower + 1, count - 1)])
     # Between two infinities of one sign there is nothing but that.
     fixed = fixed | (np.isinf(value_of(low)) & (value_of(low) == value_of(high)))
-    made = low + (high - low) * share
-    return made if nowhere(fixed) else np.where(fixed, low, made)
+    between = low + (high - low) * share
+    return between if nowhere(fixed) else np.where(fixed, low, between)
 
 
 def _picked(name: str, a: Any, positions: Array) -> Any:
@@ -144,8 +144,8 @@ def _quantile(function: Callable[..., Any], unit: float) -> Any:
             if np.ndim(fixed) < 2 or not ranks.size:
                 return function(ranks, fixed, axis, **options)
             # One axis, since nanquantile() gets the order of the axes wrong for more.
-            found = function(ranks, np.ravel(fixed), axis, **options)
-            return np.reshape(found, np.shape(fixed) + found.shape[1:])
+            quantiles = function(ranks, np.ravel(fixed), axis, **options)
+            return np.reshape(quantiles, np.shape(fixed) + quantiles.shape[1:])
 
         return interpolated(
             function.__name__,

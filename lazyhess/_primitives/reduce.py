@@ -86,8 +86,8 @@ def sum_(
     """`numpy.sum`."""
     a = _prepared("sum", a, dtype, out, where)
     axes = reduced_axes(axis, a.ndim)
-    made = record(shaped("sum", Reduce, a.shape, axes, reduced(a.shape, axes, keepdims)), a)
-    return made + initial if given(initial) else made
+    total = record(shaped("sum", Reduce, a.shape, axes, reduced(a.shape, axes, keepdims)), a)
+    return total + initial if given(initial) else total
 
 
 class Mean(Primitive):
@@ -100,8 +100,8 @@ class Mean(Primitive):
         self.out = out
 
     def value(self, *args: Any) -> Array:
-        made: Array = np.mean(args[0], axis=self.axes)
-        return asarray(made).reshape(self.out)
+        value: Array = np.mean(args[0], axis=self.axes)
+        return asarray(value).reshape(self.out)
 
     def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return _mean(tuple(axis + 1 for axis in self.axes), (count, *self.out))
@@ -188,9 +188,9 @@ def prod(
         pairs = a[:half] * a[half : 2 * half]
         a = np.concatenate([pairs, a[2 * half :]]) if len(a) % 2 else pairs
     # An empty product is one, and depends on nothing: the sum of no elements, plus one.
-    made = a[0] if len(a) else np.sum(a, axis=0) + 1
-    made = np.reshape(made, shape)
-    return made * initial if given(initial) else made
+    product = a[0] if len(a) else np.sum(a, axis=0) + 1
+    product = np.reshape(product, shape)
+    return product * initial if given(initial) else product
 
 
 class Extremum(Primitive):
@@ -206,8 +206,8 @@ class Extremum(Primitive):
         self.out = out
 
     def value(self, *args: Any) -> Array:
-        made = getattr(np, self.name)(args[0], axis=self.axes)
-        return asarray(made).reshape(self.out)
+        value = getattr(np, self.name)(args[0], axis=self.axes)
+        return asarray(value).reshape(self.out)
 
     def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return _extreme(self.name, tuple(axis + 1 for axis in self.axes), (count, *self.out))
@@ -266,8 +266,8 @@ def _extremum(name: str, pair: np.ufunc) -> Any:
         shape = reduced(a.shape, axes, keepdims)
         if given(initial) and a.size == 0:
             return np.sum(a, axis=axes).reshape(shape) + initial
-        made = record(_extreme(name, axes, shape), a)
-        return pair(made, initial) if given(initial) else made
+        extreme = record(_extreme(name, axes, shape), a)
+        return pair(extreme, initial) if given(initial) else extreme
 
     extremum.__name__ = name
     extremum.__doc__ = f"`numpy.{name}`."

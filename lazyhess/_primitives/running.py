@@ -34,8 +34,8 @@ def _running(a: Any) -> Any:
     odd = _running(a[:whole:2] * a[1::2])
     even = np.concatenate([a[:1], odd[: len(a[2::2])] * a[2::2]])
     pairs = np.stack([even[: len(odd)], odd], axis=1)
-    made = np.reshape(pairs, (whole, *a.shape[1:]))
-    return np.concatenate([made, even[-1:]]) if whole < len(a) else made
+    products = np.reshape(pairs, (whole, *a.shape[1:]))
+    return np.concatenate([products, even[-1:]]) if whole < len(a) else products
 
 
 def _cumulative(function: Callable[..., Any], running: Any, start: float) -> Any:
@@ -56,11 +56,11 @@ def _cumulative(function: Callable[..., Any], running: Any, start: float) -> Any
                     "For arrays which have more than one dimension ``axis`` argument is required."
                 )
             x, axis = np.atleast_1d(x), 0
-        made = running(x, axis, dtype)
+        result = running(x, axis, dtype)
         if include_initial:
             thin = tuple(1 if k == one_axis(axis, x.ndim) else n for k, n in enumerate(x.shape))
-            made = np.concatenate([np.full(thin, start, made.dtype), made], axis)
-        return made
+            result = np.concatenate([np.full(thin, start, result.dtype), result], axis)
+        return result
 
     cumulative.__doc__ = f"`numpy.{function.__name__}`."
     return cumulative

@@ -104,13 +104,13 @@ def _at_least(ndim: int) -> Any:
     function = {1: np.atleast_1d, 2: np.atleast_2d, 3: np.atleast_3d}[ndim]
 
     def at_least(*arrays: Any) -> Any:
-        made = tuple(
+        answers = tuple(
             reshape(a, function(of_shape(a.shape)).shape)
             if isinstance(a, Variable)
             else function(a)
             for a in arrays
         )
-        return made[0] if len(made) == 1 else made
+        return answers[0] if len(answers) == 1 else answers
 
     implements(function)(at_least)
     return at_least
@@ -304,8 +304,8 @@ def concatenate(
         parts, axis = [np.ravel(a) for a in parts], 0
     if any(a.ndim == 0 for a in parts):
         raise ValueError("zero-dimensional arrays cannot be concatenated")
-    made = record(concatenation(one_axis(axis, parts[0].ndim)), *parts)
-    return made if dtype is None else astype(made, dtype)
+    joined = record(concatenation(one_axis(axis, parts[0].ndim)), *parts)
+    return joined if dtype is None else astype(joined, dtype)
 
 
 @implements(np.stack)
@@ -449,5 +449,5 @@ def _beyond(a: Any, axis: int, side: int, width: int, mode: str, options: dict[s
     region = a
     if length is not None:
         region = a[(*lead, slice(length) if side == 0 else slice(-length, None))]
-    made = _STATISTICS[mode](region, axis=axis, keepdims=True)
-    return np.broadcast_to(made, (*a.shape[:axis], width, *a.shape[axis + 1 :]))
+    statistic = _STATISTICS[mode](region, axis=axis, keepdims=True)
+    return np.broadcast_to(statistic, (*a.shape[:axis], width, *a.shape[axis + 1 :]))

@@ -30,8 +30,8 @@ def cross(
         x if x.shape[-1] == 3 else np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, 1)]) for x in (a, b)
     )
     after, before = [1, 2, 0], [2, 0, 1]
-    made = a[..., after] * b[..., before] - a[..., before] * b[..., after]
-    return np.moveaxis(made, -1, axisc)
+    product = a[..., after] * b[..., before] - a[..., before] * b[..., after]
+    return np.moveaxis(product, -1, axisc)
 
 
 @implements(np.linalg.cross)

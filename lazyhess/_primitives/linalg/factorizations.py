@@ -47,8 +47,8 @@ class Cholesky(Triangle):
     name = "cholesky"
 
     def value(self, *args: Any) -> Array:
-        made: Array = np.linalg.cholesky(args[0] if self.lower else adjoint(args[0]))
-        return made
+        factor: Array = np.linalg.cholesky(args[0] if self.lower else adjoint(args[0]))
+        return factor
 
     def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
         inverse = np.linalg.inv(out)
@@ -58,8 +58,8 @@ class Cholesky(Triangle):
 @implements(np.linalg.cholesky)
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """`numpy.linalg.cholesky`; as there, one triangle of `a` is read."""
-    made = record(Cholesky.of(not upper), square_matrices("cholesky", a))
-    return adjoint(made) if upper else made
+    factor = record(Cholesky.of(not upper), square_matrices("cholesky", a))
+    return adjoint(factor) if upper else factor
 
 
 class Packed(Differential):
@@ -71,12 +71,12 @@ class Packed(Differential):
 
     def unpack(self, out: Any, shape: Shape) -> tuple[Any, ...]:
         """The results."""
-        made, start = [], 0
+        results, start = [], 0
         for part in self.parts(shape):
             stop = start + prod(part)
-            made.append(out[..., start:stop].reshape(out.shape[:-1] + part))
+            results.append(out[..., start:stop].reshape(out.shape[:-1] + part))
             start = stop
-        return tuple(made)
+        return tuple(results)
 
 
 def _pack(*parts: Any, lead: int) -> Any:
@@ -108,8 +108,8 @@ class SymmetricEigen(Packed, Triangle):
 
     def value(self, *args: Any) -> Array:
         w, v = np.linalg.eigh(args[0], "L" if self.lower else "U")
-        made: Array = _pack(w, v, lead=args[0].ndim - 2)
-        return made
+        packed: Array = _pack(w, v, lead=args[0].ndim - 2)
+        return packed
 
     def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
         w, v = self.unpack(out, tangent.shape)
@@ -153,8 +153,8 @@ class Eigen(Packed):
 
     def value(self, *args: Any) -> Array:
         w, v = np.linalg.eig(args[0])
-        made: Array = _pack(w, v, lead=args[0].ndim - 2)
-        return made
+        packed: Array = _pack(w, v, lead=args[0].ndim - 2)
+        return packed
 
     def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
         w, v = self.unpack(out, tangent.shape)
@@ -210,8 +210,8 @@ class Singular(Packed):
         return (m, k), (k,), (k, n)
 
     def value(self, *args: Any) -> Array:
-        made: Array = _pack(*np.linalg.svd(args[0], full_matrices=False), lead=args[0].ndim - 2)
-        return made
+        packed: Array = _pack(*np.linalg.svd(args[0], full_matrices=False), lead=args[0].ndim - 2)
+        return packed
 
     def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
         m, n = tangent.shape[-2:]
@@ -285,8 +285,8 @@ class Orthogonal(Packed):
         return (m, n), (n, n)
 
     def value(self, *args: Any) -> Array:
-        made: Array = _pack(*np.linalg.qr(args[0]), lead=args[0].ndim - 2)
-        return made
+        packed: Array = _pack(*np.linalg.qr(args[0]), lead=args[0].ndim - 2)
+        return packed
 
     def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
         q, r = self.unpack(out, tangent.shape)

@@ -49,14 +49,14 @@ def _matrix_norm(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> A
     if order in (1, -1, np.inf, -np.inf):
         summed, left = (rows, columns) if abs(order) == 1 else (columns, rows)
         total = np.sum(np.abs(x), axis=summed, keepdims=True)
-        made = (np.max if order > 0 else np.min)(total, axis=left, keepdims=True)
+        norms = (np.max if order > 0 else np.min)(total, axis=left, keepdims=True)
     elif order in (2, -2, "nuc"):
         s = svdvals(np.moveaxis(x, axes, (-2, -1)))
         combine: Any = {2: np.max, -2: np.min, "nuc": np.sum}[order]
-        made = np.expand_dims(combine(s, axis=-1), axes)
+        norms = np.expand_dims(combine(s, axis=-1), axes)
     else:
         raise ValueError(f"Invalid norm order {order!r} for matrices.")
-    return made if keepdims else np.squeeze(made, axes)
+    return norms if keepdims else np.squeeze(norms, axes)
 
 
 @implements(np.linalg.norm)

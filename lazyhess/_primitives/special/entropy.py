@@ -21,8 +21,8 @@ def _absent(x: Any, y: Any) -> Any:
     return (value_of(x) == 0) & (value_of(y) <= 0)
 
 
-def unless(mask: Any, made: Any) -> Any:
-    return made if nowhere(mask) else np.where(mask, 0, made)
+def unless(mask: Any, derivative: Any) -> Any:
+    return derivative if nowhere(mask) else np.where(mask, 0, derivative)
 
 
 def _log_ratio(x: Any, y: Any) -> Any:

@@ -168,17 +168,17 @@ def _gammainc_1(z: Any, a: Any, x: Any) -> Any:
     # x^(a-1) exp(-x) / gamma(a)
     inside = (value_of(x) > 0) & (value_of(x) < np.inf)
     u = np.where(inside, x, 1.0)
-    made = np.sqrt(a / (2 * PI)) * np.exp(-_stirling(a) - _deviance(a, u)) / u
+    density = np.sqrt(a / (2 * PI)) * np.exp(-_stirling(a) - _deviance(a, u)) / u
     return np.where(
-        inside, made, _edge(x, 0, np.where(np.less(a, 1), np.inf, np.equal(a, 1) * 1.0))
+        inside, density, _edge(x, 0, np.where(np.less(a, 1), np.inf, np.equal(a, 1) * 1.0))
     )
 
 
 def _gammainc_2(z: Any, a: Any, x: Any) -> Any:
     inside = (value_of(x) > 0) & (value_of(x) < np.inf)
     u = np.where(inside, x, 1.0)
-    made = _gammainc_1(z, a, u) * ((a - 1 - u) / u)
-    return np.where(inside, made, _edge(x, 0, _edge_slope(a, -1.0, 1.0)))
+    slope = _gammainc_1(z, a, u) * ((a - 1 - u) / u)
+    return np.where(inside, slope, _edge(x, 0, _edge_slope(a, -1.0, 1.0)))
 
 
 def _edge(x: Any, at: float, there: Any) -> Any:
@@ -209,17 +209,19 @@ def _betainc_1(z: Any, a: Any, b: Any, x: Any) -> Any:
     n = np.add(a, b)
     weight = np.sqrt(a / n * (b / (2 * PI)))
     spare = _stirling(n) - _stirling(a) - _stirling(b)
-    made = weight * np.exp(spare - _deviance(a, n * u) - _deviance(b, n * (1 - u))) / (u * (1 - u))
+    density = (
+        weight * np.exp(spare - _deviance(a, n * u) - _deviance(b, n * (1 - u))) / (u * (1 - u))
+    )
     ends = [np.where(np.less(p, 1), np.inf, np.equal(p, 1) * q) for p, q in ((a, b), (b, a))]
-    return np.where(inside, made, np.where(value_of(x) == 0, ends[0], _edge(x, 1, ends[1])))
+    return np.where(inside, density, np.where(value_of(x) == 0, ends[0], _edge(x, 1, ends[1])))
 
 
 def _betainc_2(z: Any, a: Any, b: Any, x: Any) -> Any:
     inside = (value_of(x) > 0) & (value_of(x) < 1)
     u = np.where(inside, x, 0.5)
-    made = _betainc_1(z, a, b, u) * ((a - 1) / u - (b - 1) / (1 - u))
+    slope = _betainc_1(z, a, b, u) * ((a - 1) / u - (b - 1) / (1 - u))
     low, high = (_edge_slope(p, -q * (q - 1.0), q * (q + 1.0)) for p, q in ((a, b), (b, a)))
-    return np.where(inside, made, np.where(value_of(x) == 0, low, _edge(x, 1, -high)))
+    return np.where(inside, slope, np.where(value_of(x) == 0, low, _edge(x, 1, -high)))
 
 
 Special(sp.betainc, (None, None, _betainc_1), {(2, 2): _betainc_2})

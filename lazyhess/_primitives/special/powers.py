@@ -41,10 +41,10 @@ def _exprel(t: Any, order: int) -> Any:
     u = np.where(near, 1, t)
     grown = np.exp(u)
     if order == 1:
-        made = ((1 - 1 / u) * grown + 1 / u) / u
+        far = ((1 - 1 / u) * grown + 1 / u) / u
     else:
-        made = ((1 - 2 / u + 2 / u / u) * grown - 2 / u / u) / u
-    return np.where(near, close, np.where(value_of(u) == -np.inf, 0.0, made))
+        far = ((1 - 2 / u + 2 / u / u) * grown - 2 / u / u) / u
+    return np.where(near, close, np.where(value_of(u) == -np.inf, 0.0, far))
 
 
 unary(sp.exprel, lambda z, x: _exprel(x, 1), lambda z, x: _exprel(x, 2))
