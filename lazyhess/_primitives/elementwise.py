@@ -29,7 +29,7 @@ def _unary(ufunc: np.ufunc, first: Formula, second: Formula | None = None) -> No
     Elementwise(ufunc, (first,), {} if second is None else {(0, 0): second})
 
 
-def _binary(
+def binary(
     ufunc: np.ufunc,
     first: tuple[Formula, Formula],
     second: dict[tuple[int, int], Formula],
@@ -61,7 +61,7 @@ def _like(z: Any, x: Any) -> Any:
 
 
 @cache
-def _limits(dtype: np.dtype[Any]) -> tuple[Any, Any, Any]:
+def limits(dtype: np.dtype[Any]) -> tuple[Any, Any, Any]:
     """The smallest normal number, the least square with all its digits, the largest number."""
     info = np.finfo(dtype)
     return info.tiny, info.tiny / info.eps**2, info.max
@@ -104,7 +104,7 @@ Elementwise(
     (lambda z, x, y: _like(z, y), lambda z, x, y: _like(z, x)),
     {(0, 1): 1},
 )
-_binary(
+binary(
     np.divide,
     (lambda z, x, y: 1 / y, lambda z, x, y: -z / y),
     # By y twice: its square overflows, or loses digits, where the quotient does not.
@@ -160,7 +160,7 @@ def _few_factors(y: Any, n: int) -> bool:
 
 def _normal(size: Any, product: Any) -> bool:
     """Whether sizes are normal numbers, or larger, and what was made of them is finite."""
-    return _limits(size.dtype)[0] <= size.min() and all_finite(product)
+    return limits(size.dtype)[0] <= size.min() and all_finite(product)
 
 
 def _is_number(y: Any) -> bool:
@@ -186,7 +186,7 @@ def _log(x: Any) -> Any:
 
 
 for _pow in (np.power, np.float_power):
-    _binary(
+    binary(
         _pow,
         (
             lambda z, x, y: _times_power(y, z, x, y, 1),
@@ -222,21 +222,21 @@ def _size(t: Any) -> Any:
     return t if isinstance(t, Variable) else np.abs(t)
 
 
-def _rest(a: Any, b: Any, t: Any) -> Any:
+def rounded_off(a: Any, b: Any, t: Any) -> Any:
     """What the rounding of t = a - b has lost, exactly (D. Knuth, TAOCP 2, 4.2.2)."""
     back = a - t
     return (a - (t + back)) + (back - b)
 
 
 def _lost(a: Any, b: Any, t: Any) -> Any:
-    """As `_rest`, plain and finite; None where it is nothing.
+    """As `rounded_off`, plain and finite; None where it is nothing.
 
     In a tail it is not: an error of an ulp of t is one of |t| ulp in exp(t).
     """
     a, b, t = map(value_of, (a, b, t))
     if any(x.ndim == 0 and decide("zero", not_, x) for x in (a, b)):
         return None
-    lost = _rest(a, b, t)
+    lost = rounded_off(a, b, t)
     if nowhere(lost):
         return None
     return lost if finite(lost) else np.where(np.isfinite(lost), lost, 0)
@@ -269,7 +269,7 @@ def _log_add(ufunc: np.ufunc, exp: np.ufunc, log_base: float) -> None:
             bump = bump - bump * (log_base * lost * np.sign(value_of(t)))
         return _of_infinite(z, t, bump, 0.25 * log_base)
 
-    _binary(
+    binary(
         ufunc,
         (share, lambda z, a, b: share(z, b, a)),
         {(0, 0): spread, (0, 1): lambda z, a, b: -spread(z, a, b), (1, 1): spread},
@@ -364,99 +364,4 @@ _unary(
     np.arctanh,
     lambda z, x: 1 / ((1 - x) * (1 + x)),
     lambda z, x: 2 * x / np.square(_circle(x)),
-)
-
-
-def _sized(a: Any, b: Any) -> tuple[Any, Any, Any]:
-    """Scale a and b by a power of two such that their squares neither overflow nor lose digits.
-
-    Also gives the power; None for 1, which it mostly is.
-    """
-    left, right = value_of(a), value_of(b)
-    square = left * left + right * right
-    _, least, most = _limits(square.dtype)
-    if not square.size or decide("in range", _between, square, least, most):
-        return a, b, None
-    info = np.finfo(square.dtype)
-    exponent = np.frexp(np.maximum(np.abs(left), np.abs(right)))[1]
-    exponent = np.clip(exponent, info.minexp + 1, info.maxexp - 1)
-    power = np.ldexp(square.dtype.type(1), -exponent)
-    return a * power, b * power, power
-
-
-def _between(square: Any, least: Any, most: Any) -> bool:
-    return bool(least < square.min() <= square.max() < most)
-
-
-def _over_square(k: int, a: Any, b: Any) -> Any:
-    """One of a and b, over a² + b²."""
-    a, b, power = _sized(a, b)
-    quotient = (a, b)[k] / (a * a + b * b)
-    return quotient if power is None else quotient * power
-
-
-def _square_rest(x: Any, square: Any) -> Any:
-    """What the rounding of x² has lost (T. J. Dekker, Numer. Math. 18, 224, 1971)."""
-    split = x * (2.0 ** ((np.finfo(x.dtype).nmant + 2) // 2) + 1)
-    high = split - (split - x)
-    low = x - high
-    return (high * high - square) + 2 * high * low + low * low
-
-
-def _sum_of_squares(a: Any, b: Any) -> tuple[Any, Any]:
-    """a² + b², and what it has lost to rounding, in parts of itself."""
-    total = a * a + b * b
-    a, b, plain = map(value_of, (a, b, total))
-    one, two = a * a, b * b
-    return total, (_rest(one, -two, plain) + _square_rest(a, one) + _square_rest(b, two)) / plain
-
-
-def _hypot_bend(z: Any, a: Any, b: Any, k: int, l: int) -> Any:
-    """The product of two of a and b, over z³."""
-    ratio = (a, b)[k] / z
-    a, b, power = _sized(a, b)
-    if power is not None:
-        ratio = ratio * power
-    one, two = a * a, b * b
-    square = one + two
-    bend = ratio * ((a, b)[l] / square)
-    one, two, square = map(value_of, (one, two, square))
-    return _or_zero(z, bend - bend * (_rest(one, -two, square) / square))
-
-
-def _or_zero(z: Any, derivative: Any) -> Any:
-    """A derivative of zero at a length of zero."""
-    plain = value_of(z)
-    return (
-        derivative if everywhere(plain) else np.where(plain == 0, plain.dtype.type(0), derivative)
-    )
-
-
-def _arctan2_bend(a: Any, b: Any, crossed: bool) -> Any:
-    """2ab over (a² + b²)²; where `crossed`, a² - b² over that."""
-    a, b, power = _sized(a, b)
-    square, lost = _sum_of_squares(a, b)
-    x, y = (a - b, a + b) if crossed else (2 * a, b)
-    x, y = x / square, y / square
-    y = y - y * (2 * lost)
-    return x * y if power is None else x * power * (y * power)
-
-
-_binary(
-    np.hypot,
-    (lambda z, a, b: _or_zero(z, a / z), lambda z, a, b: _or_zero(z, b / z)),
-    {
-        (0, 0): lambda z, a, b: _hypot_bend(z, a, b, 1, 1),
-        (0, 1): lambda z, a, b: -_hypot_bend(z, a, b, 0, 1),
-        (1, 1): lambda z, a, b: _hypot_bend(z, a, b, 0, 0),
-    },
-)
-_binary(
-    np.arctan2,
-    (lambda z, a, b: _over_square(1, a, b), lambda z, a, b: -_over_square(0, a, b)),
-    {
-        (0, 0): lambda z, a, b: -_arctan2_bend(a, b, False),
-        (0, 1): lambda z, a, b: _arctan2_bend(a, b, True),
-        (1, 1): lambda z, a, b: _arctan2_bend(a, b, False),
-    },
 )
