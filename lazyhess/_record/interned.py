@@ -19,7 +19,7 @@ from lazyhess._indices import Array
 T = TypeVar("T")
 
 _known: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
-_lock = threading.Lock()
+_lock = threading.RLock()  # whatever the garbage collector calls may come here again
 
 
 def interned(cls: type[T], *params: Any) -> T:
