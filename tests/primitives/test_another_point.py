@@ -40,7 +40,10 @@ MODELS = {
     "gaussian process": (gaussian_process, (np.array([1.0, 2.0]), np.array(0.3))),
     "kalman filter": (kalman_filter, (np.array([[0.9, 0.2], [-0.3, 0.8]]), np.array(0.5))),
     "largest": (lambda x, y: np.max(x * y) + np.min(x[:, None] - y) ** 2, (VALUES, VALUES[::-1])),
-    "clipped": (lambda x, y: np.sum(np.clip(x**3, -1, 1) * np.maximum(x, y)), (VALUES, POINTS[0, 0])),
+    "clipped": (
+        lambda x, y: np.sum(np.clip(x**3, -1, 1) * np.maximum(x, y)),
+        (VALUES, POINTS[0, 0]),
+    ),
 }
 
 
