@@ -270,7 +270,7 @@ class Structural(Primitive):
         return self.map
 
     def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
-        return Structural.of(self.name, _stacked, self, count)
+        return type(self).of(self.name, _stacked, self, count)
 
 
 def _stacked(primitive: Structural, count: int) -> Map:

@@ -14,15 +14,15 @@ from lazyhess._primitives.base import Elementwise, implements, options
 from lazyhess._record.primitive import UFUNCS, Primitive, refuse_out
 from lazyhess._record.variable import record, value_of
 
+# --- flat: recorded, with a derivative of zero ----------------------------------------------------
 _step: np.ufunc
-
-
 for _step in (np.sign, np.floor, np.ceil, np.rint, np.trunc):
     Elementwise(_step, (0,))
 Elementwise(np.floor_divide, (0, 0))
 Elementwise(np.heaviside, (0, 0))
 
 
+# --- linear ---------------------------------------------------------------------------------------
 def _whole_quotient(z: Any, x: Any, y: Any) -> Any:
     """(z - x) / y, which is a whole number: x / y alone may round up to one."""
     z, x, y = map(value_of, (z, x, y))
