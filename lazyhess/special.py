@@ -82,7 +82,7 @@ def logsumexp(
     axes = axis_tuple(axis, a.ndim)
     if any(x.dtype.kind == "c" for x in operands):
         return _complex(a, axes, b, keepdims, return_sign)
-    primitive = LogSumExp(axes, reduced(a.shape, axes, keepdims))
+    primitive = LogSumExp.of(axes, reduced(a.shape, axes, keepdims))
     if b is None and not return_sign:
         sign = None  # is never negative
     else:

@@ -1,4 +1,4 @@
-"""What front ends share, above all those whose tensors carry a graph.
+"""What front ends share whose tensors carry a graph.
 
 A `TensorFrontEnd` is the description of a kind of tensors: their class and dtypes, the flag that
 says whether they are recorded, what things are called in errors, and how to make the `TensorGraph`
@@ -7,55 +7,23 @@ that differentiates one.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Container, Iterable, Iterator, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Container, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from itertools import count
 from typing import Any, NamedTuple
 
-from lazyhess._engines.framework import Problem, check_alike, check_new, graph_problem
+from lazyhess._engines.problem import Problem
+from lazyhess._frontends.base import (
+    FrontEnd,
+    check_alike,
+    check_new,
+    check_related,
+    graph_problem,
+)
 from lazyhess._frontends.graphs import GIVE_FUNCTION, TensorGraph
-from lazyhess._frontends.request import Request, batch_axes, call, one_output
+from lazyhess._frontends.request import Request, call, one_output
 from lazyhess._trees import gathered, inside, leaves, rebuild
-
-# --- what any front end needs -------------------------------------------------------------------
-
-
-def gradient_of(problem: Problem, request: Request) -> Any:
-    """The gradient in the structure of xs; with aux, where that is asked for."""
-    numbers = count()
-    gradient = problem.rebuild(problem.tree, lambda _: problem.engine.gradient(next(numbers)))
-    return (gradient, problem.aux) if request.has_aux else gradient
-
-
-def check_related(inputs: Iterable[tuple[str, Any]], related: Iterable[bool]) -> None:
-    """Refuse an x that ys does not depend on, as ``strict=True`` does."""
-    for (path, x), depends in zip(inputs, related, strict=True):
-        if not depends:
-            raise ValueError(
-                f"ys does not depend on xs{path} (shape {tuple(x.shape)}), and strict=True "
-                "asks for it; without strict its blocks are zero"
-            )
-
-
-def other_structure(expected: str, got: str) -> ValueError:
-    """The error for values for `at` in another structure."""
-    return ValueError(
-        "at() takes new values in the structure of xs, one argument for each x of a tuple: "
-        f"{expected}, got {got}"
-    )
-
-
-def other_kind(path: str, expected: str, got: str) -> ValueError:
-    """The error for a value for `at` of another shape or dtype."""
-    return ValueError(
-        f"at() needs {expected} for xs{path}, got {got}; another shape or dtype is another "
-        "problem: call lh.hessian again"
-    )
-
-
-# --- the front end of such tensors --------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -88,8 +56,8 @@ class Prepared(NamedTuple):
     function: bool  # whether ys was called, with inputs that nobody else knows
 
 
-class TensorFrontEnd(ABC):
-    """A front end, see `lazyhess._engines.framework.Adapter`, for tensors that carry a graph.
+class TensorFrontEnd(FrontEnd):
+    """A front end for tensors that carry a graph.
 
     Attributes
     ----------
@@ -173,7 +141,7 @@ class TensorFrontEnd(ABC):
         self._check_related(prepared, lambda: gradients, request.strict)
         parts = iter(graph.completed(gradients))
         answer = rebuild(prepared.tree, lambda _: next(parts))
-        return (answer, prepared.aux) if request.has_aux else answer
+        return request.with_aux(answer, prepared.aux)
 
     def is_function(self, ys: Any) -> bool:
         return callable(ys) and not isinstance(ys, self.tensor)
@@ -206,12 +174,7 @@ class TensorFrontEnd(ABC):
             return self._output(ys, function)
 
         root = one_output(ys, request.reduction, check, self._total, self.words.stack)
-        shape = tuple(root.shape)
-        request.check_output(shape)
-        batch = None
-        if request.batch_axis is not None:
-            shapes = [(path, tuple(x.shape)) for path, x in inputs]
-            batch = batch_axes(request.batch_axis, shape, shapes)
+        batch = request.batch_axes(tuple(root.shape), inputs)
         graph = self.graph(root, [x for _, x in inputs], request, xs, batch)
         return Prepared(graph, inputs, xs, aux, batch, function)
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess import _create
 from lazyhess._indices import Array
-from lazyhess._maps import Gather, Scatter
-from lazyhess._primitives.base import astype, implements, nested, one_axis, structural
+from lazyhess._primitives.base import astype, implements, nested, one_axis, scattered, structural
 from lazyhess._primitives.shape import moved, positions_of, take_flat
 from lazyhess._record.primitive import refuse_out
 from lazyhess._record.variable import Variable, shape_of, value_of
@@ -24,7 +24,7 @@ def pooled(name: str, parts: list[Any], function: Callable[[list[Array]], Any]) 
         for part, start, size in zip(parts, starts, sizes, strict=True)
     ]
     pool = np.concatenate([np.ravel(part) for part in parts])
-    index = np.asarray(function(places))
+    index = _create.asarray(function(places))
     return take_flat(name, pool, index) if isinstance(pool, Variable) else pool[index]
 
 
@@ -40,10 +40,14 @@ def array(
     object: Any, dtype: Any = None, *, ndmin: int = 0, copy: Any = True, **kwargs: Any
 ) -> Any:
     """`numpy.array` with ``like=`` a Variable, of Variables in lists too."""
-    made = nested(object)
+    array = nested(object)
     if dtype is not None:
-        made = astype(made, dtype)
-    return made if made.ndim >= ndmin else np.reshape(made, (1,) * (ndmin - made.ndim) + made.shape)
+        array = astype(array, dtype)
+    return (
+        array
+        if array.ndim >= ndmin
+        else np.reshape(array, (1,) * (ndmin - array.ndim) + array.shape)
+    )
 
 
 @implements(np.asarray, np.asanyarray, np.require)
@@ -64,8 +68,8 @@ def full(shape: Any, fill_value: Any, dtype: Any = None, order: Any = "C", **kwa
     fill_value = nested(fill_value)
     if not isinstance(fill_value, Variable):
         return np.full(shape, fill_value, dtype)
-    made = np.broadcast_to(fill_value, shape)
-    return made if dtype is None else astype(made, dtype)
+    filled = np.broadcast_to(fill_value, shape)
+    return filled if dtype is None else astype(filled, dtype)
 
 
 @implements(np.full_like)
@@ -142,13 +146,13 @@ def select(condlist: Any, choicelist: Any, default: Any = 0) -> Any:
         raise ValueError("list of cases must be same length as list of conditions")
     if not len(condlist):
         raise ValueError("select with an empty condition list is not possible")
-    made = _branch(default)
+    chosen = _branch(default)
     for n in reversed(range(len(condlist))):
-        condition = np.asarray(condlist[n])
+        condition = _create.asarray(condlist[n])
         if condition.dtype.type is not np.bool_:
             raise TypeError(f"invalid entry {n} in condlist: should be boolean ndarray")
-        made = np.where(condition, _branch(choicelist[n]), made)
-    return made
+        chosen = np.where(condition, _branch(choicelist[n]), chosen)
+    return chosen
 
 
 def _branch(x: Any) -> Any:
@@ -162,34 +166,34 @@ def piecewise(x: Any, condlist: Any, funclist: Any, *args: Any, **kw: Any) -> An
     x, condlist = nested(x), value_of(condlist)
     if np.isscalar(condlist) or (not isinstance(condlist[0], (list, np.ndarray)) and x.ndim):
         condlist = [condlist]
-    conditions = [np.asarray(condition, np.bool_) for condition in condlist]
+    conditions = [_create.asarray(condition, np.bool_) for condition in condlist]
     if len(funclist) == len(conditions) + 1:
         conditions.append(~np.any(conditions, axis=0))
     elif len(funclist) != len(conditions):
         n = len(conditions)
         raise ValueError(f"with {n} condition(s), either {n} or {n + 1} functions are expected")
-    made: Any = np.zeros(x.shape, x.dtype)
+    result: Any = np.zeros(x.shape, x.dtype)
     for condition, function in zip(conditions, funclist, strict=True):
         if callable(function):
             part = x[condition]
             if not part.size:
                 continue
             function = _place(function(part, *args, **kw), condition, part.shape)
-        made = np.where(condition, function, made)
-    made = astype(made, x.dtype)
-    return made if isinstance(made, Variable) else np.where(True, made, x)
+        result = np.where(condition, function, result)
+    result = astype(result, x.dtype)
+    return result if isinstance(result, Variable) else np.where(True, result, x)
 
 
 def _place(values: Any, condition: Array, shape: tuple[int, ...]) -> Any:
     """Values at the true elements of a condition, zero elsewhere."""
     if not isinstance(values, Variable):
-        made = np.zeros(condition.shape, np.asarray(values).dtype)
-        made[condition] = values
-        return made
-    gather = Gather(condition.shape, np.nonzero(np.atleast_1d(condition)), shape)
+        placed = _create.accumulator(condition.shape, _create.asarray(values).dtype)
+        placed[condition] = values
+        return placed
     if not condition.ndim:
         return np.reshape(np.broadcast_to(values, shape), ())
-    return structural("piecewise", np.broadcast_to(values, shape), Scatter(gather))
+    values, index = np.broadcast_to(values, shape), np.nonzero(np.atleast_1d(condition))
+    return structural("piecewise", values, scattered, condition.shape, index, shape)
 
 
 @implements(np.meshgrid)
@@ -201,11 +205,11 @@ def meshgrid(*xi: Any, copy: bool = True, sparse: bool = False, indexing: str = 
     order = list(range(ndim))
     if indexing == "xy" and ndim > 1:
         order[:2] = 1, 0
-    made = [
+    grids = [
         np.reshape(nested(x), (1,) * axis + (-1,) + (1,) * (ndim - 1 - axis))
         for x, axis in zip(xi, order, strict=True)
     ]
-    return tuple(made) if sparse else np.broadcast_arrays(*made)
+    return tuple(grids) if sparse else np.broadcast_arrays(*grids)
 
 
 # --- leaving out ----------------------------------------------------------------------------------
@@ -280,20 +284,20 @@ def linspace(
     real = np.zeros((), kind).real.dtype.type
     shape = np.broadcast_shapes(shape_of(start), shape_of(stop))
     share = np.linspace(real(0), real(1), num, endpoint).reshape((-1,) + (1,) * len(shape))
-    made = np.moveaxis((1 - share) * start + share * stop, 0, one_axis(axis, len(shape) + 1))
-    made = _typed(made, dtype)
+    points = np.moveaxis((1 - share) * start + share * stop, 0, one_axis(axis, len(shape) + 1))
+    points = _typed(points, dtype)
     if not retstep:
-        return made
+        return points
     pieces = int(num) - 1 if endpoint else int(num)
-    return made, (stop - start) / pieces if pieces > 0 else np.nan
+    return points, (stop - start) / pieces if pieces > 0 else np.nan
 
 
-def _typed(made: Any, dtype: Any) -> Any:
+def _typed(points: Any, dtype: Any) -> Any:
     if dtype is None:
-        return made
+        return points
     if np.dtype(dtype).kind in "iu":  # rounded down, and without a derivative
-        return np.floor(value_of(made)).astype(dtype)
-    return astype(made, dtype)
+        return np.floor(value_of(points)).astype(dtype)
+    return astype(points, dtype)
 
 
 @implements(np.logspace)
@@ -312,8 +316,8 @@ def logspace(
         shape = np.broadcast_shapes(shape_of(start), shape_of(stop), base.shape)
         start, stop = (np.broadcast_to(x, shape) for x in (start, stop))
         base = np.expand_dims(np.broadcast_to(base, shape), axis)
-    made = np.linspace(start, stop, num, endpoint, axis=axis)
-    return _typed(np.power(base, made), dtype)
+    exponents = np.linspace(start, stop, num, endpoint, axis=axis)
+    return _typed(np.power(base, exponents), dtype)
 
 
 @implements(np.geomspace)
@@ -336,7 +340,7 @@ def geomspace(
             "sequences as start * ratio ** np.arange(num)"
         )
     sign = np.expand_dims(np.broadcast_arrays(*signs)[0], axis)
-    made = np.linspace(np.log(abs(start)), np.log(abs(stop)), num, endpoint, axis=axis)
+    points = np.linspace(np.log(abs(start)), np.log(abs(stop)), num, endpoint, axis=axis)
     # NumPy works in double precision here, and gives what it has.
-    made = astype(made, np.result_type(made.dtype, np.float64))
-    return _typed(sign * np.exp(made), dtype)
+    points = astype(points, np.result_type(points.dtype, np.float64))
+    return _typed(sign * np.exp(points), dtype)

@@ -9,12 +9,14 @@ from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 
+from lazyhess._create import asarray
+from lazyhess._decisions import decide
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
-from lazyhess._record.linear import curvature, linear
+from lazyhess._maps import Batched, Gather, Map, Scale, Scatter, all_finite, broadcast, chain
+from lazyhess._record.linear import curvature, linear_map_of
 from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler, Primitive
 from lazyhess._record.variable import Variable, mapped, record, shape_of, value_of
-from lazyhess._tangents import Block, Factored, Sparse, Uniform, compact, dense
+from lazyhess._tangents import Block, KhatriRao, Repeated, Sparse, compact, dense
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,9 +58,9 @@ class RecordedMap(Map):
     def apply(self, block: Block) -> Block:
         if block is None:
             return None
-        plain = isinstance(block, (Sparse, Factored, Uniform))
-        made: Block = self.dense(dense(block, 0, self.inp, float) if plain else block)
-        return made
+        plain = isinstance(block, (Sparse, KhatriRao, Repeated))
+        applied: Block = self.dense(dense(block, 0, self.inp, float) if plain else block)
+        return applied
 
     @abstractmethod
     def dense(self, block: Any) -> Any: ...
@@ -78,8 +80,8 @@ class RecordedScale(RecordedMap):
         self.weights = weights
 
     def dense(self, block: Any) -> Any:
-        made = weigh(block, self.weights)
-        return made if made.shape == block.shape else np.broadcast_to(made, block.shape)
+        weighted = weigh(block, self.weights)
+        return weighted if weighted.shape == block.shape else np.broadcast_to(weighted, block.shape)
 
     @property
     def T(self) -> Map:
@@ -90,7 +92,7 @@ def scale(weights: Any, shape: Shape) -> Map:
     """Each element times a weight of its own; `weights` broadcasts to `shape`."""
     if isinstance(weights, Variable):
         return RecordedScale(weights, shape)
-    return Scale(np.asarray(weights), shape)
+    return Scale(asarray(weights), shape)
 
 
 def _fits(inner: Shape, shape: Shape) -> bool:
@@ -149,10 +151,10 @@ class Elementwise(Primitive):
         return _elementwise, (self.name,)
 
     def value(self, *args: Any) -> Array:
-        made: Array = self.ufunc(*args)
-        return made
+        value: Array = self.ufunc(*args)
+        return value
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
@@ -164,7 +166,7 @@ class Elementwise(Primitive):
         elif formula == 1:
             return broadcast(inner, shape)
         else:
-            weights = np.asarray(formula, out.dtype)
+            weights = asarray(formula, out.dtype)
         if inner == shape:
             return scale(weights, shape)
         if _fits(weights.shape, inner):  # the smaller array is the one to be multiplied
@@ -183,15 +185,15 @@ class Elementwise(Primitive):
             if k not in active or l not in active:
                 continue
             weights = formula(out, *args) if callable(formula) else formula
-            made = scale(weigh(adjoint, weights), out.shape)
+            bend = scale(weigh(adjoint, weights), out.shape)
             if args[k].shape == args[l].shape == out.shape:
-                yield k, l, made
+                yield k, l, bend
             else:
                 left, right = (broadcast(args[n].shape, out.shape) for n in (k, l))
-                yield k, l, chain(right, made, left.T)
-                made = chain(left, made, right.T)
+                yield k, l, chain(right, bend, left.T)
+                bend = chain(left, bend, right.T)
             if k != l:
-                yield l, k, made
+                yield l, k, bend
 
 
 def _elementwise(name: str) -> Elementwise:
@@ -202,11 +204,16 @@ def weigh(adjoint: Any, weights: Any) -> Any:
     """Adjoint times weights, where an adjoint of zero means that nothing is there."""
     if isinstance(adjoint, np.ndarray):
         adjoint = compact(adjoint)
-    made = adjoint * weights
-    value = np.asarray(value_of(made))
-    if all_finite(value):
-        return made
-    return np.where((value_of(adjoint) == 0) & ~np.isfinite(value), value.dtype.type(0), made)
+    weighted = adjoint * weights
+    value = asarray(value_of(weighted))
+    if finite(value):
+        return weighted
+    return np.where((value_of(adjoint) == 0) & ~np.isfinite(value), value.dtype.type(0), weighted)
+
+
+def finite(value: Any) -> bool:
+    """Whether no number is infinite or NaN, so that nothing need be put in their place."""
+    return decide("finite", all_finite, asarray(value))
 
 
 def options(name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> tuple[Any, ...]:
@@ -245,25 +252,29 @@ class Differential(Curved):
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
         dtype = args[k].dtype if isinstance(args[k], (Variable, np.ndarray)) else out.dtype
-        return linear(lambda t: self.differential(k, args, out, t), shape_of(args[k]), dtype)
+        return linear_map_of(lambda t: self.differential(k, args, out, t), shape_of(args[k]), dtype)
 
 
 class Structural(Primitive):
-    """A linear primitive of one operand that is nothing but its map."""
+    """A linear primitive of one operand that is nothing but its map, ``kind(*params)``."""
 
-    def __init__(self, name: str, map_: Map) -> None:
+    def __init__(self, name: str, kind: Callable[..., Map], *params: Any) -> None:
         self.name = name
-        self.map = map_
+        self.map = kind(*params)
 
     def value(self, *args: Any) -> Array:
-        made: Array = dense(self.map.apply(args[0][None]), 1, self.map.out, args[0].dtype)[0]
-        return made
+        value: Array = dense(self.map.apply(args[0][None]), 1, self.map.out, args[0].dtype)[0]
+        return value
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return self.map
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
-        return Structural(self.name, self.map.each(count))
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return type(self).of(self.name, _stacked, self, count)
+
+
+def _stacked(primitive: Structural, count: int) -> Map:
+    return primitive.map.batched(count)
 
 
 class Cast(Primitive):
@@ -275,36 +286,41 @@ class Cast(Primitive):
         self.dtype = dtype
 
     def value(self, *args: Any) -> Array:
-        made: Array = args[0].astype(self.dtype)
-        return made
+        value: Array = args[0].astype(self.dtype)
+        return value
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         # The sweeps give every block the dtype of its array.
         return broadcast(out.shape, out.shape)
 
 
-def structural(name: str, x: Any, map_: Map) -> Any:
-    """Record a structural primitive of `x`."""
-    return record(Structural(name, map_), x)
+def structural(name: str, x: Any, kind: Callable[..., Map], *params: Any) -> Any:
+    """Record the map ``kind(*params)`` of `x`."""
+    return record(Structural.of(name, kind, *params), x)
 
 
 @lru_cache(maxsize=4096)
-def shaped(name: str, kind: Callable[..., Map], *args: Any) -> Structural:
-    """The structural primitive of a map that shapes determine: one object for equal shapes."""
-    return Structural(name, kind(*args))
+def shaped(name: str, kind: Callable[..., Map], *params: Any) -> Structural:
+    """The structural primitive of a map that shapes determine: kept, for it comes again."""
+    return Structural.of(name, kind, *params)
+
+
+def scattered(shape: Shape, index: tuple[Any, ...], inp: Shape) -> Map:
+    """The map of arrays of shape `inp` into zeros of a larger shape, where ``zeros[index]`` is."""
+    return Scatter(Gather(shape, index, inp))
 
 
 @implements(mapped)
 def mapped_(x: Any, map_: Map) -> Any:
     """Record a map of each array along the first axis."""
-    return structural("map", x, Each(map_, len(x)))
+    return structural("map", x, Batched, map_, len(x))
 
 
 @implements(np.astype)
 def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None, **kwargs: Any) -> Any:
     """`numpy.astype`: to a floating dtype recorded, to any other one a plain array."""
     if not isinstance(x, Variable):
-        return np.asarray(x, dtype)
+        return asarray(x, dtype)
     dtype = np.dtype(dtype)
     if dtype == x.dtype:
         return x
@@ -313,7 +329,7 @@ def astype(x: Any, dtype: Any, copy: bool = True, device: Any = None, **kwargs: 
         return plain
     if x.dtype.kind == "c" and dtype.kind == "f":
         raise TypeError("a complex Variable has no real cast; take np.real or np.abs of it")
-    return record(Cast(dtype), x)
+    return record(Cast.of(dtype), x)
 
 
 def nested(x: Any) -> Any:
@@ -322,7 +338,7 @@ def nested(x: Any) -> Any:
         return x
     if isinstance(x, (list, tuple)) and _holds_variable(x):
         return np.stack([nested(item) for item in x])
-    return np.asarray(x)
+    return asarray(x)
 
 
 def _holds_variable(x: Any) -> bool:
@@ -367,10 +383,12 @@ __all__ = [
     "Structural",
     "astype",
     "axis_tuple",
+    "finite",
     "implements",
     "nested",
     "one_axis",
     "options",
+    "scattered",
     "shaped",
     "squared",
     "structural",

@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
+from lazyhess._decisions import everywhere, nowhere
 from lazyhess._indices import Array
 from lazyhess._maps import Map, Mask, Scale, broadcast, chain
 from lazyhess._primitives.base import implements, options, variables
@@ -25,31 +27,31 @@ class Choice(Primitive):
         self.name = name
 
     def value(self, *args: Any) -> Array:
-        made: Array = getattr(np, self.name)(*args)
-        return made
+        value: Array = getattr(np, self.name)(*args)
+        return value
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
-        mine, other = args[k], args[1 - k]
+        operand, other = args[k], args[1 - k]
         # An operand that is NaN is taken by maximum, and left by fmax, as `out` shows.
-        took, left = mine == out, other == out
-        lost = np.isnan(out)
-        if lost.any():
-            took, left = took | (lost & np.isnan(mine)), left | (lost & np.isnan(other))
-        maps: list[Map] = [broadcast(shape_of(mine), out.shape)]
-        if not took.all():
-            maps.append(Mask(np.broadcast_to(took, out.shape), out.shape))
-        tied = took & left
-        if tied.any():
+        taken, also = operand == out, other == out
+        missing = np.isnan(out)
+        if not nowhere(missing):
+            taken, also = taken | (missing & np.isnan(operand)), also | (missing & np.isnan(other))
+        maps: list[Map] = [broadcast(shape_of(operand), out.shape)]
+        if not everywhere(taken):
+            maps.append(Mask(np.broadcast_to(taken, out.shape), out.shape))
+        tied = taken & also
+        if not nowhere(tied):
             shares = np.where(tied, out.dtype.type(0.5), out.dtype.type(1))
-            maps.append(Scale(shares, out.shape))
+            maps.append(Scale(np.broadcast_to(shares, out.shape), out.shape))
         return chain(*maps)
 
 
 def _choice(ufunc: np.ufunc) -> None:
-    primitive = Choice(ufunc.__name__)
+    primitive = Choice.of(ufunc.__name__)
     UFUNCS[ufunc] = lambda a, b, **kwargs: record(
         primitive, *options(ufunc.__name__, (a, b), kwargs)
     )
@@ -66,10 +68,10 @@ class Where(Primitive):
     elementwise = True
 
     def value(self, *args: Any) -> Array:
-        made: Array = np.where(*args)
-        return made
+        value: Array = np.where(*args)
+        return value
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return self
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
@@ -79,7 +81,7 @@ class Where(Primitive):
         return chain(broadcast(shape_of(args[k]), out.shape), Mask(mask, out.shape))
 
 
-_WHERE = Where()
+_WHERE = Where.of()
 
 
 @implements(np.where)
@@ -90,7 +92,7 @@ def where(condition: Any, /, *branches: Any) -> Any:
         return np.nonzero(condition)
     if not variables(*branches):
         return np.where(condition, *branches)
-    return record(_WHERE, np.asarray(condition) != 0, *branches)
+    return record(_WHERE, asarray(condition) != 0, *branches)
 
 
 @implements(np.clip)

@@ -12,9 +12,11 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import copied
+from lazyhess._decisions import nowhere
 from lazyhess._indices import Array
 from lazyhess._maps import Conjugate, Map, Reshape
-from lazyhess._primitives import elementwise  # noqa: F401 - the rules of real operands
+from lazyhess._primitives import elementwise, rounding  # noqa: F401 - the rules of real operands
 from lazyhess._primitives.base import Structural, implements, options, scale
 from lazyhess._record.primitive import UFUNCS, Primitive
 from lazyhess._record.variable import record, value_of
@@ -27,7 +29,7 @@ class Real(Primitive):
     holomorphic = False
 
     def value(self, *args: Any) -> Array:
-        return np.array(args[0].real)
+        return copied(args[0].real)
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return Reshape(out.shape, out.shape)
@@ -40,7 +42,7 @@ class Imaginary(Primitive):
     holomorphic = False
 
     def value(self, *args: Any) -> Array:
-        return np.array(args[0].imag)
+        return copied(args[0].imag)
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return scale(args[0].dtype.type(-1j), out.shape)
@@ -55,14 +57,14 @@ class Conjugation(Structural):
 @implements(np.real)
 def real(val: Any) -> Any:
     """`numpy.real`."""
-    return record(Real(), val) if val.dtype.kind == "c" else val
+    return record(Real.of(), val) if val.dtype.kind == "c" else val
 
 
 @implements(np.imag)
 def imag(val: Any) -> Any:
     """`numpy.imag`."""
     if val.dtype.kind == "c":
-        return record(Imaginary(), val)
+        return record(Imaginary.of(), val)
     return np.where(np.zeros(val.shape, np.bool_), val, val.dtype.type(0))
 
 
@@ -72,14 +74,14 @@ def conjugate(x: Any, **kwargs: Any) -> Any:
     (x,) = options("conjugate", (x,), kwargs)
     if x.dtype.kind != "c":
         return x
-    return record(Conjugation("conjugate", Conjugate(x.shape)), x)
+    return record(Conjugation.of("conjugate", Conjugate, x.shape), x)
 
 
 @implements(np.angle)
 def angle(z: Any, deg: bool = False) -> Any:
     """`numpy.angle`."""
-    made = np.arctan2(imag(z), real(z))
-    return np.degrees(made) if deg else made
+    phase = np.arctan2(imag(z), real(z))
+    return np.degrees(phase) if deg else phase
 
 
 def _of_complex(ufunc: np.ufunc, rule: Any) -> None:
@@ -87,8 +89,8 @@ def _of_complex(ufunc: np.ufunc, rule: Any) -> None:
     plain = UFUNCS[ufunc]
 
     def handler(x: Any, **kwargs: Any) -> Any:
-        (made,) = options(ufunc.__name__, (x,), kwargs)
-        return rule(made) if made.dtype.kind == "c" else plain(made)
+        (operand,) = options(ufunc.__name__, (x,), kwargs)
+        return rule(operand) if operand.dtype.kind == "c" else plain(operand)
 
     UFUNCS[ufunc] = handler
 
@@ -97,7 +99,7 @@ def modulus(z: Any) -> Any:
     """The absolute value of a complex array; at 0 with a derivative of 0, as the real one's."""
     x, y = real(z), imag(z)
     zero = value_of(z) == 0
-    if not np.any(zero):
+    if nowhere(zero):
         return np.hypot(x, y)
     return np.where(zero, x.dtype.type(0), np.hypot(np.where(zero, x.dtype.type(1), x), y))
 

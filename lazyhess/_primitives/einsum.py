@@ -13,9 +13,19 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
+from lazyhess._decisions import nowhere
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Contract, Map
-from lazyhess._primitives.base import RecordedMap, astype, axis_tuple, implements, nested, options
+from lazyhess._primitives.base import (
+    RecordedMap,
+    astype,
+    axis_tuple,
+    finite,
+    implements,
+    nested,
+    options,
+)
 from lazyhess._record.primitive import METHODS, Primitive, refuse_out
 from lazyhess._record.variable import Variable, record, shape_of, value_of
 
@@ -32,15 +42,15 @@ class RecordedContract(RecordedMap):
         self.labels, self.with_, self.onto, self.weights = labels, with_, onto, weights
 
     def dense(self, block: Any) -> Any:
-        if self.finite:
+        if finite(value_of(self.weights)):
             return self._contracted(block, self.weights)
         # An element of zero is not there; an infinity must not meet it, and elsewhere counts.
         bad = ~np.isfinite(self.weights.value)
         there = (value_of(block) != 0).astype(float)
-        hit = np.asarray(self._contracted(there, bad.astype(float))) != 0
-        finite = np.where(bad, self.weights.dtype.type(0), self.weights)
-        clean, whole = (self._contracted(block, weights) for weights in (finite, self.weights))
-        return np.where(hit, whole, clean) if hit.any() else clean
+        hit = asarray(self._contracted(there, bad.astype(float))) != 0
+        bounded = np.where(bad, self.weights.dtype.type(0), self.weights)
+        clean, whole = (self._contracted(block, weights) for weights in (bounded, self.weights))
+        return clean if nowhere(hit) else np.where(hit, whole, clean)
 
     def _contracted(self, block: Any, weights: Any) -> Any:
         seed = max(self.labels + self.with_, default=0) + 1
@@ -67,10 +77,10 @@ class Contraction(Primitive):
 
     def value(self, *args: Any) -> Array:
         a, b = args
-        made = Contract(self.left, self.right, self.onto, b, a.shape).dense(a[None])[0]
-        return np.asarray(made, order="C")
+        value = Contract(self.left, self.right, self.onto, b, a.shape).dense(a[None])[0]
+        return asarray(value, order="C")
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         new = max((*self.left, *self.right), default=0) + 1
         left, right = (
             (new, *names) if stacked else names
@@ -122,8 +132,8 @@ def product(operands: Sequence[Any], labels: Sequence[Labels], onto: Labels) -> 
         rest = [part for n, part in enumerate(parts) if n not in (first, second)]
         wanted = set(onto).union(*(names for _, names in rest))
         kept = dict.fromkeys(label for label in left + right if label in wanted)
-        made = tuple(label for label in onto if label in kept) if not rest else tuple(kept)
-        parts = [*rest, (_pair(a, left, b, right, made), made)]
+        answer = tuple(label for label in onto if label in kept) if not rest else tuple(kept)
+        parts = [*rest, (_pair(a, left, b, right, answer), answer)]
     a, names = parts[0]
     have = tuple(label for label in onto if label in names)
     if have != names:
@@ -148,7 +158,7 @@ def _clean_pair(a: Shape, b: Shape, left: Labels, right: Labels, onto: Labels) -
 
 @lru_cache(maxsize=4096)
 def _contraction(left: Labels, right: Labels, onto: Labels) -> Contraction:
-    return Contraction(left, right, onto)
+    return Contraction.of(left, right, onto)
 
 
 def _pair(a: Any, left: Labels, b: Any, right: Labels, onto: Labels) -> Any:
@@ -181,7 +191,7 @@ def _path(parts: list[tuple[Any, Labels]], onto: Labels) -> list[tuple[int, int]
     interleaved: list[Any] = []
     names = {label: n for n, label in enumerate(dict.fromkeys(sum((p[1] for p in parts), ())))}
     for a, labels in parts:
-        interleaved += [np.broadcast_to(np.empty(()), a.shape), [names[x] for x in labels]]
+        interleaved += [np.broadcast_to(np.zeros(()), a.shape), [names[x] for x in labels]]
     have = [names[label] for label in onto if label in names]
     steps, _ = np.einsum_path(*interleaved, have, optimize="greedy")
     path: list[tuple[int, int]] = []
@@ -203,9 +213,9 @@ def einsum(*operands: Any, out: Any = None, optimize: Any = False, **kwargs: Any
     if out is not None:
         refuse_out("einsum")
     arrays, labels, onto = _parse(operands)
-    made = product(arrays, labels, onto)
+    answer = product(arrays, labels, onto)
     dtype = kwargs.get("dtype")
-    return made if dtype is None else astype(made, dtype)
+    return answer if dtype is None else astype(answer, dtype)
 
 
 def _parse(operands: tuple[Any, ...]) -> tuple[list[Any], list[Labels], Labels]:

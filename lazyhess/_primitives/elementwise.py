@@ -10,13 +10,14 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from operator import not_, truth
 from typing import Any
 
 import numpy as np
 
+from lazyhess._decisions import decide, everywhere, nowhere
 from lazyhess._maps import all_finite
-from lazyhess._primitives.base import Elementwise, Formula
-from lazyhess._record.primitive import UFUNCS
+from lazyhess._primitives.base import Elementwise, Formula, finite
 from lazyhess._record.variable import Variable, value_of
 
 LN2 = float(np.log(2.0))
@@ -28,7 +29,7 @@ def _unary(ufunc: np.ufunc, first: Formula, second: Formula | None = None) -> No
     Elementwise(ufunc, (first,), {} if second is None else {(0, 0): second})
 
 
-def _binary(
+def binary(
     ufunc: np.ufunc,
     first: tuple[Formula, Formula],
     second: dict[tuple[int, int], Formula],
@@ -60,7 +61,7 @@ def _like(z: Any, x: Any) -> Any:
 
 
 @cache
-def _limits(dtype: np.dtype[Any]) -> tuple[Any, Any, Any]:
+def limits(dtype: np.dtype[Any]) -> tuple[Any, Any, Any]:
     """The smallest normal number, the least square with all its digits, the largest number."""
     info = np.finfo(dtype)
     return info.tiny, info.tiny / info.eps**2, info.max
@@ -77,14 +78,14 @@ def _wide(formula: Callable[..., Any], value: np.ufunc | None = None) -> Callabl
         What gives the value in float64, where its own error in float32 is too large.
     """
 
-    def made(z: Any, *args: Any) -> Any:
+    def widened(z: Any, *args: Any) -> Any:
         if z.dtype != np.float32:
             return formula(z, *args)
         args = tuple(x.astype(np.float64) for x in args)
         z = value(*args) if value else z.astype(np.float64)
         return formula(z, *args).astype(np.float32)
 
-    return made
+    return widened
 
 
 # --- linear ---------------------------------------------------------------------------------------
@@ -97,19 +98,13 @@ _unary(np.deg2rad, np.pi / 180)
 Elementwise(np.add, (1, 1))
 Elementwise(np.subtract, (1, -1))
 
-# --- piecewise constant: recorded, with a derivative of zero --------------------------------------
-for _step in (np.sign, np.floor, np.ceil, np.rint, np.trunc):
-    _unary(_step, 0)
-Elementwise(np.floor_divide, (0, 0))
-Elementwise(np.heaviside, (0, 0))
-
 # --- arithmetic -----------------------------------------------------------------------------------
 Elementwise(
     np.multiply,
     (lambda z, x, y: _like(z, y), lambda z, x, y: _like(z, x)),
     {(0, 1): 1},
 )
-_binary(
+binary(
     np.divide,
     (lambda z, x, y: 1 / y, lambda z, x, y: -z / y),
     # By y twice: its square overflows, or loses digits, where the quotient does not.
@@ -117,19 +112,6 @@ _binary(
 )
 
 
-def _whole_quotient(z: Any, x: Any, y: Any) -> Any:
-    """(z - x) / y, which is a whole number: x / y alone may round up to one."""
-    z, x, y = map(value_of, (z, x, y))
-    return np.rint(z / y - x / y)
-
-
-_binary(np.remainder, (1, _whole_quotient), {})
-_binary(np.fmod, (1, _whole_quotient), {})
-UFUNCS[np.divmod] = lambda a, b, **kwargs: (
-    np.floor_divide(a, b, **kwargs),
-    np.remainder(a, b, **kwargs),
-)
-UFUNCS[np.modf] = lambda a, **kwargs: (a - np.trunc(a, **kwargs), np.trunc(a, **kwargs))
 _unary(np.square, lambda z, x: 2 * x, 2)
 _unary(np.reciprocal, lambda z, x: -z * z, lambda z, x: 2 * z * z * z)
 _unary(np.sqrt, lambda z, x: 0.5 / z, lambda z, x: -0.25 / z / x)
@@ -137,8 +119,8 @@ _unary(np.sqrt, lambda z, x: 0.5 / z, lambda z, x: -0.25 / z / x)
 
 def _cbrt(z: Any, x: Any, factor: float) -> Any:
     """Give factor / z², as z / x and 1 / z² mixed such that an error of z, 3 ulp, cancels."""
-    made = (2 * (z / x) + 1 / (z * z)) * (factor / 3)
-    return made if np.all(x) else np.where(value_of(x) == 0, factor * np.inf, made)
+    slope = (2 * (z / x) + 1 / (z * z)) * (factor / 3)
+    return slope if everywhere(x) else np.where(value_of(x) == 0, factor * np.inf, slope)
 
 
 _unary(np.cbrt, lambda z, x: _cbrt(z, x, 1 / 3), lambda z, x: _cbrt(z, x, -2 / 9) / x)
@@ -148,27 +130,37 @@ _unary(np.fabs, lambda z, x: np.sign(x))
 
 def _times_power(factor: Any, z: Any, x: Any, y: Any, n: int) -> Any:
     """Give factor * x**(y - n), where z is x**y; a factor of zero wins over a pole."""
-    if isinstance(factor, np.generic):
-        return _divided_power(factor, z, x, y, n) if factor else factor
-    made = _divided_power(factor, z, x, y, n)
-    return made if np.all(factor) else np.where(value_of(factor) == 0, 0, made)
+    number = isinstance(factor, np.generic)
+    if number and decide("zero", not_, factor):
+        return factor
+    product = _divided_power(factor, z, x, y, n)
+    nonzero = decide("everywhere", truth if number else np.all, factor)
+    return product if nonzero else np.where(value_of(factor) == 0, 0, product)
 
 
 def _divided_power(factor: Any, z: Any, x: Any, y: Any, n: int) -> Any:
-    if _is_number(y):
-        low = (y - n).item()
-        if low in (0, 1, 2, 3, 4):
-            # By products: several times faster than pow, and as accurate.
-            square = x * x if low.real > 1 else x
-            return factor * (1, x, square, square * x, square * square)[int(low.real)]
+    if _is_number(y) and decide("few factors", _few_factors, y, n):
+        # By products: several times faster than pow, and as accurate.
+        low = int((y - n).real)
+        square = x * x if low > 1 else x
+        return factor * (1, x, square, square * x, square * square)[low]
     # Divided, since the error of a rounded exponent would be multiplied by log(x).
-    made = factor * z / x if n == 1 else factor * z / x / x
+    product = factor * z / x if n == 1 else factor * z / x / x
     size = np.abs(value_of(z))
-    if not size.size or (_limits(size.dtype)[0] <= size.min() and all_finite(value_of(made))):
-        return made
+    if not size.size or decide("in range", _normal, size, value_of(product)):
+        return product
     # Where x**y is out of range x**(y - n) need not be, if y - n is exact.
-    exact = np.greater_equal(value_of(y).real, n / 2) | np.isnan(value_of(made))
-    return np.where(exact, factor * x ** (y - n), made)
+    exact = np.greater_equal(value_of(y).real, n / 2) | np.isnan(value_of(product))
+    return np.where(exact, factor * x ** (y - n), product)
+
+
+def _few_factors(y: Any, n: int) -> bool:
+    return (y - n).item() in (0, 1, 2, 3, 4)
+
+
+def _normal(size: Any, product: Any) -> bool:
+    """Whether sizes are normal numbers, or larger, and what was made of them is finite."""
+    return limits(size.dtype)[0] <= size.min() and all_finite(product)
 
 
 def _is_number(y: Any) -> bool:
@@ -190,11 +182,11 @@ _power_bend_wide = _wide(_power_bend_narrow)
 
 def _log(x: Any) -> Any:
     """log(x), and 0 at 0: x**y log(x) tends to 0 there for every positive y."""
-    return np.log(x if np.all(x) else np.where(value_of(x) == 0, 1, x))
+    return np.log(x if everywhere(x) else np.where(value_of(x) == 0, 1, x))
 
 
 for _pow in (np.power, np.float_power):
-    _binary(
+    binary(
         _pow,
         (
             lambda z, x, y: _times_power(y, z, x, y, 1),
@@ -230,54 +222,54 @@ def _size(t: Any) -> Any:
     return t if isinstance(t, Variable) else np.abs(t)
 
 
-def _rest(a: Any, b: Any, t: Any) -> Any:
+def rounded_off(a: Any, b: Any, t: Any) -> Any:
     """What the rounding of t = a - b has lost, exactly (D. Knuth, TAOCP 2, 4.2.2)."""
     back = a - t
     return (a - (t + back)) + (back - b)
 
 
 def _lost(a: Any, b: Any, t: Any) -> Any:
-    """As `_rest`, plain and finite; None where it is nothing.
+    """As `rounded_off`, plain and finite; None where it is nothing.
 
     In a tail it is not: an error of an ulp of t is one of |t| ulp in exp(t).
     """
     a, b, t = map(value_of, (a, b, t))
-    if any(x.ndim == 0 and x == 0 for x in (a, b)):
+    if any(x.ndim == 0 and decide("zero", not_, x) for x in (a, b)):
         return None
-    lost = _rest(a, b, t)
-    if not lost.any():
+    lost = rounded_off(a, b, t)
+    if nowhere(lost):
         return None
-    return lost if all_finite(lost) else np.where(np.isfinite(lost), lost, 0)
+    return lost if finite(lost) else np.where(np.isfinite(lost), lost, 0)
 
 
-def _of_infinite(z: Any, t: Any, made: Any, even: float) -> Any:
+def _of_infinite(z: Any, t: Any, derivative: Any, even: float) -> Any:
     """What is -inf stays it, with a derivative of zero; two that are +inf share evenly."""
     plain = value_of(z)
-    if all_finite(plain):
-        return made
-    made = np.where(np.isneginf(plain), plain.dtype.type(0), made)
-    return np.where(np.isposinf(plain) & np.isnan(value_of(t)), plain.dtype.type(even), made)
+    if finite(plain):
+        return derivative
+    derivative = np.where(np.isneginf(plain), plain.dtype.type(0), derivative)
+    return np.where(np.isposinf(plain) & np.isnan(value_of(t)), plain.dtype.type(even), derivative)
 
 
 def _log_add(ufunc: np.ufunc, exp: np.ufunc, log_base: float) -> None:
     def share(z: Any, a: Any, b: Any) -> Any:
         """e^a / (e^a + e^b)."""
         t = b - a
-        made = 1 / (1 + exp(t))
+        part = 1 / (1 + exp(t))
         lost = _lost(b, a, t)
-        made = made if lost is None else made - made * (1 - made) * (log_base * lost)
-        return _of_infinite(z, t, made, 0.5)
+        part = part if lost is None else part - part * (1 - part) * (log_base * lost)
+        return _of_infinite(z, t, part, 0.5)
 
     def spread(z: Any, a: Any, b: Any) -> Any:
         """The product of the two shares."""
         t = a - b
-        made = _bump(_size(t), exp, log_base)
+        bump = _bump(_size(t), exp, log_base)
         lost = _lost(a, b, t)
         if lost is not None:
-            made = made - made * (log_base * lost * np.sign(value_of(t)))
-        return _of_infinite(z, t, made, 0.25 * log_base)
+            bump = bump - bump * (log_base * lost * np.sign(value_of(t)))
+        return _of_infinite(z, t, bump, 0.25 * log_base)
 
-    _binary(
+    binary(
         ufunc,
         (share, lambda z, a, b: share(z, b, a)),
         {(0, 0): spread, (0, 1): lambda z, a, b: -spread(z, a, b), (1, 1): spread},
@@ -340,7 +332,7 @@ _unary(np.tanh, _tanh_slope, _wide(lambda z, x: _tanh_slope(z, x) * z * -2))
 
 def _arcsinh_slope(z: Any, x: Any) -> Any:
     root = np.sqrt(1 + x * x)
-    if not all_finite(value_of(root)) and z.dtype.kind != "c":
+    if z.dtype.kind != "c" and not finite(value_of(root)):
         root = np.hypot(1, x)  # slower, and without overflow
     return 1 / root
 
@@ -356,7 +348,7 @@ _unary(np.arcsinh, _arcsinh_slope, _arcsinh_bend)
 def _arccosh_slope(z: Any, x: Any) -> Any:
     less, more = x - 1, x + 1
     square = less * more
-    if z.dtype.kind == "c" or not all_finite(value_of(square)):
+    if z.dtype.kind == "c" or not finite(value_of(square)):
         return 1 / (np.sqrt(less) * np.sqrt(more))  # the branch, and no overflow
     return 1 / np.sqrt(square)
 
@@ -372,93 +364,4 @@ _unary(
     np.arctanh,
     lambda z, x: 1 / ((1 - x) * (1 + x)),
     lambda z, x: 2 * x / np.square(_circle(x)),
-)
-
-
-def _sized(a: Any, b: Any) -> tuple[Any, Any, Any]:
-    """Scale a and b by a power of two such that their squares neither overflow nor lose digits.
-
-    Also gives the power; None for 1, which it mostly is.
-    """
-    left, right = value_of(a), value_of(b)
-    square = left * left + right * right
-    _, least, most = _limits(square.dtype)
-    if not square.size or least < square.min() <= square.max() < most:
-        return a, b, None
-    info = np.finfo(square.dtype)
-    exponent = np.frexp(np.maximum(np.abs(left), np.abs(right)))[1]
-    exponent = np.clip(exponent, info.minexp + 1, info.maxexp - 1)
-    power = np.ldexp(square.dtype.type(1), -exponent)
-    return a * power, b * power, power
-
-
-def _over_square(k: int, a: Any, b: Any) -> Any:
-    """One of a and b, over a² + b²."""
-    a, b, power = _sized(a, b)
-    made = (a, b)[k] / (a * a + b * b)
-    return made if power is None else made * power
-
-
-def _square_rest(x: Any, square: Any) -> Any:
-    """What the rounding of x² has lost (T. J. Dekker, Numer. Math. 18, 224, 1971)."""
-    split = x * (2.0 ** ((np.finfo(x.dtype).nmant + 2) // 2) + 1)
-    high = split - (split - x)
-    low = x - high
-    return (high * high - square) + 2 * high * low + low * low
-
-
-def _sum_of_squares(a: Any, b: Any) -> tuple[Any, Any]:
-    """a² + b², and what it has lost to rounding, in parts of itself."""
-    made = a * a + b * b
-    a, b, plain = map(value_of, (a, b, made))
-    one, two = a * a, b * b
-    return made, (_rest(one, -two, plain) + _square_rest(a, one) + _square_rest(b, two)) / plain
-
-
-def _hypot_bend(z: Any, a: Any, b: Any, k: int, l: int) -> Any:
-    """The product of two of a and b, over z³."""
-    ratio = (a, b)[k] / z
-    a, b, power = _sized(a, b)
-    if power is not None:
-        ratio = ratio * power
-    one, two = a * a, b * b
-    square = one + two
-    made = ratio * ((a, b)[l] / square)
-    one, two, square = map(value_of, (one, two, square))
-    return _or_zero(z, made - made * (_rest(one, -two, square) / square))
-
-
-def _or_zero(z: Any, made: Any) -> Any:
-    """A derivative of zero at a length of zero."""
-    plain = value_of(z)
-    return made if np.all(plain) else np.where(plain == 0, plain.dtype.type(0), made)
-
-
-def _arctan2_bend(a: Any, b: Any, crossed: bool) -> Any:
-    """2ab over (a² + b²)²; where `crossed`, a² - b² over that."""
-    a, b, power = _sized(a, b)
-    square, lost = _sum_of_squares(a, b)
-    x, y = (a - b, a + b) if crossed else (2 * a, b)
-    x, y = x / square, y / square
-    y = y - y * (2 * lost)
-    return x * y if power is None else x * power * (y * power)
-
-
-_binary(
-    np.hypot,
-    (lambda z, a, b: _or_zero(z, a / z), lambda z, a, b: _or_zero(z, b / z)),
-    {
-        (0, 0): lambda z, a, b: _hypot_bend(z, a, b, 1, 1),
-        (0, 1): lambda z, a, b: -_hypot_bend(z, a, b, 0, 1),
-        (1, 1): lambda z, a, b: _hypot_bend(z, a, b, 0, 0),
-    },
-)
-_binary(
-    np.arctan2,
-    (lambda z, a, b: _over_square(1, a, b), lambda z, a, b: -_over_square(0, a, b)),
-    {
-        (0, 0): lambda z, a, b: -_arctan2_bend(a, b, False),
-        (0, 1): lambda z, a, b: _arctan2_bend(a, b, True),
-        (1, 1): lambda z, a, b: _arctan2_bend(a, b, False),
-    },
 )

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._maps import Fourier
+from lazyhess._indices import Shape
+from lazyhess._maps import Fourier, Map
 from lazyhess._primitives.base import axis_tuple, implements, one_axis, structural
 from lazyhess._primitives.complexes import real
 from lazyhess._record.primitive import refuse_out
@@ -41,7 +42,11 @@ def _transform(a: Any, n: Any, axis: Any, norm: Any, out: Any, *, inverse: bool)
     if a.dtype.kind != "c":
         a = a.astype(np.result_type(a.dtype, np.complex64))
     name = "ifft" if inverse else "fft"
-    return structural(name, a, Fourier(a.shape, axis, norm, inverse=inverse))
+    return structural(name, a, _transformed, a.shape, axis, norm, inverse)
+
+
+def _transformed(shape: Shape, axis: int, norm: Any, inverse: bool) -> Map:
+    return Fourier(shape, axis, norm, inverse=inverse)
 
 
 @implements(np.fft.fft)
@@ -61,9 +66,9 @@ def rfft(a: Any, n: Any = None, axis: int = -1, norm: Any = None, out: Any = Non
     """`numpy.fft.rfft`: the first half of `fft`."""
     if a.dtype.kind == "c":
         raise TypeError("rfft is of real arrays, got a complex Variable; use fft, or np.real of it")
-    made = fft(a, n, axis, norm, out)
+    spectrum = fft(a, n, axis, norm, out)
     axis = one_axis(axis, a.ndim)
-    return made[(slice(None),) * axis + (slice(made.shape[axis] // 2 + 1),)]
+    return spectrum[(slice(None),) * axis + (slice(spectrum.shape[axis] // 2 + 1),)]
 
 
 @implements(np.fft.irfft)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import copied
 from lazyhess._indices import Shape
 from lazyhess._maps import Gather
 from lazyhess._primitives.base import Structural, implements, structural
@@ -22,10 +23,10 @@ def _fixed(item: Any) -> Any:
             "arrays used as indices must be of integer (or boolean) type, and a Variable is not; "
             "compare it to make a mask"
         )
-    made = np.array(item)
-    if made.size == 0 and not isinstance(item, np.ndarray):
-        made = made.astype(np.intp)
-    return made
+    index = copied(item)
+    if index.size == 0 and not isinstance(item, np.ndarray):
+        index = index.astype(np.intp)
+    return index
 
 
 def _key(item: Any) -> Any:
@@ -46,7 +47,7 @@ def _key(item: Any) -> Any:
 def _basic(shape: Shape, keys: tuple[Any, ...]) -> Structural:
     """The primitive of a basic index: one object for equal shapes and indices."""
     index = tuple(slice(*key) if type(key) is tuple else key for key in keys)
-    return Structural("getitem", Gather(shape, index))
+    return Structural.of("getitem", Gather, shape, index)
 
 
 @implements(getitem)
@@ -56,4 +57,4 @@ def getitem_(a: Any, index: Any) -> Any:
     keys = tuple([_key(item) for item in items])
     if NotImplemented not in keys:
         return record(_basic(a.shape, keys), a)
-    return structural("getitem", a, Gather(a.shape, tuple(_fixed(item) for item in items)))
+    return structural("getitem", a, Gather, a.shape, tuple([_fixed(item) for item in items]))

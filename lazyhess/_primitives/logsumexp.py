@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._decisions import everywhere
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map, Reduce, chain
-from lazyhess._primitives.base import astype, one_axis, scale, weigh
+from lazyhess._primitives.base import astype, finite, one_axis, scale, weigh
 from lazyhess._primitives.reduce import masked, reduced, reduced_axes
 from lazyhess._record.primitive import METHODS, Primitive, refuse_out
 from lazyhess._record.variable import record, value_of
@@ -47,8 +48,8 @@ class LogSumExp(Primitive):
             whole = np.where(np.isinf(peak), np.where(peak > 0, most * peak, 0), most + rest)
             small = np.isfinite(peak) & (np.abs(rest) < 0.5 * np.abs(most))
             tail = np.log1p(np.where(small, rest / most, 0))
-            made = np.log(np.abs(np.where(small, most, whole))) + tail + shift
-        return made.reshape(self.out).astype(part.dtype), np.sign(whole).reshape(self.out)
+            logarithm = np.log(np.abs(np.where(small, most, whole))) + tail + shift
+        return logarithm.reshape(self.out).astype(part.dtype), np.sign(whole).reshape(self.out)
 
     def _sum(self, x: Any) -> Any:
         return np.sum(x, axis=self.axes, keepdims=True)
@@ -60,14 +61,14 @@ class LogSumExp(Primitive):
     def _shares(self, out: Any, a: Any, b: Any = None) -> tuple[Any, Any]:
         """The derivatives with respect to a and b, either of which may be a Variable."""
         value = self._thin(value_of(out), a.shape)
-        finite = np.isfinite(value)
+        bounded = np.isfinite(value)
         # Whatever the shift, the quotient is the same.
-        power = np.exp(a - np.where(finite, value, 0))
+        power = np.exp(a - np.where(bounded, value, 0))
         part = power if b is None else np.where(value_of(b) == 0, 0, b * power)
         whole = self._sum(part)
         by_b = power / whole
         by_a = by_b if b is None else part / whole
-        if np.all(finite):
+        if everywhere(bounded):
             return by_a, by_b
         # All there is is -inf: no share. Something is inf: it has all of it.
         none = value_of(whole) == 0
@@ -90,7 +91,7 @@ class LogSumExp(Primitive):
     ) -> Iterable[tuple[int, int, Map]]:
         shape = args[0].shape
         shares = list(self._shares(out, *args))
-        if not all(np.all(np.isfinite(value_of(share))) for share in shares):
+        if not all(finite(value_of(share)) for share in shares):
             # What the adjoint leaves out stays out, NaN too.
             there = self._thin(value_of(adjoint), shape) != 0
             shares = [np.where(there, share, 0) for share in shares]
@@ -113,11 +114,11 @@ def _reduce(
     if masked(where := kwargs.pop("where", True)):
         a = np.where(where, a, a.dtype.type(-np.inf))
     axes = reduced_axes(axis, a.ndim)
-    made = record(LogSumExp(axes, reduced(a.shape, axes, keepdims)), a)
+    total = record(LogSumExp.of(axes, reduced(a.shape, axes, keepdims)), a)
     initial = kwargs.pop("initial", None)
     if kwargs:
         raise NotImplementedError(f"logaddexp.reduce of a Variable has no option {sorted(kwargs)}")
-    return made if initial is None else np.logaddexp(initial, made)
+    return total if initial is None else np.logaddexp(initial, total)
 
 
 def _accumulate(a: Any, axis: int = 0, dtype: Any = None, out: Any = None) -> Any:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
+from lazyhess._decisions import everywhere, nowhere
 from lazyhess._indices import Array
 from lazyhess._primitives.base import astype, implements, nested
 from lazyhess._primitives.reduce import (
@@ -21,7 +23,7 @@ from lazyhess._primitives.reduce import (
     sum_,
     var,
 )
-from lazyhess._primitives.series import cumprod
+from lazyhess._primitives.running import cumprod
 from lazyhess._record.primitive import METHODS
 from lazyhess._record.variable import value_of
 
@@ -31,7 +33,7 @@ _NONE: Any = np._NoValue
 def _filled(a: Any, fill: float) -> Any:
     """The array with something harmless in place of NaN."""
     missing = np.isnan(a)
-    return np.where(missing, a.dtype.type(fill), a) if missing.any() else a
+    return a if nowhere(missing) else np.where(missing, a.dtype.type(fill), a)
 
 
 def _over(function: Callable[..., Any], rule: Any, fill: float) -> None:
@@ -52,11 +54,11 @@ _over(np.nancumprod, cumprod, 1.0)
 
 def _extremum(function: Callable[..., Any], rule: Any, fill: float) -> Any:
     def extremum(a: Any, *args: Any, **kwargs: Any) -> Any:
-        made = rule(_filled(a, fill), *args, **kwargs)
+        extreme = rule(_filled(a, fill), *args, **kwargs)
         # Where there is nothing but NaN, that is the answer, with NumPy's warning.
         plain = function(value_of(a), *args, **kwargs)
         nothing = np.isnan(plain)
-        return np.where(nothing, plain, made) if np.any(nothing) else made
+        return extreme if nowhere(nothing) else np.where(nothing, plain, extreme)
 
     extremum.__doc__ = f"`numpy.{function.__name__}`."
     return implements(function)(extremum)
@@ -75,7 +77,7 @@ METHODS[np.fmin, "reduce"] = lambda a, axis=0, dtype=None, *args, **kwargs: nanm
 def _kept(a: Any, where: Any) -> Array:
     """Which elements count."""
     kept: Array = ~np.isnan(a)
-    return kept & np.asarray(value_of(where), np.bool_) if masked(where) else kept
+    return kept & asarray(value_of(where), np.bool_) if masked(where) else kept
 
 
 @implements(np.nanmean)
@@ -107,9 +109,11 @@ def nanvar(
 ) -> Any:
     """`numpy.nanvar`: NaN where it has no degree of freedom left."""
     kept = _kept(a, where)
-    made = var(a, axis, dtype, out, ddof, keepdims, where=kept, mean=mean, correction=correction)
+    variance = var(
+        a, axis, dtype, out, ddof, keepdims, where=kept, mean=mean, correction=correction
+    )
     left = counted(a, axis, keepdims, kept) > (correction if given(correction) else ddof)
-    return made if left.all() else np.where(left, made, made.dtype.type(np.nan))
+    return variance if everywhere(left) else np.where(left, variance, variance.dtype.type(np.nan))
 
 
 @implements(np.nanstd)
@@ -134,6 +138,6 @@ def nan_to_num(
         (np.isposinf(value), limits.max if posinf is None else posinf),
         (np.isneginf(value), limits.min if neginf is None else neginf),
     ):
-        if places.any():
+        if not nowhere(places):
             x = np.where(places, astype(nested(number), x.dtype), x)
     return x

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._primitives.base import astype, implements, nested
-from lazyhess._primitives.series import convolve
+from lazyhess._primitives.convolution import convolve
 from lazyhess._record.variable import value_of
 
 
@@ -18,7 +18,7 @@ def roots(p: Any) -> Any:
         raise ValueError("Input must be a rank-1 array.")
     there = np.flatnonzero(value_of(p))
     if len(there) == 0:
-        return np.array([])
+        return np.zeros(0)
     tail = len(p) - 1 - there[-1]
     p = p[there[0] : there[-1] + 1]
     n = len(p) - 1
@@ -26,8 +26,8 @@ def roots(p: Any) -> Any:
     if n == 0:
         return zeros
     below = np.eye(n - 1, n, dtype=p.dtype)
-    found = np.linalg.eigvals(np.concatenate([(-p[1:] / p[0])[None], below]))
-    return np.concatenate([found, zeros]) if tail else found
+    eigenvalues = np.linalg.eigvals(np.concatenate([(-p[1:] / p[0])[None], below]))
+    return np.concatenate([eigenvalues, zeros]) if tail else eigenvalues
 
 
 @implements(np.poly)
@@ -38,25 +38,25 @@ def poly(seq_of_zeros: Any) -> Any:
         zeros = np.linalg.eigvals(zeros)
     elif zeros.ndim != 1:
         raise ValueError("input must be 1d or non-empty square 2d array.")
-    made: Any = np.ones(1, zeros.dtype)
+    product: Any = np.ones(1, zeros.dtype)
     for zero in zeros:
-        made = np.convolve(made, np.stack([np.ones((), zeros.dtype), -zero]))
+        product = np.convolve(product, np.stack([np.ones((), zeros.dtype), -zero]))
     plain = value_of(zeros)
     if plain.dtype.kind == "c" and np.array_equal(np.sort(plain), np.sort(plain.conj())):
-        made = np.real(made)
-    return made
+        product = np.real(product)
+    return product
 
 
 @implements(np.polyval)
 def polyval(p: Any, x: Any) -> Any:
     """`numpy.polyval`, by Horner's rule."""
     p, x = nested(p), nested(x)
-    made: Any = np.zeros(x.shape, x.dtype)
+    value: Any = np.zeros(x.shape, x.dtype)
     if not len(p):  # zero, and recorded all the same
-        made = np.where(np.zeros(x.shape, np.bool_), x, made) + np.sum(p)
+        value = np.where(np.zeros(x.shape, np.bool_), x, value) + np.sum(p)
     for n in range(len(p)):
-        made = (made * x if n else made) + p[n]
-    return made
+        value = (value * x if n else value) + p[n]
+    return value
 
 
 def _padded(p: Any, length: int) -> Any:
@@ -153,21 +153,21 @@ def polyfit(
     # Columns of length 1; the answer does not depend on the lengths.
     lengths = np.sqrt(np.sum(np.square(value_of(left)), axis=0))
     tolerance = len(x) * np.finfo(x.dtype).eps if rcond is None else rcond
-    found = np.linalg.lstsq(left / lengths, right, tolerance)
-    made = (found[0].T / lengths).T
+    solution = np.linalg.lstsq(left / lengths, right, tolerance)
+    coefficients = (solution[0].T / lengths).T
     if full:
-        return made, found[1], *plain[2:]
+        return coefficients, solution[1], *plain[2:]
     if not cov:
-        return made
+        return coefficients
     spread = np.linalg.inv(left.T @ left)
     if cov != "unscaled":
         if len(x) <= int(deg) + 1:
             raise ValueError(
                 "the number of data points must exceed order to scale the covariance matrix"
             )
-        share = np.sum(np.square(left @ made - right), axis=0) / (len(x) - int(deg) - 1)
-        return made, (spread if y.ndim == 1 else spread[:, :, None]) * share
-    return made, spread if y.ndim == 1 else spread[:, :, None]
+        share = np.sum(np.square(left @ coefficients - right), axis=0) / (len(x) - int(deg) - 1)
+        return coefficients, (spread if y.ndim == 1 else spread[:, :, None]) * share
+    return coefficients, spread if y.ndim == 1 else spread[:, :, None]
 
 
 @implements(np.vander)

@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 
 from lazyhess._costs import COSTS
+from lazyhess._create import asarray
+from lazyhess._decisions import decide, nowhere
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Accumulate, Gather, Map, Mask, Reduce, Scale, chain
 from lazyhess._primitives.base import (
@@ -36,9 +38,14 @@ def reduced_axes(axis: Any, ndim: int) -> tuple[int, ...]:
     return () if ndim == 0 and axis in (0, -1) else axis_tuple(axis, ndim)
 
 
+def keeping(keepdims: Any) -> bool:
+    """Whether axes that are reduced stay, with length 1."""
+    return given(keepdims) and bool(keepdims)
+
+
 def reduced(shape: Shape, axes: tuple[int, ...], keepdims: Any) -> Shape:
     """The shape that is left of a reduction over `axes`."""
-    if given(keepdims) and keepdims:
+    if keeping(keepdims):
         return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
     return tuple(n for axis, n in enumerate(shape) if axis not in axes)
 
@@ -50,11 +57,9 @@ def masked(where: Any) -> bool:
 
 def counted(a: Any, axis: Any, keepdims: Any, where: Any) -> Array:
     """How many elements a reduction takes into each of its results."""
-    kept = np.asarray(value_of(where), np.bool_) if masked(where) else np.True_
-    count = np.sum(
-        np.broadcast_to(kept, a.shape), axis, keepdims=bool(given(keepdims) and keepdims)
-    )
-    return np.asarray(count)
+    kept = asarray(value_of(where), np.bool_) if masked(where) else np.True_
+    count = np.sum(np.broadcast_to(kept, a.shape), axis, keepdims=keeping(keepdims))
+    return asarray(count)
 
 
 def _prepared(
@@ -81,8 +86,8 @@ def sum_(
     """`numpy.sum`."""
     a = _prepared("sum", a, dtype, out, where)
     axes = reduced_axes(axis, a.ndim)
-    made = record(shaped("sum", Reduce, a.shape, axes, reduced(a.shape, axes, keepdims)), a)
-    return made + initial if given(initial) else made
+    total = record(shaped("sum", Reduce, a.shape, axes, reduced(a.shape, axes, keepdims)), a)
+    return total + initial if given(initial) else total
 
 
 class Mean(Primitive):
@@ -95,10 +100,10 @@ class Mean(Primitive):
         self.out = out
 
     def value(self, *args: Any) -> Array:
-        made: Array = np.mean(args[0], axis=self.axes)
-        return np.asarray(made).reshape(self.out)
+        value: Array = np.mean(args[0], axis=self.axes)
+        return asarray(value).reshape(self.out)
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return _mean(tuple(axis + 1 for axis in self.axes), (count, *self.out))
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
@@ -110,7 +115,7 @@ class Mean(Primitive):
 
 @lru_cache(maxsize=4096)
 def _mean(axes: tuple[int, ...], out: Shape) -> Mean:
-    return Mean(axes, out)
+    return Mean.of(axes, out)
 
 
 @implements(np.mean)
@@ -183,13 +188,17 @@ def prod(
         pairs = a[:half] * a[half : 2 * half]
         a = np.concatenate([pairs, a[2 * half :]]) if len(a) % 2 else pairs
     # An empty product is one, and depends on nothing: the sum of no elements, plus one.
-    made = a[0] if len(a) else np.sum(a, axis=0) + 1
-    made = np.reshape(made, shape)
-    return made * initial if given(initial) else made
+    product = a[0] if len(a) else np.sum(a, axis=0) + 1
+    product = np.reshape(product, shape)
+    return product * initial if given(initial) else product
 
 
 class Extremum(Primitive):
-    """The largest or smallest along some axes; ties share the derivative evenly."""
+    """The largest or smallest along some axes; ties share the derivative evenly.
+
+    The Jacobian is a masked sum, with a share for each of those that are tied. Where each stands
+    alone, and few of many are taken, it gathers them instead.
+    """
 
     def __init__(self, name: str, axes: tuple[int, ...], out: Shape) -> None:
         self.name = name
@@ -197,42 +206,46 @@ class Extremum(Primitive):
         self.out = out
 
     def value(self, *args: Any) -> Array:
-        made = getattr(np, self.name)(args[0], axis=self.axes)
-        return np.asarray(made).reshape(self.out)
+        value = getattr(np, self.name)(args[0], axis=self.axes)
+        return asarray(value).reshape(self.out)
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return _extreme(self.name, tuple(axis + 1 for axis in self.axes), (count, *self.out))
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         (a,) = args
         thin = tuple(1 if axis in self.axes else n for axis, n in enumerate(a.shape))
         top = out.reshape(thin)
-        took = a == top
-        if np.isnan(top).any():
-            took = took | (np.isnan(a) & np.isnan(top))
-        # Each took one at least.
-        alone = np.count_nonzero(took) == out.size
+        taken = a == top
+        missing = np.isnan(top)
+        if not nowhere(missing):
+            taken = taken | (np.isnan(a) & missing)
+        alone = decide("alone", _alone, taken, out.size)
         # Where few are taken, they are better picked than all the others multiplied by zero.
         if alone and a.size > COSTS.entry * out.size:
-            return Gather(a.shape, self._places(took), self.out)
-        shares = None if alone else np.sum(took, axis=self.axes).reshape(self.out)
-        return chain(
-            Mask(took, a.shape),
-            Reduce(a.shape, self.axes, self.out),
-            None if shares is None else Scale((1 / shares).astype(out.dtype), self.out),
-        )
+            return Gather(a.shape, self._places(taken), self.out)
+        maps: list[Map] = [Mask(taken, a.shape), Reduce(a.shape, self.axes, self.out)]
+        if not alone:
+            tied = np.sum(taken, axis=self.axes).reshape(self.out)
+            maps.append(Scale((1 / tied).astype(out.dtype), self.out))
+        return chain(*maps)
 
-    def _places(self, took: Array) -> tuple[Array, ...]:
+    def _places(self, taken: Array) -> tuple[Array, ...]:
         """The index of what was taken, one element for each element of the answer."""
-        order = [axis for axis in range(took.ndim) if axis not in self.axes] + list(self.axes)
-        took = took.transpose(order)
-        at = dict(zip(order, np.unravel_index(np.flatnonzero(took), took.shape), strict=True))
-        return tuple(at[axis].reshape(self.out) for axis in range(took.ndim))
+        order = [axis for axis in range(taken.ndim) if axis not in self.axes] + list(self.axes)
+        taken = taken.transpose(order)
+        at = dict(zip(order, np.unravel_index(np.flatnonzero(taken), taken.shape), strict=True))
+        return tuple(at[axis].reshape(self.out) for axis in range(taken.ndim))
+
+
+def _alone(taken: Array, count: int) -> bool:
+    """Whether each of `count` results took a single element; each took one at least."""
+    return int(np.count_nonzero(taken)) == count
 
 
 @lru_cache(maxsize=4096)
 def _extreme(name: str, axes: tuple[int, ...], out: Shape) -> Extremum:
-    return Extremum(name, axes, out)
+    return Extremum.of(name, axes, out)
 
 
 def _extremum(name: str, pair: np.ufunc) -> Any:
@@ -253,8 +266,8 @@ def _extremum(name: str, pair: np.ufunc) -> Any:
         shape = reduced(a.shape, axes, keepdims)
         if given(initial) and a.size == 0:
             return np.sum(a, axis=axes).reshape(shape) + initial
-        made = record(_extreme(name, axes, shape), a)
-        return pair(made, initial) if given(initial) else made
+        extreme = record(_extreme(name, axes, shape), a)
+        return pair(extreme, initial) if given(initial) else extreme
 
     extremum.__name__ = name
     extremum.__doc__ = f"`numpy.{name}`."
@@ -271,7 +284,7 @@ def cumsum(a: Any, axis: Any = None, dtype: Any = None, out: Any = None) -> Any:
     a = _prepared("cumsum", a, dtype, out)
     if axis is None:
         a, axis = np.ravel(a), 0
-    return structural("cumsum", a, Accumulate(a.shape, one_axis(axis, a.ndim)))
+    return structural("cumsum", a, Accumulate, a.shape, one_axis(axis, a.ndim))
 
 
 def _first_axis(function: Any) -> Any:

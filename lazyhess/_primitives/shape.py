@@ -8,7 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._indices import Array
+from lazyhess._create import asarray, of_shape
+from lazyhess._indices import Array, Shape
 from lazyhess._maps import Gather, Map, Mask, Permute, Reshape, Scatter, broadcast
 from lazyhess._primitives.base import (
     astype,
@@ -16,6 +17,7 @@ from lazyhess._primitives.base import (
     implements,
     nested,
     one_axis,
+    scattered,
     shaped,
     structural,
 )
@@ -27,10 +29,10 @@ from lazyhess._record.variable import Variable, record, shape_of, value_of
 def reshape(a: Any, /, shape: Any, order: str = "C", *, copy: Any = None) -> Any:
     """`numpy.reshape`."""
     if order == "F" or (order == "A" and a._value.flags.fnc):
-        shape = np.broadcast_to(np.empty((), "V0"), a.shape).reshape(shape).shape
+        shape = of_shape(a.shape).reshape(shape).shape
         return np.transpose(np.reshape(np.transpose(a), shape[::-1]))
     # NumPy works out -1 and words the errors, on an array without elements' memory.
-    shape = np.broadcast_to(np.empty((), "V0"), a.shape).reshape(shape).shape
+    shape = of_shape(a.shape).reshape(shape).shape
     return record(shaped("reshape", Reshape, a.shape, shape), a)
 
 
@@ -67,7 +69,7 @@ def swapaxes(a: Any, axis1: int, axis2: int) -> Any:
 @implements(np.moveaxis)
 def moveaxis(a: Any, source: Any, destination: Any) -> Any:
     """`numpy.moveaxis`."""
-    moved = np.moveaxis(np.broadcast_to(np.empty((), "V0"), a.shape), source, destination)
+    moved = np.moveaxis(of_shape(a.shape), source, destination)
     del moved  # NumPy has checked the arguments
     source, destination = axis_tuple(source, a.ndim), axis_tuple(destination, a.ndim)
     order = [axis for axis in range(a.ndim) if axis not in source]
@@ -89,26 +91,26 @@ def rollaxis(a: Any, axis: int, start: int = 0) -> Any:
 @implements(np.expand_dims)
 def expand_dims(a: Any, axis: Any) -> Any:
     """`numpy.expand_dims`."""
-    return reshape(a, np.expand_dims(np.broadcast_to(np.empty((), "V0"), a.shape), axis).shape)
+    return reshape(a, np.expand_dims(of_shape(a.shape), axis).shape)
 
 
 @implements(np.squeeze)
 def squeeze(a: Any, axis: Any = None) -> Any:
     """`numpy.squeeze`."""
-    return reshape(a, np.squeeze(np.broadcast_to(np.empty((), "V0"), a.shape), axis).shape)
+    return reshape(a, np.squeeze(of_shape(a.shape), axis).shape)
 
 
 def _at_least(ndim: int) -> Any:
     function = {1: np.atleast_1d, 2: np.atleast_2d, 3: np.atleast_3d}[ndim]
 
     def at_least(*arrays: Any) -> Any:
-        made = tuple(
-            reshape(a, function(np.broadcast_to(np.empty((), "V0"), a.shape)).shape)
+        answers = tuple(
+            reshape(a, function(of_shape(a.shape)).shape)
             if isinstance(a, Variable)
             else function(a)
             for a in arrays
         )
-        return made[0] if len(made) == 1 else made
+        return answers[0] if len(answers) == 1 else answers
 
     implements(function)(at_least)
     return at_least
@@ -120,8 +122,8 @@ atleast_1d, atleast_2d, atleast_3d = (_at_least(ndim) for ndim in (1, 2, 3))
 @implements(np.broadcast_to)
 def broadcast_to(array: Any, shape: Any, subok: bool = False) -> Any:
     """`numpy.broadcast_to`."""
-    shape = np.broadcast_to(np.empty((), "V0"), shape).shape
-    np.broadcast_to(np.broadcast_to(np.empty((), "V0"), array.shape), shape)
+    shape = of_shape(shape).shape
+    np.broadcast_to(of_shape(array.shape), shape)
     return record(shaped("broadcast_to", broadcast, array.shape, shape), array)
 
 
@@ -135,7 +137,7 @@ def broadcast_arrays(*args: Any, subok: bool = False) -> Any:
 # --- order ----------------------------------------------------------------------------------------
 def gather(name: str, a: Any, index: tuple[Any, ...]) -> Any:
     """Record ``a[index]`` for an index that is valid."""
-    return structural(name, a, Gather(a.shape, index))
+    return structural(name, a, Gather, a.shape, index)
 
 
 @implements(np.flip)
@@ -176,9 +178,8 @@ def take_flat(name: str, a: Any, positions: Array) -> Any:
     """The elements of `a` at flat positions, in the positions' shape."""
     if a.ndim == 0:  # has no axis to index
         a = ravel(a)
-    return structural(
-        name, a, Gather(a.shape, np.unravel_index(positions, a.shape), positions.shape)
-    )
+    index = np.unravel_index(positions, a.shape)
+    return structural(name, a, Gather, a.shape, index, positions.shape)
 
 
 def positions_of(a: Any) -> Array:
@@ -188,7 +189,7 @@ def positions_of(a: Any) -> Array:
 
 def moved(name: str, function: Callable[..., Any], a: Any, *args: Any, **kwargs: Any) -> Any:
     """Record a function that only picks elements of `a`, whatever their values."""
-    return take_flat(name, a, np.asarray(function(positions_of(a), *args, **kwargs)))
+    return take_flat(name, a, asarray(function(positions_of(a), *args, **kwargs)))
 
 
 @implements(np.take)
@@ -196,7 +197,7 @@ def take(a: Any, indices: Any, axis: Any = None, out: Any = None, mode: Any = "r
     """`numpy.take`."""
     if out is not None:
         refuse_out("take")
-    indices = np.asarray(value_of(indices))
+    indices = asarray(value_of(indices))
     if axis is None:
         a, axis = ravel(a), 0
     axis = one_axis(axis, a.ndim)
@@ -235,7 +236,7 @@ def diag(v: Any, k: int = 0) -> Any:
         n = v.shape[0] + abs(k)
         at = np.arange(v.shape[0])
         index = (at + max(-k, 0), at + max(k, 0))
-        return structural("diag", v, Scatter(Gather((n, n), index, v.shape)))
+        return structural("diag", v, scattered, (n, n), index, v.shape)
     if v.ndim != 2:
         raise ValueError("Input must be 1- or 2-d.")
     return diagonal(v, k)
@@ -247,10 +248,13 @@ def diagflat(v: Any, k: int = 0) -> Any:
     return diag(ravel(v), k)
 
 
+def _masked(shape: Shape, function: Any, k: int) -> Map:
+    return Mask(np.broadcast_to(function(np.ones(shape[-2:], np.bool_), k), shape), shape)
+
+
 def _triangle(function: Any) -> Any:
     def triangle(m: Any, k: int = 0) -> Any:
-        mask = np.broadcast_to(function(np.ones(m.shape[-2:], np.bool_), k), m.shape)
-        return structural(function.__name__, m, Mask(mask, m.shape))
+        return record(shaped(function.__name__, _masked, m.shape, function, int(k)), m)
 
     implements(function)(triangle)
     return triangle
@@ -272,7 +276,7 @@ class Concatenate(Primitive):
     def value(self, *args: Any) -> Array:
         return np.concatenate(args, self.axis)
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         return concatenation(self.axis + 1)
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
@@ -284,8 +288,8 @@ class Concatenate(Primitive):
 
 @cache
 def concatenation(axis: int) -> Concatenate:
-    """The primitive, one object for each axis."""
-    return Concatenate(axis)
+    """The primitive, kept."""
+    return Concatenate.of(axis)
 
 
 @implements(np.concatenate, np.concat)
@@ -300,8 +304,8 @@ def concatenate(
         parts, axis = [np.ravel(a) for a in parts], 0
     if any(a.ndim == 0 for a in parts):
         raise ValueError("zero-dimensional arrays cannot be concatenated")
-    made = record(concatenation(one_axis(axis, parts[0].ndim)), *parts)
-    return made if dtype is None else astype(made, dtype)
+    joined = record(concatenation(one_axis(axis, parts[0].ndim)), *parts)
+    return joined if dtype is None else astype(joined, dtype)
 
 
 @implements(np.stack)
@@ -374,76 +378,3 @@ for _function in (np.split, np.array_split, np.vsplit, np.hsplit, np.dsplit):
 def unstack(x: Any, /, *, axis: int = 0) -> Any:
     """`numpy.unstack`."""
     return tuple(np.moveaxis(x, axis, 0))
-
-
-@implements(np.pad)
-def pad(array: Any, pad_width: Any, mode: Any = "constant", **kwargs: Any) -> Any:
-    """`numpy.pad`, with all modes but odd reflections and functions of your own."""
-    if not array.ndim:
-        return array
-    if mode == "constant":
-        where = np.pad(np.zeros(array.shape, np.bool_), pad_width, constant_values=True)
-        inner = np.pad(positions_of(array), pad_width, constant_values=-1)
-        index = np.nonzero(inner >= 0) if array.size else (np.zeros(0, int),) * array.ndim
-        placed = structural("pad", ravel(array), Scatter(Gather(inner.shape, index, (array.size,))))
-        values = kwargs.pop("constant_values", 0)
-        if np.all(np.asarray(value_of(values)) == 0) and not isinstance(values, Variable):
-            return placed
-        if isinstance(values, Variable):
-            return placed + np.where(where, values, array.dtype.type(0))
-        frame = np.pad(np.zeros(array.shape, array.dtype), pad_width, constant_values=values)
-        return placed + frame
-    if mode in ("edge", "reflect", "symmetric", "wrap") and kwargs.get("reflect_type") != "odd":
-        return moved("pad", np.pad, array, pad_width, mode, **kwargs)
-    if mode == "empty":
-        return pad(array, pad_width)
-    if mode == "linear_ramp" or mode in _STATISTICS:
-        np.pad(array._value, pad_width, mode, **kwargs)  # NumPy checks the arguments
-        options = {name: _pairs(value, array.ndim) for name, value in kwargs.items()}
-        for axis, width in enumerate(_pairs(pad_width, array.ndim)):
-            chosen = {name: pairs[axis] for name, pairs in options.items()}
-            parts = [_beyond(array, axis, side, int(width[side]), mode, chosen) for side in (0, 1)]
-            array = np.concatenate([parts[0], array, parts[1]], axis)
-        return array
-    raise NotImplementedError(
-        f"pad(mode={mode!r}) has no derivative rule with {kwargs}; the modes with one are "
-        "constant, edge, linear_ramp, maximum, mean, median, minimum, wrap, and even reflect and "
-        "symmetric"
-    )
-
-
-_STATISTICS: dict[str, Any] = {
-    "maximum": np.max,
-    "minimum": np.min,
-    "mean": np.mean,
-    "median": np.median,
-}
-
-
-def _pairs(given: Any, ndim: int) -> Any:
-    """What `numpy.pad` takes for all axes, before and after, as a pair for each axis."""
-    if isinstance(given, dict):
-        pairs = np.zeros((ndim, 2), int)
-        for axis, pair in given.items():
-            pairs[axis] = pair
-        return pairs
-    if given is None:
-        return [(None, None)] * ndim
-    return np.broadcast_to(np.asarray(given), (ndim, 2))
-
-
-def _beyond(a: Any, axis: int, side: int, width: int, mode: str, options: dict[str, Any]) -> Any:
-    """What is put before (side 0) or after an array along an axis."""
-    lead = (slice(None),) * axis
-    if mode == "linear_ramp":
-        edge = a[(*lead, slice(1) if side == 0 else slice(-1, None))]
-        end = a.dtype.type(options.get("end_values", (0, 0))[side])
-        share = np.arange(width, dtype=a.dtype) / max(width, 1)
-        share = (share if side == 0 else share[::-1]).reshape((-1,) + (1,) * (a.ndim - axis - 1))
-        return end + (edge - end) * share
-    length = options.get("stat_length", (None, None))[side]
-    region = a
-    if length is not None:
-        region = a[(*lead, slice(length) if side == 0 else slice(-length, None))]
-    made = _STATISTICS[mode](region, axis=axis, keepdims=True)
-    return np.broadcast_to(made, (*a.shape[:axis], width, *a.shape[axis + 1 :]))

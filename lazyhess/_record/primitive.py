@@ -7,12 +7,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from typing import Any, NoReturn, TypeAlias
+from typing import Any, NoReturn, Self, TypeAlias
 
 import numpy as np
 
 from lazyhess._indices import Array
 from lazyhess._maps import Map
+from lazyhess._record.interned import interned
 
 Operand: TypeAlias = Any  # a Variable, or a constant: a read-only array or a scalar
 Handler: TypeAlias = Callable[..., Any]
@@ -30,13 +31,30 @@ class Primitive(ABC):
     """What is recorded: a function with its value, its Jacobians and its curvature.
 
     ``args`` are the values of all operands (arrays or scalars), ``out`` is the value.
+    A primitive with parameters is taken by `of`, never changes, and is told from others by itself.
     """
 
     name: str
+    _params: tuple[Any, ...] | None = None
     holomorphic = True  # as a function of complex operands
     elementwise = False  # whether operands broadcast, and every element is worked out by itself
-    broadcasts = True  # whether `each` takes operands that are the same for all
+    broadcasts = True  # whether `batched` takes operands that are the same for all
     by_value: tuple[int, ...] = ()  # operands whose value, where constant, decides what is done
+
+    @classmethod
+    def of(cls, *params: Any) -> Self:
+        """The one primitive of this class with these parameters: equal ones give the same object.
+
+        Also once it was pickled. Nobody may change arrays among them any more.
+        """
+        primitive = interned(cls, *params)
+        primitive._params = params
+        return primitive
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        if self._params is None:
+            return super().__reduce_ex__(protocol)
+        return interned_of, (type(self), self._params)
 
     @abstractmethod
     def value(self, *args: Any) -> Array:
@@ -60,13 +78,18 @@ class Primitive(ABC):
         """Whether `curvature` may give anything in the `active` operands."""
         return type(self).curvature is not Primitive.curvature
 
-    def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
         """The same for `count` sets of operands: those of `along` have them along a leading axis.
 
         So has the value. Those of an elementwise primitive come with as many axes as the value; of
         one that does not broadcast, all have it.
         """
         raise NotImplementedError
+
+
+def interned_of(cls: type[Primitive], params: tuple[Any, ...]) -> Primitive:
+    """Unpickle what `Primitive.of` gave."""
+    return cls.of(*params)
 
 
 def no_rule(name: str) -> NoReturn:

@@ -38,6 +38,7 @@ class Options:
     ours_fresh: int = 5
     memory: int = 0  # bytes for one worker, 0: any
     pythons: dict[str, str] = field(default_factory=dict)
+    root: Path = ROOT  # the checkout that workers import
 
 
 class FailedError(Exception):
@@ -51,12 +52,12 @@ class Worker:
         self.limit = options.limit
         python = options.pythons.get(peer, sys.executable)
         command = [python, "-m", "tests.benchmarks.worker", peer, work, question]
-        paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
+        paths = [str(options.root), *filter(None, [os.environ.get("PYTHONPATH")])]
         # As installed, with bytecode, so that first calls are not those of a compiler.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "JAX_PLATFORMS": "cpu"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.process = subprocess.Popen(
-            [*command, str(options.memory)], cwd=ROOT, env=environment, text=True,
+            [*command, str(options.memory)], cwd=options.root, env=environment, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:

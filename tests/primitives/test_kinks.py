@@ -181,16 +181,28 @@ def test_singular_matrices_raise():
         for a in (x, x.value):
             with pytest.raises(np.linalg.LinAlgError):
                 function(a)
-    # The logarithm of the determinant has a value, but no derivative.
+
+
+def test_logarithm_of_the_determinant_of_a_singular_matrix():
+    """It has a value and no derivative, and where nothing is taken of it that is not seen."""
+    x = lh.variable([[1.0, 2.0], [2.0, 4.0]])
     sign, y = np.linalg.slogdet(x)
     assert (sign, y.value) == (0, -inf)
-    with pytest.raises(np.linalg.LinAlgError):
-        lh.gradient(y, x)
-    with pytest.raises(np.linalg.LinAlgError):
-        lh.hessian(y, x)[0]
-    # Not even where nothing is taken of it.
-    with pytest.raises(np.linalg.LinAlgError):
-        lh.gradient(np.where(sign == 0, x[0, 0], y), x)
+    assert np.isnan(lh.gradient(y, x)).all()
+    assert np.isnan(lh.hessian(y, x)[0, 0]).all()
+    masked = np.where(sign == 0, x[0, 0] ** 2, y)
+    np.testing.assert_array_equal(lh.gradient(masked, x), [[2, 0], [0, 0]])
+    np.testing.assert_array_equal(lh.hessian(masked, x)[0, 0], [[2, 0], [0, 0]])
+    recorded = lh.hessian(masked, x, create_graph=True)
+    np.testing.assert_array_equal(recorded[0, 0].value, [[2, 0], [0, 0]])
+    # Of several matrices, the singular one is left out.
+    stack = lh.variable(np.stack([x.value, [[2.0, 1.0], [1.0, 3.0]]]))
+    sign, y = np.linalg.slogdet(stack)
+    regular = lh.variable(stack.value[1])
+    H = lh.hessian(np.sum(np.where(sign > 0, y, 0)), stack)
+    want = lh.hessian(np.linalg.slogdet(regular)[1], regular)
+    np.testing.assert_allclose(H[1, :, :, 1], want)
+    assert not np.any(H[0])
 
 
 def test_one_triangle():

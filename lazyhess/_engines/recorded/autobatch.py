@@ -138,7 +138,7 @@ class _Graph:
 
     def _add(self, node: Variable, primitive: Any, operands: tuple[int, ...]) -> None:
         """Find the kind of a step."""
-        if type(primitive).each is Primitive.each or self._source(node, operands):
+        if type(primitive).batched is Primitive.batched or self._source(node, operands):
             self._alone(node).members.append(operands)
             return
         key: tuple[Any, ...]
@@ -228,7 +228,7 @@ class _Graph:
             for k, x in enumerate(arrays):
                 if not along[k]:
                     arrays[k] = np.broadcast_to(x, (count, *x.shape))
-        return record(primitive.each(count, along), *arrays)
+        return record(primitive.batched(count, along), *arrays)
 
     def _single(self, operand: int) -> Any:
         return self._element(operand) if operand >= 0 else self.constants[~operand]

@@ -18,10 +18,10 @@ from lazyhess._engines.recorded.pattern_cache import Structure
 from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
 from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
 from lazyhess._maps import NOTHING
-from lazyhess._record.tape import Tape, value_dependent
+from lazyhess._record.tape import Tape
 from lazyhess._record.variable import Variable, leaf
 from lazyhess._sweep.linearization import Linearization
-from lazyhess._sweep.products import Plan
+from lazyhess._sweep.products import ProductPlan
 from lazyhess._tangents import (
     Block,
     Pattern,
@@ -30,8 +30,8 @@ from lazyhess._tangents import (
     compactly,
     dense,
     identity,
+    repeated,
     shape_of,
-    uniform,
 )
 
 
@@ -84,7 +84,6 @@ class NumpyEngine:
                 x.shape[:axis] + x.shape[axis + 1 :] for x, axis in zip(xs, self.batch, strict=True)
             )
             self.lead = (xs[0].shape[self.batch[0]],)
-        self._decided = value_dependent(root, xs)
         self._lock = threading.Lock()
         self._outputs: OrderedDict[int, Linearization] = OrderedDict()
         # What engines of the same graph at other points share.
@@ -113,10 +112,8 @@ class NumpyEngine:
             progress=self.progress,
         )
 
-    def at(self, values: Sequence[Array | Variable]) -> NumpyEngine | None:
-        """The engine of the same graph at other values of xs; ``None`` where it is not the same."""
-        if self._decided:
-            return None
+    def at(self, values: Sequence[Array | Variable]) -> NumpyEngine:
+        """The engine of the same graph at other values of xs."""
         if self._tape is None:
             root = self.root if self.create_graph else autobatched(self.root, self.xs)
             self._tape, self._structure = Tape(root, self.xs), Structure()
@@ -236,7 +233,7 @@ class NumpyEngine:
         """The whole block (i, i), where symmetric rank-k updates give most of it."""
         lin = self.linearization()
         plan = lin.plan(i, (i,))
-        squares = plan.squares()
+        squares = plan.gram_terms()
         if not squares:
             return None
         rest = lin.plan(i, (i,), frozenset(square.scale for square in squares))
@@ -264,7 +261,7 @@ class NumpyEngine:
             yield int(part[0]) // size, part
 
     def _passes(
-        self, plan: Plan, i: int, rows: Ids, whole: bool
+        self, plan: ProductPlan, i: int, rows: Ids, whole: bool
     ) -> Iterator[tuple[Ids, int, dict[int, Block]]]:
         """Rows cut into passes: their ids, the number of seeds, and the blocks that come out.
 
@@ -330,7 +327,7 @@ class NumpyEngine:
                 self._structure.keep(i, ids, tangents.pattern)
             # Columns of rows that are done are known, where all of them are dense.
             whole = whole and isinstance(blocks.get(i), np.ndarray)
-            if whole and plan.ends:
+            if whole and plan.cuttable:
                 start = done // inner
             if self.block_size is None:
                 block = max(1, int(COSTS.pass_bytes * count / max(held, 1)))
@@ -339,7 +336,7 @@ class NumpyEngine:
                 elif start and not aligned:  # a factored pass costs as much for few seeds
                     block = min(block, max(seeds // COSTS.triangle_passes, COSTS.first_pass))
         if len(counts) > 1:
-            self._counts[key] = counts if plan.segments else _even(counts)
+            self._counts[key] = counts if plan.aligned_runs else _even(counts)
 
     def _seeds(self, i: int, ids: Ids) -> Sparse:
         """Unit tangents, with what was worked out for them at another point."""
@@ -353,7 +350,7 @@ class NumpyEngine:
         assert self.batch is not None
         axis, shape = self.batch[i], self.xs[i].shape
         one = identity(positions, (*shape[:axis], 1, *shape[axis + 1 :]), self.dtypes[i])
-        return uniform(one, (axis,), shape)
+        return repeated(one, (axis,), shape)
 
     @property
     def _samples(self) -> Shape:
@@ -478,15 +475,15 @@ class Stretch(NamedTuple):
         return rest if rest - count == self.unit else count  # one unit makes no factored block
 
 
-def _stretches(plan: Plan, x: Variable, rows: Ids) -> list[Stretch]:
+def _stretches(plan: ProductPlan, x: Variable, rows: Ids) -> list[Stretch]:
     """The stretches of rows that are consecutive, else none."""
     count, width = len(rows), x.dtype.itemsize
-    if not count or count * plan.size * width < COSTS.aligned_bytes or not plan.segments:
+    if not count or count * plan.size * width < COSTS.aligned_bytes or not plan.aligned_runs:
         return []
     if rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
         return []
     found, low = [], int(rows[0])
-    for start, stop, many in plan.segments:
+    for start, stop, many in plan.aligned_runs:
         first = start + -(-max(low - start, 0) // many) * many
         last = start + (min(low + count, stop) - start) // many * many
         # Few seeds are better pushed together with others; too large a pass holds too much.

@@ -43,14 +43,9 @@ class PerSampleEngine:
         )
         self.lead: Shape = (inner.root.size,)
 
-    def like(self, root: Variable, xs: Sequence[Variable]) -> PerSampleEngine:
-        """An engine with these options for another output and other inputs."""
-        return PerSampleEngine(self.inner.like(root, xs), self.batch)
-
-    def at(self, values: Sequence[Array | Variable]) -> PerSampleEngine | None:
-        """The engine of the same graph at other values of xs; ``None`` where it is not the same."""
-        made = self.inner.at(values)
-        return None if made is None else PerSampleEngine(made, self.batch)
+    def at(self, values: Sequence[Array | Variable]) -> PerSampleEngine:
+        """The engine of the same graph at other values of xs."""
+        return PerSampleEngine(self.inner.at(values), self.batch)
 
     def own(self, array: Any) -> Any:
         """An array as the kind that this engine answers with."""

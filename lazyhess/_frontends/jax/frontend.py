@@ -11,17 +11,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
 
-from lazyhess._engines.framework import FrameworkEngine, Problem, Products, refuse_interacting
+from lazyhess._engines.framework import FrameworkEngine, Products
+from lazyhess._engines.problem import Problem
+from lazyhess._frontends.base import (
+    FrontEnd,
+    check_related,
+    other_kind,
+    other_structure,
+    refuse_interacting,
+)
 from lazyhess._frontends.jax import keys
 from lazyhess._frontends.jax.arrays import traced
 from lazyhess._frontends.jax.products import Compiled, Eager, Program, Units, program
-from lazyhess._frontends.request import Request, batch_axes, call, one_output, picked
-from lazyhess._frontends.tensors import (
-    check_related,
-    gradient_of,
-    other_kind,
-    other_structure,
-)
+from lazyhess._frontends.request import Request, call, one_output, picked
 from lazyhess._indices import Ids, Shape
 
 # What a function raises that jax cannot trace without values.
@@ -97,6 +99,11 @@ class _Flat:
         self.paths = [keystr(path) for path, _ in paths]
         self.xs = [_input(path, x) for path, (_, x) in zip(self.paths, paths, strict=True)]
         self.kept: tuple[Any, Any] = (None, None)  # aux: its structure, and what is no array
+
+    @property
+    def inputs(self) -> list[tuple[str, Any]]:
+        """The xs with their paths."""
+        return list(zip(self.paths, self.xs, strict=True))
 
     def moved(self, flat: Sequence[Any]) -> Request:
         """The request at other inputs."""
@@ -199,7 +206,7 @@ def _check_related(flat: _Flat, used: Sequence[bool]) -> None:
             "from its arguments, by functions of jax"
         )
     if flat.request.strict:
-        check_related(list(zip(flat.paths, flat.xs, strict=True)), used)
+        check_related(flat.inputs, used)
 
 
 def _device(xs: Sequence[Any]) -> Any:
@@ -254,16 +261,9 @@ def _problem(request: Request) -> Problem:
                 "parts: f(a + 1j * b) with x = (a, b)"
             )
     _check_related(flat, keys.reached(closed, 0))
-    batch = _batch(flat, shape)
+    batch = request.batch_axes(shape, flat.inputs)
     consts = [x if isinstance(x, jax.Array) else jnp.array(x) for x in closed.consts]
     return _compiled(flat, program(closed, batch), consts, shape, batch, device)
-
-
-def _batch(flat: _Flat, shape: Shape) -> list[int | None] | None:
-    if flat.request.batch_axis is None:
-        return None
-    shapes = [(path, tuple(x.shape)) for path, x in zip(flat.paths, flat.xs, strict=True)]
-    return batch_axes(flat.request.batch_axis, shape, shapes)
 
 
 def _compiled(
@@ -292,7 +292,7 @@ def _eager(flat: _Flat, device: Any) -> Problem:
     ys, arrays = flat.run(*flat.xs)
     flat.request.check_output(ys.shape)
     _check_complex(flat, ys.dtype)
-    batch = _batch(flat, tuple(ys.shape))
+    batch = flat.request.batch_axes(tuple(ys.shape), flat.inputs)
     aux = flat.aux(arrays) if flat.request.has_aux else None
     if flat.request.strict or flat.xs:
         _check_related(flat, _followed(flat))
@@ -353,14 +353,11 @@ def _moved(flat: _Flat, new: Any) -> _Flat:
     return _Flat(flat.moved(values))
 
 
-class Jax:
-    """See `lazyhess._engines.framework.Adapter`."""
+class Jax(FrontEnd):
+    """Functions of arrays of jax."""
 
     def problem(self, request: Request) -> Problem:
         return _problem(request)
 
-    def gradient(self, request: Request) -> Any:
-        return gradient_of(_problem(request), request)
 
-
-ADAPTER = Jax()
+FRONT_END = Jax()

@@ -79,4 +79,4 @@ class Paddle(TensorFrontEnd):
                 yield path, x
 
 
-ADAPTER = Paddle()
+FRONT_END = Paddle()

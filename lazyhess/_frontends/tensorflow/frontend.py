@@ -17,17 +17,21 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from lazyhess._engines.framework import FrameworkEngine, Problem, engine_of, refuse_interacting
-from lazyhess._frontends.request import Request, arguments, batch_axes, call, one_output, picked
-from lazyhess._frontends.tensorflow.products import program
-from lazyhess._frontends.tensorflow.record import Record, Tapes, recording, unrecorded
-from lazyhess._frontends.tensors import (
+from lazyhess._engines.framework import FrameworkEngine
+from lazyhess._engines.problem import Problem
+from lazyhess._frontends.base import (
+    FrontEnd,
     check_related,
-    gradient_of,
+    engine_of,
+    matched,
     other_kind,
     other_structure,
+    refuse_interacting,
 )
-from lazyhess._trees import inside, leaves, rebuild
+from lazyhess._frontends.request import Request, arguments, call, one_output, picked
+from lazyhess._frontends.tensorflow.products import program
+from lazyhess._frontends.tensorflow.record import Record, Tapes, recording, unrecorded
+from lazyhess._trees import inside, is_node, leaves
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -121,11 +125,9 @@ def _takes_none(function: Any, args: Any) -> bool:
 
 def _matched(old: Any, new: Any) -> None:
     """Refuse values for at() that are those of another problem."""
-    before, after = list(leaves(old)), list(leaves(new))
-    if [path for path, _ in before] != [path for path, _ in after]:
-        names = [[f"xs{path}" for path, _ in tensors] for tensors in (before, after)]
-        raise other_structure(f"it has {names[0]}", str(names[1]))
-    for (path, x), (_, value) in zip(before, after, strict=True):
+    for path, x, value in matched(old, new):
+        if is_node(value):
+            raise other_structure(f"xs{path} is a tensor", type(value).__name__)
         _check_input(path, value)
         if tuple(x.shape) != tuple(value.shape) or tf.as_dtype(x.dtype) != tf.as_dtype(value.dtype):
             raise other_kind(path, _what(x), _what(value))
@@ -145,8 +147,8 @@ def _unconverted(method: _Method) -> _Method:
     return plain
 
 
-class TensorFlow:
-    """See `lazyhess._engines.framework.Adapter`."""
+class TensorFlow(FrontEnd):
+    """Functions of tensors and Variables of TensorFlow."""
 
     @_unconverted
     def problem(self, request: Request) -> Problem:
@@ -192,11 +194,7 @@ class TensorFlow:
                 "tf.ensure_shape in the function, or call lh.hessian outside of tf.function"
             )
         output = tuple(root.shape)
-        request.check_output(output)
-        batch = None
-        if request.batch_axis is not None:
-            shapes = [(path, tuple(x.shape)) for path, x in inputs]
-            batch = batch_axes(request.batch_axis, output, shapes)
+        batch = request.batch_axes(output, inputs)
         record = Record(tapes, root, [x for _, x in inputs], request.create_graph)
         if request.strict:
             check_related(inputs, record.related())
@@ -213,19 +211,16 @@ class TensorFlow:
         def again(new: Any) -> Problem:
             new = _containers(new)
             _matched(xs, new)
-            pairs = zip(leaves(xs), leaves(new), strict=True)
-            if alone and any(old is not now for (_, old), (_, now) in pairs):
+            if alone and any(old is not now for _, old, now in matched(xs, new)):
                 raise ValueError(
                     "at() of a function without arguments takes the same Variables, and their "
                     "values as they are now: variable.assign(...), then H.at(*variables)"
                 )
             return self.problem(request.at(new))
 
-        return Problem(engine, xs, rebuild, aux, again)
+        return Problem(engine, xs, aux=aux, again=again)
 
-    @_unconverted
-    def gradient(self, request: Request) -> Any:
-        return gradient_of(self.problem(request), request)
+    gradient = _unconverted(FrontEnd.gradient)
 
 
 def _check_samples(engine: FrameworkEngine, request: Request, root: Any) -> None:
@@ -244,4 +239,4 @@ def _check_samples(engine: FrameworkEngine, request: Request, root: Any) -> None
     refuse_interacting(engine, request.batch_axis)
 
 
-ADAPTER = TensorFlow()
+FRONT_END = TensorFlow()

@@ -89,4 +89,4 @@ def _of_leaves(request: Request, tree: Any) -> Callable[[list[Any]], Any]:
     return function
 
 
-ADAPTER = Torch()
+FRONT_END = Torch()

@@ -19,7 +19,7 @@ def square_matrices(name: str, a: Any) -> Any:
     """A stack of square matrices of a floating dtype, or NumPy's own error."""
     a = nested(a)
     if a.ndim < 2 or a.shape[-1] != a.shape[-2]:
-        getattr(np.linalg, name)(np.empty(a.shape))
+        getattr(np.linalg, name)(np.zeros(a.shape))
     return a
 
 

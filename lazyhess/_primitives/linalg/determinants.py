@@ -6,9 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
+from lazyhess._decisions import nowhere
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map, chain
-from lazyhess._primitives.base import implements
+from lazyhess._primitives.base import implements, weigh
 from lazyhess._primitives.einsum import contract
 from lazyhess._primitives.linalg.base import Curvature, square_matrices, times, transposed, turned
 from lazyhess._primitives.linalg.solutions import inv
@@ -24,7 +26,7 @@ class Determinant(Primitive):
     name = "det"
 
     def value(self, *args: Any) -> Array:
-        return np.asarray(np.linalg.det(args[0]))
+        return asarray(np.linalg.det(args[0]))
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         (a,) = args
@@ -49,22 +51,42 @@ class LogDeterminant(Primitive):
     name = "slogdet"
 
     def value(self, *args: Any) -> Array:
-        return np.asarray(np.linalg.slogdet(args[0])[1])
+        return asarray(np.linalg.slogdet(args[0])[1])
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
-        (a,) = args
-        return _inner(transposed(np.linalg.inv(a)), a.shape)
+        return _inner(transposed(_inverse(args[0], out)), args[0].shape)
 
     def curvature(
         self, args: tuple[Any, ...], out: Array, adjoint: Array, active: tuple[int, ...]
     ) -> Curvature:
-        shape, inverse = args[0].shape, transposed(np.linalg.inv(args[0]))
-        weighted = -adjoint[..., None, None] * inverse
+        shape, inverse = args[0].shape, transposed(_inverse(args[0], out))
+        weighted = weigh(-adjoint[..., None, None], inverse)
         yield (
             0,
             0,
             chain(turned(shape), times("left", weighted, shape), times("right", inverse, shape)),
         )
+
+
+def _inverse(a: Any, logarithm: Any) -> Any:
+    """A⁻¹, and NaN where A is singular: there log|det A|, of the same factors, is -inf."""
+    singular = np.isneginf(logarithm)[..., None, None]
+    if nowhere(singular):
+        return np.linalg.inv(a)
+    inverse = np.linalg.inv(np.where(singular, np.eye(a.shape[-1], dtype=a.dtype), a))
+    return np.where(singular, inverse.dtype.type(np.nan), inverse)
+
+
+class DeterminantSign(Primitive):
+    """The sign of the determinant of real matrices: constant where it is not zero."""
+
+    name = "slogdet"
+
+    def value(self, *args: Any) -> Array:
+        return asarray(np.linalg.slogdet(args[0])[0])
+
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
+        return None
 
 
 def _inner(weights: Any, shape: Shape) -> Map:
@@ -79,12 +101,12 @@ def det(a: Any) -> Any:
     a = square_matrices("det", a)
     value = value_of(a)
     if not np.isfinite(value).all() or a.size == 0:
-        return record(Determinant(), a)
+        return record(Determinant.of(), a)
     u, s, vh = np.linalg.svd(value)
     small = s <= _SINGULAR * np.max(s, axis=-1, keepdims=True)
     r = int(np.max(np.sum(small, axis=-1)))
     if not r:
-        return record(Determinant(), a)
+        return record(Determinant.of(), a)
     # det A = det M · det (M⁻¹)₂₂ (Jacobi's identity), with M = [[A, U], [Vᵀ, 0]] regular where U
     # and V span the null spaces.
     if r > 4:
@@ -98,7 +120,7 @@ def det(a: Any) -> Any:
         [np.concatenate([a, right], -1), np.concatenate([below, corner], -1)], -2
     )
     n = a.shape[-1]
-    return record(Determinant(), bordered) * _expanded(inv(bordered)[..., n:, n:])
+    return record(Determinant.of(), bordered) * _expanded(inv(bordered)[..., n:, n:])
 
 
 def _expanded(a: Any) -> Any:
@@ -117,9 +139,9 @@ _SLOGDET = type(np.linalg.slogdet(np.eye(1)))
 
 @implements(np.linalg.slogdet)
 def slogdet(a: Any) -> Any:
-    """`numpy.linalg.slogdet`."""
+    """`numpy.linalg.slogdet`; the sign is recorded, too, so that no value is asked for."""
     a = square_matrices("slogdet", a)
-    logarithm = record(LogDeterminant(), a)
+    logarithm = record(LogDeterminant.of(), a)
     if a.dtype.kind != "c":
-        return _SLOGDET(np.linalg.slogdet(value_of(a))[0], logarithm)
-    return _SLOGDET(record(Determinant(), a) / np.exp(logarithm), logarithm)
+        return _SLOGDET(record(DeterminantSign.of(), a), logarithm)
+    return _SLOGDET(record(Determinant.of(), a) / np.exp(logarithm), logarithm)

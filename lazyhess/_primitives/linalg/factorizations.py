@@ -10,6 +10,7 @@ import numpy as np
 from lazyhess._indices import Array, Shape
 from lazyhess._primitives.base import Differential, astype, implements, nested
 from lazyhess._primitives.linalg.base import adjoint, square_matrices
+from lazyhess._record import reads
 from lazyhess._record.variable import record, value_of
 
 
@@ -46,8 +47,8 @@ class Cholesky(Triangle):
     name = "cholesky"
 
     def value(self, *args: Any) -> Array:
-        made: Array = np.linalg.cholesky(args[0] if self.lower else adjoint(args[0]))
-        return made
+        factor: Array = np.linalg.cholesky(args[0] if self.lower else adjoint(args[0]))
+        return factor
 
     def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
         inverse = np.linalg.inv(out)
@@ -57,8 +58,8 @@ class Cholesky(Triangle):
 @implements(np.linalg.cholesky)
 def cholesky(a: Any, /, *, upper: bool = False) -> Any:
     """`numpy.linalg.cholesky`; as there, one triangle of `a` is read."""
-    made = record(Cholesky(not upper), square_matrices("cholesky", a))
-    return adjoint(made) if upper else made
+    factor = record(Cholesky.of(not upper), square_matrices("cholesky", a))
+    return adjoint(factor) if upper else factor
 
 
 class Packed(Differential):
@@ -70,12 +71,12 @@ class Packed(Differential):
 
     def unpack(self, out: Any, shape: Shape) -> tuple[Any, ...]:
         """The results."""
-        made, start = [], 0
+        results, start = [], 0
         for part in self.parts(shape):
             stop = start + prod(part)
-            made.append(out[..., start:stop].reshape(out.shape[:-1] + part))
+            results.append(out[..., start:stop].reshape(out.shape[:-1] + part))
             start = stop
-        return tuple(made)
+        return tuple(results)
 
 
 def _pack(*parts: Any, lead: int) -> Any:
@@ -107,8 +108,8 @@ class SymmetricEigen(Packed, Triangle):
 
     def value(self, *args: Any) -> Array:
         w, v = np.linalg.eigh(args[0], "L" if self.lower else "U")
-        made: Array = _pack(w, v, lead=args[0].ndim - 2)
-        return made
+        packed: Array = _pack(w, v, lead=args[0].ndim - 2)
+        return packed
 
     def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
         w, v = self.unpack(out, tangent.shape)
@@ -126,7 +127,7 @@ def eigh(a: Any, UPLO: str = "L") -> Any:
     if UPLO.upper() not in ("L", "U"):
         raise ValueError("UPLO argument must be 'L' or 'U'")
     a = square_matrices("eigh", a)
-    primitive = SymmetricEigen(UPLO.upper() == "L")
+    primitive = SymmetricEigen.of(UPLO.upper() == "L")
     w, v = primitive.unpack(record(primitive, a), a.shape)
     return _EIGH(np.real(w), v)
 
@@ -152,8 +153,8 @@ class Eigen(Packed):
 
     def value(self, *args: Any) -> Array:
         w, v = np.linalg.eig(args[0])
-        made: Array = _pack(w, v, lead=args[0].ndim - 2)
-        return made
+        packed: Array = _pack(w, v, lead=args[0].ndim - 2)
+        return packed
 
     def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
         w, v = self.unpack(out, tangent.shape)
@@ -163,12 +164,16 @@ class Eigen(Packed):
         length = np.real(np.sum(np.conjugate(v) * dv, axis=-2, keepdims=True))
         change = v * length
         if plain.dtype.kind == "c":
-            top = np.argmax(np.abs(plain), axis=-2, keepdims=True)
-            turn = np.imag(np.take_along_axis(dv, top, -2)) / np.real(
-                np.take_along_axis(v, top, -2)
-            )
+            place = np.argmax(np.abs(plain), axis=-2, keepdims=True)
+            top = np.arange(plain.shape[-2])[:, None] == place
+            turn = _at(top, np.imag(dv)) / _at(top, np.real(v))
             change = change + 1j * v * turn
         return _pack(np.diagonal(m, 0, -2, -1), dv - change, lead=tangent.ndim - 2)
+
+
+def _at(mask: Any, a: Any) -> Any:
+    """The only element of each column that the mask holds for."""
+    return np.sum(np.where(mask, a, a.dtype.type(0)), axis=-2, keepdims=True)
 
 
 _EIG = type(np.linalg.eig(np.eye(1)))
@@ -178,7 +183,8 @@ _EIG = type(np.linalg.eig(np.eye(1)))
 def eig(a: Any) -> Any:
     """`numpy.linalg.eig`."""
     a = square_matrices("eig", a)
-    primitive = Eigen()
+    reads.note()  # whether they are complex is a matter of values
+    primitive = Eigen.of()
     return _EIG(*primitive.unpack(record(primitive, a), a.shape))
 
 
@@ -204,8 +210,8 @@ class Singular(Packed):
         return (m, k), (k,), (k, n)
 
     def value(self, *args: Any) -> Array:
-        made: Array = _pack(*np.linalg.svd(args[0], full_matrices=False), lead=args[0].ndim - 2)
-        return made
+        packed: Array = _pack(*np.linalg.svd(args[0], full_matrices=False), lead=args[0].ndim - 2)
+        return packed
 
     def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
         m, n = tangent.shape[-2:]
@@ -252,7 +258,7 @@ def svd(
             f"svd of matrices of shape {a.shape[-2:]} with full_matrices=True has no derivative: "
             "the columns beyond the thin factors are any basis of the rest; use full_matrices=False"
         )
-    primitive = Singular()
+    primitive = Singular.of()
     u, s, vh = primitive.unpack(record(primitive, a), a.shape)
     s = np.real(s)
     return _SVD(u, s, vh) if compute_uv else s
@@ -279,8 +285,8 @@ class Orthogonal(Packed):
         return (m, n), (n, n)
 
     def value(self, *args: Any) -> Array:
-        made: Array = _pack(*np.linalg.qr(args[0]), lead=args[0].ndim - 2)
-        return made
+        packed: Array = _pack(*np.linalg.qr(args[0]), lead=args[0].ndim - 2)
+        return packed
 
     def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
         q, r = self.unpack(out, tangent.shape)
@@ -307,7 +313,7 @@ def qr(a: Any, mode: str = "reduced") -> Any:
             f"qr(mode={mode!r}) of matrices of shape {(m, n)} has no derivative rule; the modes "
             'with one are "reduced" and "r", and "complete" for no more rows than columns'
         )
-    primitive = Orthogonal()
+    primitive = Orthogonal.of()
     square = a[..., :, :m] if n > m else a
     q, r = primitive.unpack(record(primitive, square), square.shape)
     if n > m:

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
 from lazyhess._indices import Array
 from lazyhess._primitives.base import Differential, implements, nested, squared, variables
 from lazyhess._primitives.linalg.base import adjoint, transposed
@@ -30,8 +31,8 @@ class PseudoInverse(Differential):
         self.hermitian = hermitian
 
     def value(self, *args: Any) -> Array:
-        made: Array = np.linalg.pinv(args[0], self.rcond, self.hermitian)
-        return made
+        inverse: Array = np.linalg.pinv(args[0], self.rcond, self.hermitian)
+        return inverse
 
     def differential(self, k: int, args: tuple[Any, ...], out: Any, tangent: Any) -> Any:
         (a,), p = args, out
@@ -50,11 +51,11 @@ def pinv(a: Any, rcond: Any = None, hermitian: bool = False, *, rtol: Any = _NON
     if a.size == 0:
         return transposed(a)
     rcond = value_of(rcond)
-    found = np.linalg.svd(value_of(a), compute_uv=False)
-    largest = np.max(found, axis=-1, keepdims=True)
-    cut = found <= np.asarray(rcond)[..., None] * largest
-    if not np.any(cut & (found > 1e3 * np.finfo(a.dtype).eps * largest)):
-        return record(PseudoInverse(rcond, hermitian), a)
+    singular = np.linalg.svd(value_of(a), compute_uv=False)
+    largest = np.max(singular, axis=-1, keepdims=True)
+    cut = singular <= asarray(rcond)[..., None] * largest
+    if not np.any(cut & (singular > 1e3 * np.finfo(a.dtype).eps * largest)):
+        return record(PseudoInverse.of(rcond, bool(hermitian)), a)
     # What is cut is not zero, and turns against what is kept: the rank says too little.
     u, s, vh = svd(a, full_matrices=False)
     inverse = np.where(cut, s.dtype.type(0), 1 / np.where(cut, s.dtype.type(1), s))

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._decisions import nowhere
 from lazyhess._primitives.base import axis_tuple, implements, squared
 from lazyhess._primitives.linalg.base import square_matrices
 from lazyhess._primitives.linalg.factorizations import svdvals
@@ -16,10 +17,11 @@ from lazyhess._record.variable import value_of
 def _root(total: Any, power: float) -> Any:
     """total**power, with a derivative of zero where the total is zero: the norm's kink."""
     zero = value_of(total) == 0
-    if not np.any(zero):
-        return np.sqrt(total) if power == 0.5 else total**power
-    safe = np.where(zero, total.dtype.type(1), total)
-    return np.where(zero, total.dtype.type(0), _root(safe, power))
+    kink = not nowhere(zero)
+    if kink:
+        total = np.where(zero, total.dtype.type(1), total)
+    root = np.sqrt(total) if power == 0.5 else total**power
+    return np.where(zero, root.dtype.type(0), root) if kink else root
 
 
 def _vector_norm(x: Any, order: Any, axes: tuple[int, ...], keepdims: bool) -> Any:
@@ -47,14 +49,14 @@ def _matrix_norm(x: Any, order: Any, axes: tuple[int, int], keepdims: bool) -> A
     if order in (1, -1, np.inf, -np.inf):
         summed, left = (rows, columns) if abs(order) == 1 else (columns, rows)
         total = np.sum(np.abs(x), axis=summed, keepdims=True)
-        made = (np.max if order > 0 else np.min)(total, axis=left, keepdims=True)
+        norms = (np.max if order > 0 else np.min)(total, axis=left, keepdims=True)
     elif order in (2, -2, "nuc"):
         s = svdvals(np.moveaxis(x, axes, (-2, -1)))
         combine: Any = {2: np.max, -2: np.min, "nuc": np.sum}[order]
-        made = np.expand_dims(combine(s, axis=-1), axes)
+        norms = np.expand_dims(combine(s, axis=-1), axes)
     else:
         raise ValueError(f"Invalid norm order {order!r} for matrices.")
-    return made if keepdims else np.squeeze(made, axes)
+    return norms if keepdims else np.squeeze(norms, axes)
 
 
 @implements(np.linalg.norm)

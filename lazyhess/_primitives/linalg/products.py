@@ -23,13 +23,13 @@ def matrix_power(a: Any, n: Any) -> Any:
         return matrix_power(inv(a), -n)
     if n == 0:
         return a * 0 + np.eye(a.shape[-1], dtype=a.dtype)
-    made, square = None, a
+    power, square = None, a
     while True:
         if n & 1:
-            made = square if made is None else made @ square
+            power = square if power is None else power @ square
         n >>= 1
         if not n:
-            return made
+            return power
         square = square @ square
 
 

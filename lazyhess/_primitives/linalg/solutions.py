@@ -21,8 +21,8 @@ def _columns(a: Any, block: Any) -> Any:
     """Solve for K right-hand sides of each matrix at once: one factorization for all."""
     count, shape = block.shape[0], block.shape[1:]
     columns = np.moveaxis(block, 0, -1).reshape((*shape[:-1], shape[-1] * count))
-    made = np.linalg.solve(a, columns).reshape((*shape, count))
-    return np.moveaxis(made, -1, 0)
+    solved = np.linalg.solve(a, columns).reshape((*shape, count))
+    return np.moveaxis(solved, -1, 0)
 
 
 class Solving(Weighted):
@@ -33,8 +33,8 @@ class Solving(Weighted):
         self.inp = self.out = shape
 
     def dense(self, block: Array) -> Array:
-        made: Array = _columns(self.weights, block)
-        return made
+        solved: Array = _columns(self.weights, block)
+        return solved
 
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())
@@ -77,8 +77,8 @@ class Solve(Primitive):
 
     def value(self, *args: Any) -> Array:
         a, b = args
-        made: Array = np.linalg.solve(a, b)
-        return made
+        solution: Array = np.linalg.solve(a, b)
+        return solution
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         inverse = solving(args[0], out.shape)
@@ -120,8 +120,8 @@ def solve(a: Any, b: Any) -> Any:
     lead = np.broadcast_shapes(a.shape[:-2], b.shape[:-2])
     dtype = np.result_type(a.dtype, b.dtype)
     a, b = (np.broadcast_to(astype(x, dtype), lead + x.shape[-2:]) for x in (a, b))
-    made = record(Solve(), a, b)
-    return made[..., 0] if vector else made
+    solution = record(Solve.of(), a, b)
+    return solution[..., 0] if vector else solution
 
 
 class Inverse(Primitive):
@@ -130,8 +130,8 @@ class Inverse(Primitive):
     name = "inv"
 
     def value(self, *args: Any) -> Array:
-        made: Array = np.linalg.inv(args[0])
-        return made
+        inverse: Array = np.linalg.inv(args[0])
+        return inverse
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map:
         return chain(times("left", -out, out.shape), times("right", out, out.shape))
@@ -148,7 +148,7 @@ class Inverse(Primitive):
 @implements(np.linalg.inv)
 def inv(a: Any) -> Any:
     """`numpy.linalg.inv`."""
-    return record(Inverse(), square_matrices("inv", a))
+    return record(Inverse.of(), square_matrices("inv", a))
 
 
 @implements(np.linalg.tensorsolve)
@@ -164,8 +164,8 @@ def tensorsolve(a: Any, b: Any, axes: Any = None) -> Any:
             "Input arrays must satisfy the requirement prod(a.shape[b.ndim:]) == "
             "prod(a.shape[:b.ndim])"
         )
-    made = solve(np.reshape(a, (b.size, b.size)), np.reshape(b, (b.size,)))
-    return np.reshape(made, rest)
+    solution = solve(np.reshape(a, (b.size, b.size)), np.reshape(b, (b.size,)))
+    return np.reshape(solution, rest)
 
 
 @implements(np.linalg.tensorinv)
@@ -174,5 +174,5 @@ def tensorinv(a: Any, ind: int = 2) -> Any:
     if ind <= 0:
         raise ValueError("Invalid ind argument.")
     first, rest = a.shape[:ind], a.shape[ind:]
-    made = inv(np.reshape(a, (prod(first), -1)))
-    return np.reshape(made, (*rest, *first))
+    inverse = inv(np.reshape(a, (prod(first), -1)))
+    return np.reshape(inverse, (*rest, *first))

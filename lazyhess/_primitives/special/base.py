@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._decisions import everywhere
 from lazyhess._primitives.base import Elementwise, Formula
 from lazyhess._record.primitive import UFUNCS
 from lazyhess._record.variable import Variable
@@ -84,13 +85,13 @@ def unary(ufunc: np.ufunc, first: Formula, second: Formula | None = None) -> Non
 
 def times(weight: Any, factor: Any) -> Any:
     """Give weight * factor, where a weight of zero wins over an infinity."""
-    made = weight * factor
-    return made if np.all(weight) else np.where(weight == 0, 0, made)
+    product = weight * factor
+    return product if everywhere(weight) else np.where(weight == 0, 0, product)
 
 
 def series(coefficients: Any, x: Any) -> Any:
     """The polynomial with these coefficients, lowest power first."""
-    made = 0.0 * x + coefficients[-1]
+    total = 0.0 * x + coefficients[-1]
     for c in coefficients[-2::-1]:
-        made = made * x + c
-    return made
+        total = total * x + c
+    return total

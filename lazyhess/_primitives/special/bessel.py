@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.special as sp
 
+from lazyhess._decisions import nowhere
 from lazyhess._primitives.special.base import PI, ROOT_2PI, Special, series, unary
 from lazyhess._record.variable import value_of
 
@@ -67,7 +68,7 @@ def _decay(order: int) -> tuple[list[float], list[float]]:
 
 def _scaled(x: Any, near: Any, terms: list[float], power: float, odd: bool) -> Any:
     beyond = np.abs(value_of(x)) > 25
-    if not np.any(beyond):
+    if nowhere(beyond):
         return near
     sign = np.sign(value_of(x))
     u = 1 / np.where(beyond, sign * x, 25.0)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.special as sp
 
+from lazyhess._decisions import nowhere
 from lazyhess._primitives.base import Formula
 from lazyhess._primitives.special.base import Special, unary
 from lazyhess._record.variable import value_of
@@ -20,8 +21,8 @@ def _absent(x: Any, y: Any) -> Any:
     return (value_of(x) == 0) & (value_of(y) <= 0)
 
 
-def unless(mask: Any, made: Any) -> Any:
-    return np.where(mask, 0, made) if np.any(mask) else made
+def unless(mask: Any, derivative: Any) -> Any:
+    return derivative if nowhere(mask) else np.where(mask, 0, derivative)
 
 
 def _log_ratio(x: Any, y: Any) -> Any:
@@ -31,7 +32,7 @@ def _log_ratio(x: Any, y: Any) -> Any:
     ratio = value_of(x) / value_of(y)
     far = np.log(np.where(close, 1, x / y))
     extreme = ((ratio == np.inf) | (ratio < TINY)) & (value_of(x) > 0) & (value_of(y) > 0)
-    if np.any(extreme):  # the quotient overflows, or underflows
+    if not nowhere(extreme):  # the quotient overflows, or underflows
         far = np.where(extreme, np.log(x) - np.log(y), far)
     return np.where(close, np.log1p(np.where(close, gap, 0)), far)
 

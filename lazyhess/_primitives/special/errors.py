@@ -8,11 +8,13 @@ from typing import Any
 import numpy as np
 import scipy.special as sp
 
+from lazyhess._decisions import nowhere
 from lazyhess._primitives.special.base import ROOT_2PI, series, times, unary
 from lazyhess._record.variable import value_of
 
 SQRT2 = float(np.sqrt(2.0))
 ROOT_PI = float(np.sqrt(np.pi))
+ROOT_2_PI = float(np.sqrt(2 / np.pi))
 
 
 # --- logistic -------------------------------------------------------------------------------------
@@ -49,7 +51,7 @@ def _ladder(t: Any) -> tuple[Any, Any]:
 def _near_and_far(t: Any, near: Any, far: Callable[[Any, Any, Any], Any]) -> Any:
     """`near`, and beyond `FAR` what `far` makes of t, E_1 / E_0 and E_2 / E_1."""
     beyond = t > FAR
-    if not np.any(beyond):
+    if nowhere(beyond):
         return near
     t = np.where(beyond, t, FAR)
     return np.where(beyond, far(t, *_ladder(t)), near)
@@ -81,7 +83,7 @@ def _erfcx_2(z: Any, x: Any) -> Any:
 
 def _mills(x: Any) -> Any:
     """The normal density over its distribution function."""
-    return float(np.sqrt(2 / np.pi)) / sp.erfcx(x / -SQRT2)
+    return ROOT_2_PI / sp.erfcx(x / -SQRT2)
 
 
 def _log_ndtr_2(z: Any, x: Any) -> Any:
@@ -138,7 +140,7 @@ _DAWSN_2 = [0.5 * (2 * k + 1) * (2 * k + 2) * c for k, c in enumerate(_DAWSN)]
 
 def _dawsn(x: Any, near: Any, coefficients: list[float], odd: bool) -> Any:
     beyond = np.abs(value_of(x)) > 7
-    if not np.any(beyond):
+    if nowhere(beyond):
         return near
     u = 1 / np.where(beyond, x, 7.0)
     far = series(coefficients, u * u) * (u * u * u if odd else u * u)

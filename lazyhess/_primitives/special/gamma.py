@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.special as sp
 
+from lazyhess._create import asarray
+from lazyhess._decisions import everywhere, nowhere
 from lazyhess._primitives.special.base import PI, Special, series, unary
 from lazyhess._record.variable import value_of
 
@@ -35,7 +37,7 @@ Special(
 def trigamma(x: Any) -> Any:
     """The derivative of digamma."""
     left = value_of(x) < 0
-    if not np.any(left):
+    if nowhere(left):
         return sp.zeta(2.0, x)
     # Reflected: the sum of zeta would be as long as x is far from zero.
     sine = np.sin(PI * (x - np.rint(value_of(x))))
@@ -46,7 +48,7 @@ def trigamma(x: Any) -> Any:
 def _rgamma_1(z: Any, x: Any) -> Any:
     left = value_of(x) < 0.5
     plain = -z * sp.psi(np.where(left, 1.0, x))
-    if not np.any(left):
+    if nowhere(left):
         return plain
     # 1 / gamma(x) = sin(pi x) gamma(1 - x) / pi, which has no poles to cancel.
     y = np.where(left, 1 - x, 1.0)
@@ -58,7 +60,7 @@ def _rgamma_2(z: Any, x: Any) -> Any:
     left = value_of(x) < 0.5
     right = np.where(left, 1.0, x)
     plain = z * (np.square(sp.psi(right)) - trigamma(right))
-    if not np.any(left):
+    if nowhere(left):
         return plain
     y = np.where(left, 1 - x, 1.0)
     sine, cosine = _turn(x)
@@ -88,7 +90,7 @@ unary(sp.rgamma, _rgamma_1, _rgamma_2)
 def _gaps(a: Any, b: Any) -> tuple[Any, Any]:
     """psi(a + b) - psi(a) and trigamma(a) - trigamma(a + b), in sums of positive terms."""
     careful = (value_of(a) > 0) & (value_of(b) > 0)
-    if np.all(careful):
+    if everywhere(careful):
         return _careful_gaps(a, b)
     p, q = np.where(careful, a, 1.0), np.where(careful, b, 1.0)
     plain = sp.psi(a + b) - sp.psi(a), trigamma(a) - trigamma(a + b)
@@ -145,7 +147,7 @@ Special(
 
 def _stirling(a: Any) -> Any:
     """What Stirling's formula for log(gamma(a + 1)) leaves; `a` is a constant."""
-    a = np.asarray(a) * 1.0
+    a = asarray(a) * 1.0
     large = np.where(a >= 10, a, 10.0)
     terms = [number / (2 * k * (2 * k - 1)) for k, number in enumerate(BERNOULLI, 1)]
     small = np.where(a >= 10, 1.0, a)
@@ -166,17 +168,17 @@ def _gammainc_1(z: Any, a: Any, x: Any) -> Any:
     # x^(a-1) exp(-x) / gamma(a)
     inside = (value_of(x) > 0) & (value_of(x) < np.inf)
     u = np.where(inside, x, 1.0)
-    made = np.sqrt(a / (2 * PI)) * np.exp(-_stirling(a) - _deviance(a, u)) / u
+    density = np.sqrt(a / (2 * PI)) * np.exp(-_stirling(a) - _deviance(a, u)) / u
     return np.where(
-        inside, made, _edge(x, 0, np.where(np.less(a, 1), np.inf, np.equal(a, 1) * 1.0))
+        inside, density, _edge(x, 0, np.where(np.less(a, 1), np.inf, np.equal(a, 1) * 1.0))
     )
 
 
 def _gammainc_2(z: Any, a: Any, x: Any) -> Any:
     inside = (value_of(x) > 0) & (value_of(x) < np.inf)
     u = np.where(inside, x, 1.0)
-    made = _gammainc_1(z, a, u) * ((a - 1 - u) / u)
-    return np.where(inside, made, _edge(x, 0, _edge_slope(a, -1.0, 1.0)))
+    slope = _gammainc_1(z, a, u) * ((a - 1 - u) / u)
+    return np.where(inside, slope, _edge(x, 0, _edge_slope(a, -1.0, 1.0)))
 
 
 def _edge(x: Any, at: float, there: Any) -> Any:
@@ -207,17 +209,19 @@ def _betainc_1(z: Any, a: Any, b: Any, x: Any) -> Any:
     n = np.add(a, b)
     weight = np.sqrt(a / n * (b / (2 * PI)))
     spare = _stirling(n) - _stirling(a) - _stirling(b)
-    made = weight * np.exp(spare - _deviance(a, n * u) - _deviance(b, n * (1 - u))) / (u * (1 - u))
+    density = (
+        weight * np.exp(spare - _deviance(a, n * u) - _deviance(b, n * (1 - u))) / (u * (1 - u))
+    )
     ends = [np.where(np.less(p, 1), np.inf, np.equal(p, 1) * q) for p, q in ((a, b), (b, a))]
-    return np.where(inside, made, np.where(value_of(x) == 0, ends[0], _edge(x, 1, ends[1])))
+    return np.where(inside, density, np.where(value_of(x) == 0, ends[0], _edge(x, 1, ends[1])))
 
 
 def _betainc_2(z: Any, a: Any, b: Any, x: Any) -> Any:
     inside = (value_of(x) > 0) & (value_of(x) < 1)
     u = np.where(inside, x, 0.5)
-    made = _betainc_1(z, a, b, u) * ((a - 1) / u - (b - 1) / (1 - u))
+    slope = _betainc_1(z, a, b, u) * ((a - 1) / u - (b - 1) / (1 - u))
     low, high = (_edge_slope(p, -q * (q - 1.0), q * (q + 1.0)) for p, q in ((a, b), (b, a)))
-    return np.where(inside, made, np.where(value_of(x) == 0, low, _edge(x, 1, -high)))
+    return np.where(inside, slope, np.where(value_of(x) == 0, low, _edge(x, 1, -high)))
 
 
 Special(sp.betainc, (None, None, _betainc_1), {(2, 2): _betainc_2})

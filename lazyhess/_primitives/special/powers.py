@@ -8,6 +8,8 @@ from typing import Any
 import numpy as np
 import scipy.special as sp
 
+from lazyhess._create import asarray
+from lazyhess._decisions import everywhere
 from lazyhess._primitives.base import Elementwise
 from lazyhess._primitives.special.base import Special, series, times, unary
 from lazyhess._record.variable import value_of
@@ -34,15 +36,15 @@ def _exprel(t: Any, order: int) -> Any:
         terms.append(1 / (factorial * (k + order + 1)))
         factorial *= k + 1
     close = series(terms, np.where(near, t, 0))
-    if np.all(near):
+    if everywhere(near):
         return close
     u = np.where(near, 1, t)
     grown = np.exp(u)
     if order == 1:
-        made = ((1 - 1 / u) * grown + 1 / u) / u
+        far = ((1 - 1 / u) * grown + 1 / u) / u
     else:
-        made = ((1 - 2 / u + 2 / u / u) * grown - 2 / u / u) / u
-    return np.where(near, close, np.where(value_of(u) == -np.inf, 0.0, made))
+        far = ((1 - 2 / u + 2 / u / u) * grown - 2 / u / u) / u
+    return np.where(near, close, np.where(value_of(u) == -np.inf, 0.0, far))
 
 
 unary(sp.exprel, lambda z, x: _exprel(x, 1), lambda z, x: _exprel(x, 2))
@@ -68,7 +70,7 @@ def _inverse_boxcox(ufunc: np.ufunc) -> None:
     Special(
         ufunc,
         (lambda z, y, p: _inv_boxcox(y, p) / (1 + p * y), None),
-        {(0, 0): lambda z, y, p: times(1 - np.asarray(p), _inv_boxcox(y, p) / (1 + p * y) ** 2)},
+        {(0, 0): lambda z, y, p: times(1 - asarray(p), _inv_boxcox(y, p) / (1 + p * y) ** 2)},
     )
 
 
@@ -87,8 +89,8 @@ unary(sp.expi, lambda z, x: np.exp(x) / x, lambda z, x: np.exp(x) * ((x - 1) / x
 
 def _expn(n: Any, x: Any) -> Any:
     """The exponential integral of order n >= -2."""
-    n = np.asarray(n)
-    if np.all(n >= 0):
+    n = asarray(n)
+    if everywhere(n >= 0):
         return sp.expn(n, x)
     small = np.where(n == -1, (1 + x) / x, (x * x + 2 * x + 2) / (x * x)) * np.exp(-x) / x
     return np.where(n >= 0, sp.expn(np.maximum(n, 0), x), small)

@@ -1,0 +1,104 @@
+"""Arrays and decisions from values are made in one place each: a lint over the source."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import lazyhess
+
+ROOT = Path(lazyhess.__file__).parent
+
+# Of NumPy, what makes arrays past its own protocols, or to be filled in place.
+CREATE = {
+    "array", "asanyarray", "asarray", "asarray_chkfinite", "ascontiguousarray", "asfortranarray",
+    "as_strided", "copyto", "empty", "empty_like", "frombuffer", "fromiter", "ndarray", "put",
+    "putmask", "require",
+}  # fmt: skip
+# What makes a truth value, or a number of Python's, of an array.
+DECIDE = {"all", "allclose", "any", "array_equal", "bool", "float", "item"}
+
+# What does so all the same: a file, and the functions in it. In rules: of arguments without a
+# derivative, and where the rule reads values (the tests of promises list these).
+ALLOWED = {
+    "_primitives/assemble.py": {"geomspace", "piecewise", "trim_zeros"},
+    "_primitives/reduce.py": {"keeping"},
+    "_primitives/moments.py": {"_check_weights", "average"},
+    "_primitives/polynomials.py": {"poly", "polydiv"},
+    "_primitives/padding.py": {"pad"},
+    "_primitives/linalg/determinants.py": {"det"},
+    "_primitives/linalg/least_squares.py": {"pinv"},
+}
+# To be brought there: how many of these calls are left. It may only fall.
+LEFT = {"_maps": 14, "_tangents": 15}
+
+
+def calls(tree: ast.Module) -> Iterator[tuple[str, int, str]]:
+    """Calls that a lint is about: the function that they are in, the line, and what is called."""
+    tests = set()  # what `decide` is given to ask
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and named(node.func) == "decide":
+            tests |= {named(argument) for argument in node.args}
+
+    def within(node: ast.AST, function: str = "") -> Iterator[tuple[str, int, str]]:
+        for child in ast.iter_child_nodes(node):
+            inner = function
+            if isinstance(child, (ast.FunctionDef, ast.Lambda)):
+                inner = getattr(child, "name", function)
+            # What stands in no function is a constant.
+            if isinstance(child, ast.Call) and function not in {"", *tests} and counts(child):
+                yield function, child.lineno, named(child.func)
+            yield from within(child, inner)
+
+    yield from within(tree)
+
+
+def named(node: ast.AST) -> str:
+    """The last part of a name."""
+    return node.attr if isinstance(node, ast.Attribute) else getattr(node, "id", "")
+
+
+def counts(call: ast.Call) -> bool:
+    name = named(call.func)
+    if isinstance(call.func, ast.Name):  # Python's own, but not of a number that is written down
+        plain = all(isinstance(x, ast.Constant) for x in call.args)
+        return name in {"bool", "float"} and not plain
+    home = named(call.func.value) if isinstance(call.func, ast.Attribute) else ""
+    return (home in ("np", "stride_tricks") and name in CREATE) or name in DECIDE
+
+
+def found(folder: str) -> dict[str, list[tuple[str, int, str]]]:
+    files = sorted((ROOT / folder).rglob("*.py"))
+    return {
+        file.relative_to(ROOT).as_posix(): list(calls(ast.parse(file.read_text())))
+        for file in files
+    }
+
+
+def test_rules_make_arrays_and_decide_in_one_place_each() -> None:
+    for file, these in found("_primitives").items():
+        allowed = ALLOWED.get(file, set())
+        bad = [call for call in these if call[0] not in allowed]
+        assert not bad, f"{file}: {bad}; see _create.py and _decisions.py"
+        assert allowed <= {function for function, *_ in these}, f"{file} needs no more of {allowed}"
+
+
+def test_maps_and_blocks_make_no_more_arrays_and_decisions_elsewhere() -> None:
+    for folder, left in LEFT.items():
+        assert sum(map(len, found(folder).values())) <= left
+
+
+def test_what_is_not_allowed_is_found() -> None:
+    source = """
+def rule(x):
+    y = np.asarray(x)
+    if np.any(y) or (y > 0).all() or bool(y[0]):
+        return float(y)
+    return decide("kind", holds, y) and np.empty(3)
+
+def holds(x):
+    return (x > 0).all()
+"""
+    names = [name for *_, name in calls(ast.parse(source))]
+    assert names == ["asarray", "any", "all", "bool", "float", "empty"]
