@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-import lazyhess._record.operators  # noqa: F401 - gives Variable its operators and methods
 from lazyhess._engines.recorded.engine import NumpyEngine
 from lazyhess._engines.recorded.per_sample import PerSampleEngine
 from lazyhess._engines.recorded.prepared import linearize, unit_cotangent
