@@ -252,7 +252,7 @@ class Hessian(LazyArray[ArrayT_co]):
 
         Notes
         -----
-        Where the dense Hessian takes no more products, it is computed, kept and multiplied.
+        Where the dense Hessian takes fewer products, it is computed, kept and multiplied.
 
         Examples
         --------
