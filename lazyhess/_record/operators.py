@@ -9,21 +9,72 @@ operator looks its rule up when it is called.
 
 from __future__ import annotations
 
-from typing import Any, NoReturn, Self
+from typing import Any, Self
 
 import numpy as np
 
-from lazyhess._indices import Array
-from lazyhess._record.primitive import FUNCTIONS, UFUNCS, refuse_in_place
+from lazyhess._indices import Array, Shape
+from lazyhess._record import reads
+from lazyhess._record.primitive import FUNCTIONS, UFUNCS
 
 _NO_VALUE: Any = np._NoValue  # as NumPy's signatures have it: not given
 
 
 class ArrayMethods:
-    """What a Variable shares with `numpy.ndarray`, one rule each."""
+    """The array of a Variable, and what it has as `numpy.ndarray` has it, one rule each."""
 
-    __slots__ = ()
+    __slots__ = ("_value",)
     __hash__ = None  # type: ignore[assignment]
+
+    _value: Array
+
+    # --- what it is -----------------------------------------------------------------------------
+
+    @property
+    def value(self) -> Array:
+        """The recorded array, read-only."""
+        reads.note()
+        return self._value.view()
+
+    @property
+    def shape(self) -> Shape:
+        """As `numpy.ndarray.shape`."""
+        return self._value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """As `numpy.ndarray.dtype`."""
+        return self._value.dtype
+
+    @property
+    def ndim(self) -> int:
+        """As `numpy.ndarray.ndim`."""
+        return self._value.ndim
+
+    @property
+    def size(self) -> int:
+        """As `numpy.ndarray.size`."""
+        return self._value.size
+
+    @property
+    def itemsize(self) -> int:
+        """As `numpy.ndarray.itemsize`."""
+        return self._value.itemsize
+
+    @property
+    def nbytes(self) -> int:
+        """As `numpy.ndarray.nbytes`."""
+        return self._value.nbytes
+
+    def item(self, *args: Any) -> Any:
+        """One element as a Python number, no longer recorded."""
+        reads.note()
+        return self._value.item(*args)
+
+    def tolist(self) -> Any:
+        """The elements as Python numbers, no longer recorded."""
+        reads.note()
+        return self._value.tolist()
 
     # --- operators ------------------------------------------------------------------------------
 
@@ -365,42 +416,7 @@ class ArrayMethods:
         """As `numpy.searchsorted`."""
         return FUNCTIONS[np.searchsorted](self, v, side, sorter)
 
-    # --- refused: a Variable never changes -------------------------------------------------------
 
-    def fill(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a Variable never changes."""
-        refuse_in_place("Variable.fill", _NEW_ARRAY)
-
-    def put(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a Variable never changes."""
-        refuse_in_place("Variable.put", _NEW_ARRAY)
-
-    def partition(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a Variable never changes."""
-        refuse_in_place("Variable.partition", _NEW_ARRAY)
-
-    def sort(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a Variable never changes."""
-        refuse_in_place("Variable.sort", _NEW_ARRAY)
-
-    def resize(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a Variable never changes."""
-        refuse_in_place("Variable.resize", _NEW_ARRAY)
-
-    def setfield(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a Variable never changes."""
-        refuse_in_place("Variable.setfield", _NEW_ARRAY)
-
-    def byteswap(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a Variable never changes."""
-        refuse_in_place("Variable.byteswap", _NEW_ARRAY)
-
-    def setflags(self, *args: Any, **kwargs: Any) -> NoReturn:
-        """Refused: a Variable never changes."""
-        refuse_in_place("Variable.setflags", _NEW_ARRAY)
-
-
-_NEW_ARRAY = "use the function that gives a new array (np.where, np.reshape, x[np.argsort(x)], ...)"
 # Operands that leave an operation to the Variable beside them.
 _OPERANDS = (ArrayMethods, np.ndarray, np.generic, int, float, complex, list, tuple)
 

@@ -27,6 +27,7 @@ from lazyhess._record.primitive import (
     Operand,
     Primitive,
     no_rule,
+    refuse_in_place,
     refuse_out,
 )
 from lazyhess._record.reads import serials
@@ -59,63 +60,13 @@ class Variable(ArrayMethods):
         "_primitive",
         "_serial",
         "_snapshot",
-        "_value",
     )
 
-    _value: Array
     _primitive: Primitive | None
     _operands: tuple[Operand, ...]
     _serial: int
     _linearized: Any  # what gradient() and hessian() worked out for this output
     _snapshot: Any  # a weak reference to the _Snapshot being pickled, if any
-
-    # --- what it is -----------------------------------------------------------------------------
-
-    @property
-    def value(self) -> Array:
-        """The recorded array, read-only."""
-        reads.note()
-        return self._value.view()
-
-    @property
-    def shape(self) -> Shape:
-        """As `numpy.ndarray.shape`."""
-        return self._value.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """As `numpy.ndarray.dtype`."""
-        return self._value.dtype
-
-    @property
-    def ndim(self) -> int:
-        """As `numpy.ndarray.ndim`."""
-        return self._value.ndim
-
-    @property
-    def size(self) -> int:
-        """As `numpy.ndarray.size`."""
-        return self._value.size
-
-    @property
-    def itemsize(self) -> int:
-        """As `numpy.ndarray.itemsize`."""
-        return self._value.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        """As `numpy.ndarray.nbytes`."""
-        return self._value.nbytes
-
-    def item(self, *args: Any) -> Any:
-        """One element as a Python number, no longer recorded."""
-        reads.note()
-        return self._value.item(*args)
-
-    def tolist(self) -> Any:
-        """The elements as Python numbers, no longer recorded."""
-        reads.note()
-        return self._value.tolist()
 
     def __repr__(self) -> str:
         text = np.array2string(self._value, separator=", ", prefix="Variable(")
@@ -181,26 +132,20 @@ class Variable(ArrayMethods):
             ".value for the array without its derivative"
         )
 
-    def _detach(self, kind: str, way: str) -> NoReturn:
+    def _refuse_number(self, kind: str, way: str) -> NoReturn:
         raise TypeError(
             f"{kind}() of a Variable would drop its derivative without a word (math.sin(x) does "
             f"this: use np.sin(x)); use {way} for the plain number"
         )
 
     def __float__(self) -> NoReturn:
-        self._detach("float", ".item()")
+        self._refuse_number("float", ".item()")
 
     def __int__(self) -> NoReturn:
-        self._detach("int", "int(x.item())")
+        self._refuse_number("int", "int(x.item())")
 
     def __complex__(self) -> NoReturn:
-        self._detach("complex", ".item()")
-
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        raise TypeError(
-            "a Variable is immutable: what was recorded must stay true; instead of x[index] = v "
-            "write x = np.where(mask, v, x), or np.concatenate / np.stack the parts"
-        )
+        self._refuse_number("complex", ".item()")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Snapshot.of(self)
@@ -210,6 +155,49 @@ class Variable(ArrayMethods):
 
     def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
         return self
+
+    # --- refused: a Variable never changes ------------------------------------------------------
+
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a Variable is immutable: what was recorded must stay true; instead of x[index] = v "
+            "write x = np.where(mask, v, x), or np.concatenate / np.stack the parts"
+        )
+
+    def fill(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.fill", _NEW_ARRAY)
+
+    def put(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.put", _NEW_ARRAY)
+
+    def partition(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.partition", _NEW_ARRAY)
+
+    def sort(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.sort", _NEW_ARRAY)
+
+    def resize(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.resize", _NEW_ARRAY)
+
+    def setfield(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.setfield", _NEW_ARRAY)
+
+    def byteswap(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.byteswap", _NEW_ARRAY)
+
+    def setflags(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.setflags", _NEW_ARRAY)
+
+
+_NEW_ARRAY = "use the function that gives a new array (np.where, np.reshape, x[np.argsort(x)], ...)"
 
 
 # --- recording ----------------------------------------------------------------------------------
@@ -277,9 +265,9 @@ def new_variable(
 
 def record(primitive: Primitive, *operands: Operand) -> Variable:
     """Apply a primitive to operands, at least one of them a Variable, and remember it."""
-    held = tuple([x if type(x) is Variable else constant(x) for x in operands])
-    args = [x._value if type(x) is Variable else x for x in held]
-    return new_variable(primitive, held, np.asarray(primitive.value(*args)))
+    operands = tuple([x if type(x) is Variable else constant(x) for x in operands])
+    args = [x._value if type(x) is Variable else x for x in operands]
+    return new_variable(primitive, operands, np.asarray(primitive.value(*args)))
 
 
 def constant(x: Any) -> Any:
@@ -347,16 +335,16 @@ class _Snapshot:
         place = {id(node): k for k, node in enumerate(self.nodes)}
         rows = []
         for node in self.nodes:
-            operands = [(place[id(x)], None) if id(x) in place else (-1, x) for x in node._operands]
-            rows.append((node._primitive, operands, node._value))
+            places = [(place[id(x)], None) if id(x) in place else (-1, x) for x in node._operands]
+            rows.append((node._primitive, places, node._value))
         return _load_snapshot, (rows,)
 
 
 def _load_snapshot(rows: list[tuple[Any, ...]]) -> _Snapshot:
     nodes: list[Variable] = []
-    for primitive, operands, value in rows:
-        held = tuple(x if at < 0 else nodes[at] for at, x in operands)
-        nodes.append(new_variable(primitive, held, np.asarray(value)))
+    for primitive, places, value in rows:
+        operands = tuple(x if place < 0 else nodes[place] for place, x in places)
+        nodes.append(new_variable(primitive, operands, np.asarray(value)))
     return _Snapshot(nodes)
 
 
