@@ -10,7 +10,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-import lazyhess._record.operators  # noqa: F401 - gives Variable its operators and methods
 from lazyhess._engines.problem import Problem
 from lazyhess._engines.recorded.engine import NumpyEngine
 from lazyhess._engines.recorded.per_sample import PerSampleEngine

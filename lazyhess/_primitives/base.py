@@ -15,7 +15,7 @@ from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps import Batched, Gather, Map, Scale, Scatter, all_finite, broadcast, chain
 from lazyhess._record.linear import curvature, linear_map_of
 from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler, Primitive
-from lazyhess._record.variable import Variable, mapped, record, shape_of, value_of
+from lazyhess._record.variable import Variable, record, shape_of, value_of
 from lazyhess._tangents import Block, KhatriRao, Repeated, Sparse, compact, dense
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -310,8 +310,8 @@ def scattered(shape: Shape, index: tuple[Any, ...], inp: Shape) -> Map:
     return Scatter(Gather(shape, index, inp))
 
 
-@implements(mapped)
-def mapped_(x: Any, map_: Map) -> Any:
+@implements(Variable.mapped)
+def mapped(x: Any, map_: Map) -> Any:
     """Record a map of each array along the first axis."""
     return structural("map", x, Batched, map_, len(x))
 
