@@ -269,7 +269,8 @@ def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
     if in_order and int(positions[-1]) - int(positions[0]) == count - 1:
         start = int(positions[0])
     seed = np.arange(count, dtype=np.intp)
-    boxes = [] if start is None else [Box((count,), start, (1,), 0, (1,))]
+    line = (count,) if count > 1 else ()
+    boxes = [] if start is None else [Box(line, start, (1,) * len(line), 0, (1,) * len(line))]
     if not worthwhile(boxes):
         boxes = []
     pattern = Pattern(count, shape, seed, positions, distinct=True, start=start, boxes=boxes)
