@@ -7,16 +7,11 @@ import tensorflow as tf
 import lazyhess as lh
 from lazyhess._trees import leaves
 from tests.frontends.tensorflow.models import MODELS, X, array, attention, by_jacobian
+from tests.helpers import same
 
 
 def blocks(H):
     return [block for _, block in leaves(H)]
-
-
-def same(got, want, rtol=1e-10):
-    got, want = np.asarray(got), np.asarray(want)
-    assert got.shape == want.shape
-    np.testing.assert_allclose(got, want, rtol=0, atol=rtol * max(np.abs(want).max(initial=0), 1))
 
 
 @pytest.mark.parametrize("compiled", [False, True])
