@@ -213,7 +213,7 @@ class Extremum(Primitive):
         # Each took one at least.
         alone = np.count_nonzero(took) == out.size
         # Where few are taken, they are better picked than all the others multiplied by zero.
-        if alone and a.size > COSTS.entry * out.size:
+        if alone and self.axes and a.size > COSTS.entry * out.size:
             return Gather(a.shape, self._places(took), self.out)
         shares = None if alone else np.sum(took, axis=self.axes).reshape(self.out)
         return chain(
