@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 import lazyhess as lh
+from tests import oracles
 
 
 def numbers(x: Any) -> np.ndarray:
@@ -61,6 +62,20 @@ def same_blocks(got: Any, want: Any, tolerance: float = 1e-10, *, least: float =
     scale = largest(*want)
     for one, other in zip(got, want, strict=True):
         same(one, other, tolerance, scale=scale, least=least)
+
+
+def same_as_differences(
+    H: Any,
+    function: Callable[..., Any],
+    xs: Any,
+    tolerance: float = 1e-7,
+    step: float | None = None,
+) -> None:
+    """Hold each block to differences of the function in extended precision."""
+    want = oracles.hessian(function, xs, step)
+    for row, others in zip(H, want, strict=True):
+        for block, other in zip(row, others, strict=True):
+            assert oracles.close(block, other, tolerance)
 
 
 def recorded(fresh: Callable[[Any], Any]) -> Callable[[Callable[..., Any], Any], Any]:

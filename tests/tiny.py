@@ -147,6 +147,9 @@ class Block:
         values = [here[r][self.j][c] if r in here else there[c][self.i][r] for r, c in pairs]
         return np.array(values).reshape(np.shape(picked))[()]
 
+    def __array__(self, dtype: Any = None, copy: Any = None) -> np.ndarray:
+        return np.asarray(self[...], dtype)
+
 
 def hessian(y: Variable, xs: tuple[Variable, ...]) -> list[list[Block]]:
     """All blocks of the Hessian of y. Nothing is computed before one is indexed."""
