@@ -16,6 +16,7 @@ import pytest
 import lazyhess as lh
 from lazyhess._engines.recorded.pattern_cache import Structure
 from lazyhess._tangents import Pattern
+from tests.costs import costs
 from tests.helpers import leaves, same
 
 RNG = np.random.default_rng(0)
@@ -221,9 +222,8 @@ def test_masks_that_change_do_not_pile_up() -> None:
     assert sizes[-1] < 1.5 * max(sizes[:15])
 
 
-def test_threads_share_structure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_share_structure() -> None:
     """What one thread drops while another looks is no error, and no wrong number."""
-    monkeypatch.setattr("lazyhess._engines.recorded.pattern_cache.MOST", 1 << 12)
     structure = Structure()
     errors: list[BaseException] = []
 
@@ -241,10 +241,11 @@ def test_threads_share_structure(monkeypatch: pytest.MonkeyPatch) -> None:
     sys.setswitchinterval(1e-6)
     try:
         threads = [threading.Thread(target=use, args=(i,)) for i in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with costs(pattern_bytes=1 << 12):
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
     finally:
         sys.setswitchinterval(interval)
     assert not errors
