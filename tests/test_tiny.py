@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -109,3 +110,12 @@ def test_differences_and_a_planted_error() -> None:
     got[0][0][1, 2] += 1e-4
     with pytest.raises(AssertionError):
         same_blocks(got, want, 1e-6)
+
+
+def test_the_page_shows_the_code() -> None:
+    """All of it but docstring and imports, in order, to the letter."""
+    page = (DOCS / "how-it-works.md").read_text()
+    shown = re.findall(r"<!-- tests/tiny.py -->\n```python\n(.*?)\n```\n", page, re.DOTALL)
+    code = Path(tiny.__file__).read_text()
+    assert len(shown) > 1
+    assert "\n\n\n".join(shown) == code[code.index("def trace") :].rstrip()
