@@ -222,7 +222,7 @@ class Extremum(Primitive):
             taken = taken | (np.isnan(a) & missing)
         alone = decide("alone", _alone, taken, out.size)
         # Where few are taken, they are better picked than all the others multiplied by zero.
-        if alone and a.size > COSTS.entry * out.size:
+        if alone and self.axes and a.size > COSTS.entry * out.size:
             return Gather(a.shape, self._places(taken), self.out)
         maps: list[Map] = [Mask(taken, a.shape), Reduce(a.shape, self.axes, self.out)]
         if not alone:

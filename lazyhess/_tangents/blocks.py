@@ -269,7 +269,9 @@ def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
         start = int(positions[0])
         view = SourceView(-start, prod(shape) - start)
     seed = np.arange(count, dtype=np.intp)
-    boxes = [] if view is None else [Box((count,), -view.start, (1,), 0, (1,))]
+    line = (count,) if count > 1 else ()
+    ones = (1,) * len(line)
+    boxes = [] if view is None else [Box(line, -view.start, ones, 0, ones)]
     if not worthwhile(boxes):
         boxes = []
     pattern = Pattern(count, shape, seed, positions, distinct=True, view=view, boxes=boxes)

@@ -16,6 +16,8 @@ import pytest
 import lazyhess as lh
 from lazyhess._engines.recorded.pattern_cache import Structure
 from lazyhess._tangents import Pattern
+from tests.costs import costs
+from tests.helpers import leaves, same
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(30, 4))
@@ -64,26 +66,15 @@ def moved(xs: Any, seed: int) -> Any:
     return (xs + rng.normal(size=xs.shape)).astype(xs.dtype)
 
 
-def first(H: Any) -> Any:
+def first(H: Any) -> lh.Hessian:
     """One of the blocks."""
-    while not isinstance(H, lh.Hessian):
-        H = next(iter(H.values())) if isinstance(H, dict) else H[0]
-    return H
+    return leaves(H)[0]
 
 
-def arrays(H: Any) -> list[np.ndarray]:
-    """All blocks."""
-    if isinstance(H, lh.Hessian):
-        return [np.asarray(H)]
-    parts = H.values() if isinstance(H, dict) else H
-    return [block for part in parts for block in arrays(part)]
-
-
-def same(H: Any, K: Any) -> None:
-    for got, want in zip(arrays(H), arrays(K), strict=True):
-        tolerance = 1e-5 if got.dtype == np.float32 else 1e-13
-        scale = np.abs(want).max(initial=1)
-        np.testing.assert_allclose(got, want, rtol=0, atol=tolerance * scale)
+def alike(H: Any, K: Any) -> None:
+    """All blocks, the value, and the gradient by one x."""
+    for got, want in zip(leaves(H), leaves(K), strict=True):
+        same(got, want, 1e-5 if got.dtype == np.float32 else 1e-13, least=1)
     a, b = first(H), first(K)
     np.testing.assert_allclose(a.value, b.value, rtol=1e-6 if a.dtype == np.float32 else 1e-13)
     np.testing.assert_allclose(a.gradient(), b.gradient(), rtol=1e-5, atol=1e-12)
@@ -97,7 +88,7 @@ def test_another_point_is_as_anew(name: str) -> None:
         new = moved(xs, seed)
         H = first(H).at(*(new if isinstance(new, tuple) else (new,)))
         assert first(H).cache_info().products == 0
-        same(H, lh.hessian(function, new, **how))
+        alike(H, lh.hessian(function, new, **how))
 
 
 @pytest.mark.parametrize("name", ["sparse", "several", "kinks", "batch", "none", "loop", "complex"])
@@ -107,7 +98,7 @@ def test_recorded_graphs_are_replayed(name: str) -> None:
     variables = tuple(lh.variable(x) for x in xs)
     H = lh.hessian(function(*variables), variables, **how)
     new = moved(xs, 7)
-    same(first(H).at(*new), lh.hessian(function, new, **how))
+    alike(first(H).at(*new), lh.hessian(function, new, **how))
 
 
 @pytest.mark.parametrize(
@@ -190,9 +181,9 @@ def test_arguments_that_are_not_differentiated_stay() -> None:
     assert aux == "aux"
     K = H[0][1].at(2 * args[2], args[0][::-1])
     want = lh.hessian(function, (args[0][::-1], args[1], 2 * args[2]), argnums=(2, 0), has_aux=True)
-    same(K, want[0])
+    alike(K, want[0])
     one, _ = lh.hessian(function, args, argnums=0, has_aux=True)
-    same(one.at(3 * args[0]), lh.hessian(lambda a: function(a, *args[1:])[0], 3 * args[0]))
+    alike(one.at(3 * args[0]), lh.hessian(lambda a: function(a, *args[1:])[0], 3 * args[0]))
 
 
 def test_structure_is_worked_out_once(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -231,9 +222,8 @@ def test_masks_that_change_do_not_pile_up() -> None:
     assert sizes[-1] < 1.5 * max(sizes[:15])
 
 
-def test_threads_share_structure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_share_structure() -> None:
     """What one thread drops while another looks is no error, and no wrong number."""
-    monkeypatch.setattr("lazyhess._engines.recorded.pattern_cache.MOST", 1 << 12)
     structure = Structure()
     errors: list[BaseException] = []
 
@@ -251,10 +241,11 @@ def test_threads_share_structure(monkeypatch: pytest.MonkeyPatch) -> None:
     sys.setswitchinterval(1e-6)
     try:
         threads = [threading.Thread(target=use, args=(i,)) for i in range(4)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+        with costs(pattern_bytes=1 << 12):
+            for thread in threads:
+                thread.start()
+            for thread in threads:
+                thread.join()
     finally:
         sys.setswitchinterval(interval)
     assert not errors

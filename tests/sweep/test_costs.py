@@ -20,9 +20,8 @@ from lazyhess._costs import COSTS
 from lazyhess._maps import Contract
 from tests import steps
 from tests.costs import DENSE, PASSES, SPARSE, choices, costs
+from tests.helpers import same, same_blocks, whole
 from tests.programs import PROGRAMS, Program, batches, programs
-
-TOLERANCE = 1e-10  # relative to the largest element of all blocks
 
 Blocks = list[list[np.ndarray]]
 
@@ -31,10 +30,6 @@ def hessian(function: Callable[..., Any], xs: Any, axis: int | None = None, **op
     """A Hessian of variables of its own, with all its blocks."""
     variables = tuple(lh.variable(x) for x in xs)
     return lh.hessian(function(*variables), variables, axis, **options)
-
-
-def whole(H: Any) -> Blocks:
-    return [[np.asarray(block) for block in row] for row in H]
 
 
 def by_row(H: Any, xs: Any) -> Blocks:
@@ -76,23 +71,15 @@ def products(H: Any, xs: Any) -> Blocks:
     return made
 
 
-def same(got: Blocks, want: Blocks) -> None:
-    scale = max([1.0, *(np.abs(b).max(initial=0) for row in want for b in row)])
-    for some, others in zip(got, want, strict=True):
-        for block, other in zip(some, others, strict=True):
-            assert block.shape == other.shape
-            np.testing.assert_allclose(block, other, rtol=0, atol=TOLERANCE * scale)
-
-
 def check(function: Callable[..., Any], xs: Any, low: dict[str, int], **options: Any) -> None:
     """All ways to ask, under low costs, against one seed at a time under the own ones."""
     want = by_row(hessian(function, xs, block_size=1), xs)
     with costs(**low):
-        same(whole(hessian(function, xs, **options)), want)
-        same(by_row(hessian(function, xs), xs), want)
-        same(from_coo(hessian(function, xs, **options), xs), want)
+        same_blocks(whole(hessian(function, xs, **options)), want)
+        same_blocks(by_row(hessian(function, xs), xs), want)
+        same_blocks(from_coo(hessian(function, xs, **options), xs), want)
         if all(x.ndim == 1 for x in xs):
-            same(products(hessian(function, xs), xs), want)
+            same_blocks(products(hessian(function, xs), xs), want)
 
 
 def check_samples(
@@ -100,12 +87,12 @@ def check_samples(
 ) -> None:
     want = whole(hessian(function, xs, 0, block_size=1))
     with costs(**low):
-        same(whole(hessian(function, xs, 0, **options)), want)
-        same(from_coo(hessian(function, xs, 0, **options), xs, len(xs[0])), want)
+        same_blocks(whole(hessian(function, xs, 0, **options)), want)
+        same_blocks(from_coo(hessian(function, xs, 0, **options), xs, len(xs[0])), want)
         H = hessian(function, xs, 0)
         for i, row in enumerate(want):
             for j, block in enumerate(row):
-                same([[np.asarray(H[i][j][-1])]], [[block[-1]]])
+                same_blocks([[np.asarray(H[i][j][-1])]], [[block[-1]]])
 
 
 # --- random programs ------------------------------------------------------------------------------
@@ -144,7 +131,7 @@ def test_recorded_rows(program: Program, low: dict[str, int]) -> None:
     want = by_row(hessian(program.on(np), program.xs, block_size=1), program.xs)
     with costs(**low):
         H = hessian(program.on(np), program.xs, create_graph=True)
-        same([[np.asarray(block[...].value) for block in row] for row in H], want)
+        same_blocks([[np.asarray(block[...].value) for block in row] for row in H], want)
 
 
 # --- products that make factored blocks -----------------------------------------------------------
@@ -345,8 +332,7 @@ def test_products_in_single_precision(name: str, made: list[Any]) -> None:
             for row, others in zip(whole(hessian(function, single)), want, strict=True):
                 for block, other in zip(row, others, strict=True):
                     assert block.dtype == np.float32
-                    scale = max(1, np.abs(other).max())
-                    np.testing.assert_allclose(block, other, rtol=0, atol=1e-4 * scale)
+                    same(block, other, 1e-4, least=1)
     assert made
 
 

@@ -219,3 +219,10 @@ def test_stencils_need_no_index_arrays(name, monkeypatch):
     again = H.at(2 * x)
     for a, b in zip(again.at(x).tocoo(), want, strict=True):
         np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-12)
+
+
+def test_a_single_seed_has_no_axis():
+    with costs(**BOXES):
+        block = identity(np.array([4]), (2, 3), float)
+        assert [box.lengths for box in block.pattern.boxes] == [()]
+        np.testing.assert_array_equal(block.merged().dense(), block.dense())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -10,26 +11,13 @@ import pytest
 import lazyhess as lh
 from lazyhess._engines.recorded.engine import NumpyEngine
 from lazyhess.testing import check_engine
+from tests.helpers import numbers, recorded
 
-
-def graph(function: Any, xs: Any) -> Any:
-    if not isinstance(xs, tuple):
-        x = lh.variable(xs)
-        return function(x), x
-    variables = tuple(map(lh.variable, xs))
-    return function(*variables), variables
-
-
-def plain(x: Any) -> Any:
-    return x.value if isinstance(x, lh.Variable) else np.asarray(x)
-
-
-def check() -> None:
-    check_engine(np.asarray, np.sum, numpy=plain, graph=graph)
+hold = partial(check_engine, np.asarray, np.sum, numpy=numbers, graph=recorded(lh.variable))
 
 
 def test_the_own_engine() -> None:
-    check()
+    hold()
 
 
 def wrong_products(engine: Any, i: int, rows: Any) -> int:
@@ -57,7 +45,7 @@ def wrong_interacting(engine: Any) -> None:
 def test_what_is_wrong_is_seen(name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(NumpyEngine, name, wrong)
     with pytest.raises(AssertionError):
-        check()
+        hold()
 
 
 def test_answers_that_are_not_ones_own_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -71,4 +59,4 @@ def test_answers_that_are_not_ones_own_are_seen(monkeypatch: pytest.MonkeyPatch)
 
     monkeypatch.setattr(NumpyEngine, "gradient", gradient)
     with pytest.raises(AssertionError, match="gradient after"):
-        check()
+        hold()

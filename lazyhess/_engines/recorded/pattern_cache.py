@@ -8,11 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Ids, Shape
 from lazyhess._tangents import Pattern, Sparse, identity
-
-# Bytes of patterns that are kept.
-MOST = 1 << 30
 
 
 class Structure:
@@ -47,7 +45,7 @@ class Structure:
             if found is None or found[2] != derived:
                 self._patterns[key] = pattern, _weight(pattern, set()), derived
             self._patterns.move_to_end(key)
-            while sum(weight for _, weight, _ in self._patterns.values()) > MOST:
+            while sum(weight for _, weight, _ in self._patterns.values()) > COSTS.pattern_bytes:
                 self._patterns.popitem(last=False)
 
     @staticmethod

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -12,26 +13,24 @@ import pytest
 from lazyhess._frontends.paddle.arrays import PaddleArrays
 from lazyhess._frontends.paddle.products import Graph
 from lazyhess.testing import check_engine
+from tests.helpers import numbers, recorded
 
 
-def graph(function: Any, xs: Any) -> Any:
-    made = []
-    for x in xs if isinstance(xs, tuple) else (xs,):
-        made.append(x.detach().clone())
-        made[-1].stop_gradient = False
-    return function(*made), tuple(made) if isinstance(xs, tuple) else made[0]
+def trained(x: Any) -> Any:
+    x = x.detach().clone()
+    x.stop_gradient = False
+    return x
 
 
-def plain(a: Any) -> Any:
-    return a.numpy() if isinstance(a, paddle.Tensor) else np.asarray(a)
+def shared(a: Any) -> Any:
+    return np.from_dlpack(a.detach()) if isinstance(a, paddle.Tensor) else np.asarray(a)
 
 
-def check() -> None:
-    check_engine(paddle.to_tensor, paddle.sum, numpy=plain, graph=graph)
+hold = partial(check_engine, paddle.to_tensor, paddle.sum, numpy=numbers, graph=recorded(trained))
 
 
 def test_the_contract() -> None:
-    check()
+    hold()
 
 
 def doubled(made: Any) -> Any:
@@ -55,23 +54,16 @@ def test_what_is_wrong_is_seen(
     right = getattr(kind, name)
     monkeypatch.setattr(kind, name, lambda *args: change(right(*args)))
     with pytest.raises((AssertionError, ValueError)):
-        check()
+        hold()
 
 
 def test_answers_that_share_memory_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(
         Graph, "gradient", lambda self, i, output: self.recorded(output)[0][i].detach()
     )
-
-    def shared(a: Any) -> Any:
-        return np.from_dlpack(a.detach()) if isinstance(a, paddle.Tensor) else np.asarray(a)
-
     with pytest.raises(AssertionError, match="after"):
-        check_engine(paddle.to_tensor, paddle.sum, numpy=shared, graph=graph)
+        hold(numpy=shared)
 
 
 def test_answers_share_no_memory() -> None:
-    def shared(a: Any) -> Any:
-        return np.from_dlpack(a.detach()) if isinstance(a, paddle.Tensor) else np.asarray(a)
-
-    check_engine(paddle.to_tensor, paddle.sum, numpy=shared, graph=graph)
+    hold(numpy=shared)

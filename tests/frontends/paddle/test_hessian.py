@@ -13,15 +13,7 @@ import lazyhess as lh
 from lazyhess import hessian
 from tests.frontends.paddle import models
 from tests.frontends.paddle.models import VECTORS, tensor
-
-
-def same(got: Any, want: Any, rtol: float = 1e-10) -> None:
-    got = got.numpy() if isinstance(got, paddle.Tensor) else np.asarray(got)
-    want = want.numpy() if isinstance(want, paddle.Tensor) else np.asarray(want)
-    assert got.shape == want.shape
-    assert got.dtype == want.dtype
-    np.testing.assert_allclose(got, want, rtol=0, atol=rtol * (np.abs(want).max(initial=0) or 1))
-
+from tests.helpers import same
 
 VECTOR = np.array([0.3, -0.7, 1.1, 0.2, -0.4])
 

@@ -1,42 +1,32 @@
 """The contract that every engine passes, on torch's tensors."""
 
-import numpy as np
+from functools import partial
+
 import pytest
 import torch
 
-import lazyhess as lh
+from lazyhess.testing import check_engine
+from tests.helpers import numbers, recorded
 
 
 def total(x, *axis):
     return torch.sum(x, *axis)
 
 
-def numpy(x):
-    return x.detach().numpy() if isinstance(x, torch.Tensor) else np.asarray(x)
-
-
-def graph(function, xs):
-    if isinstance(xs, tuple):
-        made = tuple(x.clone().requires_grad_() for x in xs)
-        return function(*made), made
-    made = xs.clone().requires_grad_()
-    return function(made), made
-
-
-def check(array=torch.tensor, graph=graph, **options):
-    lh.testing.check_engine(array, total, numpy=numpy, graph=graph, **options)
+graph = recorded(lambda x: x.clone().requires_grad_())
+hold = partial(check_engine, total=total, numpy=numbers, graph=graph)
 
 
 def test_the_contract():
-    check()
+    hold(torch.tensor)
 
 
 def test_arrays_of_single_precision():
-    check(lambda x: torch.tensor(x, dtype=torch.float32), rtol=1e-5)
+    hold(lambda x: torch.tensor(x, dtype=torch.float32), rtol=1e-5)
 
 
 def test_arrays_that_are_not_contiguous():
-    check(lambda x: torch.tensor(x.T.copy()).permute(*range(x.ndim)[::-1]))
+    hold(lambda x: torch.tensor(x.T.copy()).permute(*range(x.ndim)[::-1]))
 
 
 def test_a_graph_that_drops_a_factor_is_caught():
@@ -45,7 +35,7 @@ def test_a_graph_that_drops_a_factor_is_caught():
         return ys + (ys - ys.detach()) * 1e-6, made
 
     with pytest.raises(AssertionError, match="off by"):
-        check(graph=wrong)
+        hold(torch.tensor, graph=wrong)
 
 
 def test_rows_that_are_swapped_are_caught(monkeypatch):
@@ -58,7 +48,7 @@ def test_rows_that_are_swapped_are_caught(monkeypatch):
 
     monkeypatch.setattr(Graph, "_differentiated", wrong)
     with pytest.raises(AssertionError):
-        check()
+        hold(torch.tensor)
 
 
 def test_answers_that_share_memory_with_what_is_kept_are_caught(monkeypatch):
@@ -71,4 +61,4 @@ def test_answers_that_share_memory_with_what_is_kept_are_caught(monkeypatch):
 
     monkeypatch.setattr(TorchArrays, "take", wrong)
     with pytest.raises(AssertionError):
-        check()
+        hold(torch.tensor)

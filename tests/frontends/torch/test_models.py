@@ -10,15 +10,7 @@ from torch.func import functional_call
 
 import lazyhess as lh
 from tests.frontends.torch.models import ALL, network, normal
-
-
-def close(got, want, rtol=1e-10):
-    assert got.shape == want.shape
-    assert got.dtype == want.dtype
-    if not want.numel():
-        return
-    scale = want.abs().max().clamp(min=1e-30)
-    assert (got - want).abs().max() <= rtol * scale
+from tests.helpers import same
 
 
 def oracle(loss, xs, name):
@@ -45,7 +37,7 @@ def test_layers_that_normalize():
                     at[j].reshape(-1)[0] += sign * step
                 moved.append(torch.autograd.grad(loss(*at), at[i])[0])
             want = (moved[0] - moved[1]) / (2 * step)
-            close(rows[j][(..., *(0,) * x.ndim)], want, 1e-6)
+            same(rows[j][(..., *(0,) * x.ndim)], want, 1e-6)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -60,7 +52,7 @@ def test_all_blocks(name, recorded):
         H = lh.hessian(loss, xs)
     for i in range(len(xs)):
         for j in range(len(xs)):
-            close(H[i][j][...], want[i][j])
+            same(H[i][j][...], want[i][j])
     assert H[0][0].cache_info().products <= sum(x.numel() for x in xs)
 
 
@@ -69,7 +61,7 @@ def test_all_blocks(name, recorded):
 def test_passes_of_any_size(name, size):
     loss, xs = ALL[name]()
     want = torch.func.hessian(loss)(*xs)
-    close(lh.hessian(loss, xs, block_size=size)[0][0][...], want)
+    same(lh.hessian(loss, xs, block_size=size)[0][0][...], want)
 
 
 @pytest.mark.parametrize("name", ALL)
@@ -78,7 +70,7 @@ def test_as_the_older_function_says(name):
     want = torch.autograd.functional.hessian(loss, xs)
     H = lh.hessian(loss, xs)
     for i in range(len(xs)):
-        close(H[i][-1][...], want[i][-1])
+        same(H[i][-1][...], want[i][-1])
 
 
 def test_single_precision():
@@ -89,7 +81,7 @@ def test_single_precision():
         return loss(*(v.double() for v in values)).float()
 
     want = torch.func.hessian(single)(*xs)
-    close(lh.hessian(single, xs)[0][0][...], want, 1e-5)
+    same(lh.hessian(single, xs)[0][0][...], want, 1e-5)
 
 
 @pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
@@ -129,7 +121,7 @@ def test_named_parameters(model, ys):
     assert block.cache_info().products == 1
     (first,) = torch.autograd.grad(ys, model.fc1.weight, create_graph=True)
     (want,) = torch.autograd.grad(first[2, 1], model.fc2.bias, retain_graph=True)
-    close(row, want)
+    same(row, want)
     assert H["fc2.bias"]["fc1.weight"].cache_info().products == 1
     block[...]
     assert block.cache_info().products == 4  # by the columns, of which there are three
@@ -140,9 +132,9 @@ def test_an_iterator_of_parameters(model, ys):
     assert len(H) == 4
     assert H[2][3].shape == (3, 5, 3)
     named = lh.hessian(ys, model.named_parameters())
-    close(named["fc2.bias"]["fc2.bias"][...], H[3][3][...])
+    same(named["fc2.bias"]["fc2.bias"][...], H[3][3][...])
     called = lh.hessian(lambda *values: sum((v**3).sum() for v in values), model.parameters())
-    close(called[1][1].diagonal(), 6 * model.fc1.bias.detach())
+    same(called[1][1].diagonal(), 6 * model.fc1.bias.detach())
     assert len(lh.gradient(ys, model.parameters())) == 4
 
 
@@ -166,7 +158,7 @@ def test_functional_call(model):
     H = lh.hessian(loss, values)
     for a in values:
         for b in values:
-            close(H[a][b][...], want[a][b])
+            same(H[a][b][...], want[a][b])
 
 
 def test_one_layer_costs_its_own_rows(model, ys):
@@ -201,9 +193,9 @@ def test_per_sample(axis):
     want = torch.func.vmap(torch.func.hessian(one))(X)
     H = lh.hessian(batch, X if axis == 0 else X.T, axis)
     assert H.shape == (6, 3, 3)
-    close(H[2, 1], want[2, 1])
+    same(H[2, 1], want[2, 1])
     assert H.cache_info().products == 1
-    close(H[...], want)
+    same(H[...], want)
     assert H.cache_info().products == 4
 
 
@@ -237,11 +229,11 @@ def test_per_sample_by_parameters(closed, recorded):
         H = lh.hessian(outputs(*xs), xs, axes)
     else:
         H = lh.hessian(outputs, (X, *values), axes)
-    close(H[1][1][4, 2, 3], want[4][1][1][2, 3])
+    same(H[1][1][4, 2, 3], want[4][1][1][2, 3])
     assert H[1][1].cache_info().products == 1
     for i in range(3):
         for j in range(3):
-            close(H[i][j][...], torch.stack([one[i][j] for one in want]))
+            same(H[i][j][...], torch.stack([one[i][j] for one in want]))
 
 
 @pytest.mark.parametrize("recorded", [False, True], ids=["callable", "graph"])
@@ -261,7 +253,7 @@ def test_layers_that_normalize_by_sample(recorded):
                 lambda *v, s=s: outputs(X[s : s + 1], *v)[0], values
             )
             for j in range(len(values)):
-                close(rows[1 + j][s], want[i][j])
+                same(rows[1 + j][s], want[i][j])
 
 
 def test_all_xs_shared():
@@ -269,7 +261,7 @@ def test_all_xs_shared():
     want = torch.func.vmap(torch.func.hessian(lambda w, x: (x @ w) ** 3), (None, 0))(normal(3), X)
     H = lh.hessian(lambda w: (X @ w) ** 3, normal(3), (None,))
     assert H.shape == (5, 3, 3)
-    close(H[...], want)
+    same(H[...], want)
 
 
 def test_samples_alone_that_differ_are_not_taken():
@@ -282,14 +274,14 @@ def test_samples_alone_that_differ_are_not_taken():
     H = lh.hessian(outputs, (X, normal(3)), (0, None))[1][1]
     for s in range(5):
         want = torch.func.hessian(lambda w, s=s: (torch.tanh(X[s] @ w) - t[s]) ** 2)(normal(3))
-        close(H[s], want)
+        same(H[s], want)
 
 
 def test_third_order_by_sample():
     X, w = normal(4, 3), normal(3, seed=1).requires_grad_()
     H = lh.hessian(lambda X, w: (X @ w) ** 4, (X, w), (0, None), create_graph=True)[1][1]
     (got,) = torch.autograd.grad(H[2, 0, 0], w)
-    close(got, 24 * (X[2] @ w.detach()) * X[2, 0] ** 2 * X[2])
+    same(got, 24 * (X[2] @ w.detach()) * X[2, 0] ** 2 * X[2])
 
 
 def test_reduction_none_and_sum():
@@ -299,10 +291,10 @@ def test_reduction_none_and_sum():
     x = normal(4)
     want = torch.func.jacfwd(torch.func.jacrev(f))(x)
     H = lh.hessian(f, x, reduction="none")
-    close(H[...], want)
-    close(H.gradient(), torch.func.jacrev(f)(x))
-    close(lh.hessian(f, x, reduction="sum")[...], want.sum(0))
-    close(
+    same(H[...], want)
+    same(H.gradient(), torch.func.jacrev(f)(x))
+    same(lh.hessian(f, x, reduction="sum")[...], want.sum(0))
+    same(
         lh.hessian(lambda x: [f(x), x.pow(2)], x, reduction="sum")[...],
         want.sum(0) + 2 * torch.eye(4),
     )
@@ -343,7 +335,7 @@ class Slope(torch.autograd.Function):
 def test_functions_without_a_batching_rule():
     x = normal(5)
     H = lh.hessian(lambda x: (Cube.apply(x) * x.sum()).sum(), x)
-    close(H[...], torch.func.hessian(lambda x: (x**3 * x.sum()).sum())(x))
+    same(H[...], torch.func.hessian(lambda x: (x**3 * x.sum()).sum())(x))
     assert H.cache_info().products == 5
 
 
@@ -357,7 +349,7 @@ def test_functions_that_no_transform_can_trace():
         return made.sum() * (2.0 if x.sum().item() > -100 else 0.0)
 
     x = normal(3)
-    close(lh.hessian(f, x)[...], torch.diag(12 * x))
+    same(lh.hessian(f, x)[...], torch.diag(12 * x))
 
 
 @pytest.mark.filterwarnings("error")
@@ -376,9 +368,9 @@ def test_functions_that_no_transform_can_trace():
 )
 def test_operations_in_batches_and_one_by_one(f):
     x = normal(6)
-    close(lh.hessian(f, x)[...], torch.autograd.functional.hessian(f, x))
+    same(lh.hessian(f, x)[...], torch.autograd.functional.hessian(f, x))
     one = partial(lh.hessian, f, x, block_size=1)
-    close(one()[...], lh.hessian(f, x)[...])
+    same(one()[...], lh.hessian(f, x)[...])
 
 
 @pytest.mark.parametrize("shape", [(), (0,), (1,), (2, 0), (1, 1)])
@@ -386,5 +378,5 @@ def test_small_shapes(shape):
     x = torch.ones(shape, dtype=torch.float64)
     H = lh.hessian(lambda x: (x**3).sum() + 0 * normal(()), x)
     assert H.shape == shape + shape
-    close(H[...], torch.diag(6 * x.reshape(-1)).reshape(shape * 2))
+    same(H[...], torch.diag(6 * x.reshape(-1)).reshape(shape * 2))
     assert H[...].dtype == torch.float64
