@@ -58,7 +58,7 @@ class Again:
 
     def blocks(self, engine: NumpyEngine | PerSampleEngine) -> Any:
         """A Hessian for each pair of inputs, in the structure of xs twice."""
-        if engine.batch is not None and (sample := engine.interacting()) is not None:
+        if engine.batch and (sample := engine.interacting()) is not None:
             raise ValueError(
                 f"samples interact under batch_axis={self.batch_axis}: ys[{sample}] depends on "
                 "samples other than its own (a sum, mean, sort or product across the batch axis "

@@ -6,18 +6,18 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from lazyhess._costs import COSTS
 from lazyhess._engines.arrays import Arrays, Plain
+from lazyhess._engines.batch import Batch
 from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Rows, progress_bar
 from lazyhess._engines.recorded.pattern_cache import Structure
 from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
-from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
-from lazyhess._maps import NOTHING
+from lazyhess._indices import Array, Ids, Shape, changes, divide
 from lazyhess._record.tape import Tape, value_dependent
 from lazyhess._record.variable import Variable, leaf
 from lazyhess._sweep.linearization import Linearization
@@ -27,7 +27,6 @@ from lazyhess._tangents import (
     Pattern,
     Sparse,
     add_up,
-    compactly,
     dense,
     identity,
     shape_of,
@@ -61,7 +60,7 @@ class NumpyEngine:
         root: Variable,
         xs: Sequence[Variable],
         *,
-        batch: Sequence[int] | None = None,
+        batch: Sequence[int | None] | None = None,
         each: bool = False,
         create_graph: bool = False,
         block_size: int | None = None,
@@ -69,21 +68,15 @@ class NumpyEngine:
     ) -> None:
         self.root = root
         self.xs = tuple(xs)
-        self.batch = None if batch is None else tuple(batch)
+        self.batch = Batch([x.shape for x in xs], batch, root.size)
         self.each = each
         self.create_graph = create_graph
         self.block_size = block_size
         self.progress = progress
         self.arrays: Arrays = Plain()
         self.dtypes = tuple(x.dtype for x in xs)
-        if self.batch is None:
-            self.shapes = tuple(x.shape for x in xs)
-            self.lead: Shape = root.shape if each else ()
-        else:
-            self.shapes = tuple(
-                x.shape[:axis] + x.shape[axis + 1 :] for x, axis in zip(xs, self.batch, strict=True)
-            )
-            self.lead = (xs[0].shape[self.batch[0]],)
+        self.shapes = self.batch.shapes
+        self.lead: Shape = root.shape if each else self.batch.lead
         self._decided = value_dependent(root, xs)
         self._lock = threading.Lock()
         self._outputs: OrderedDict[int, Linearization] = OrderedDict()
@@ -106,7 +99,7 @@ class NumpyEngine:
         return NumpyEngine(
             root,
             xs,
-            batch=self.batch,
+            batch=self.batch.axes if self.batch else None,
             each=self.each,
             create_graph=self.create_graph,
             block_size=self.block_size,
@@ -161,52 +154,20 @@ class NumpyEngine:
 
     def interacting(self) -> int | None:
         """The first sample whose output depends on another sample, if any."""
-        assert self.batch is not None
+        if not self.batch:
+            return None
         lin = self.linearization()
-        if self.batch not in lin.verdicts:
-            lin.verdicts[self.batch] = self._first_interacting(lin)
-        return lin.verdicts[self.batch]
-
-    def _first_interacting(self, lin: Linearization) -> int | None:
-        assert self.batch is not None
-        if self.lead[0] < 2 or lin.keeps(self.batch):
-            return None
-        labels = []
-        for x, axis in zip(self.xs, self.batch, strict=True):
-            shape = [1] * x.ndim
-            shape[axis] = -1
-            labels.append(np.broadcast_to(np.arange(x.shape[axis]).reshape(shape), x.shape))
-        last = lin.reach(labels)
-        first = lin.reach([compactly(np.negative, label) for label in labels])
-        if last is None or first is None:
-            return None
-        last, first = last.reshape(-1), first.reshape(-1)
-        sample = np.arange(len(last))
-        wrong = (last != NOTHING) & ((last != sample) | (first != -sample))
-        return int(np.argmax(wrong)) if wrong.any() else None
+        axes = tuple(axis for axis in self.batch.axes if axis is not None)
+        if axes not in lin.verdicts:
+            keeps = lin.keeps(axes)
+            lin.verdicts[axes] = None if keeps else self.batch.interacting(lin.reach)
+        return lin.verdicts[axes]
 
     # --- rows -----------------------------------------------------------------------------------
 
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
-        if self.batch is None:
-            return len(rows)
-        grid = self._grid(i, rows)
-        if grid is not None:
-            return int(grid.shape[1])
-        return int(np.count_nonzero(np.bincount(rows % max(prod(self.shapes[i]), 1))))
-
-    def _grid(self, i: int, rows: Ids) -> Ids | None:
-        """Sorted rows of a batch as (sample, position), where they are all samples of some."""
-        samples, size = prod(self._samples), prod(self.shapes[i])
-        if samples < 2 or not len(rows) or len(rows) % samples:
-            return None
-        grid = rows.reshape(samples, -1)
-        if len(rows) == samples * size:
-            return grid
-        first = grid[0]
-        every = first + np.arange(0, samples * size, size)[:, None]
-        return grid if first[-1] < size and bool((grid == every).all()) else None
+        return self.batch.products(i, rows)
 
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]
@@ -270,29 +231,23 @@ class NumpyEngine:
 
         With `whole` the rows are all there are, and those of (i, i) may be cut, see `Engine.rows`.
         """
-        x, size = self.xs[i], max(prod(self.shapes[i]), 1)
-        grid = None if self.create_graph else self._grid(i, rows)
-        if self.batch is None:
-            starts = np.arange(len(rows))
-            order = rows
+        x = self.xs[i]
+        grid = None if self.create_graph else self.batch.grid(i, rows)
+        if not self.batch:
+            order, starts = rows, np.arange(len(rows) + 1)
         elif grid is not None:  # all samples alike
-            starts, order = np.arange(grid.shape[1]), rows
-        else:
-            # One seed for each position, with all the samples asked for at that position.
-            by_position = np.argsort(rows % size, kind="stable")
-            order = rows[by_position]
-            position = order % size
-            starts = np.flatnonzero(changes(position))
-        seeds, done = len(starts), 0
-        starts = np.append(starts, len(order))
+            order, starts = rows, np.append(np.arange(grid.shape[1]), len(rows))
+        else:  # one seed for each position, with all the samples asked for at that position
+            order, starts = self.batch.by_position(i, rows)
+        seeds, done = len(starts) - 1, 0
         # What the blocks hold at the most: a seed reaches its own samples only. Of those of both
         # sweeps about half are there at a time.
-        bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
+        bound = plan.size * x.dtype.itemsize * len(order) // max(self.batch.samples, 1)
         block = self.block_size or (seeds if bound <= 2 * COSTS.pass_bytes else COSTS.first_pass)
         key = i, tuple(plan.targets), int(rows[0]) if seeds else 0, seeds
         known = self._counts.get(key, []) if self._structure is not None else []
         counts: list[int] = []
-        stretches = [] if self.block_size or self.batch is not None else _stretches(plan, x, order)
+        stretches = [] if self.block_size or self.batch else _stretches(plan, x, order)
         inner = prod(x.shape[1:])
         start = 0
         while done < seeds:
@@ -309,10 +264,10 @@ class NumpyEngine:
             if grid is not None:
                 ids = grid[:, done : done + count]
                 tangents = self._alike(i, ids[0])
-            elif self.batch is None:
+            elif not self.batch:
                 tangents = self._seeds(i, ids)
             else:
-                places = self._positions(i, ids)
+                places = self.batch.places(i, ids)
                 tangents = some = identity(places, x.shape, x.dtype)
                 if len(ids) != count:  # one seed stands in several samples
                     ends = starts[done : done + count + 1]
@@ -326,7 +281,7 @@ class NumpyEngine:
             yield ids, count, blocks
             done += count
             counts.append(count)
-            if self._structure is not None and isinstance(tangents, Sparse) and self.batch is None:
+            if self._structure is not None and isinstance(tangents, Sparse) and not self.batch:
                 self._structure.keep(i, ids, tangents.pattern)
             # Columns of rows that are done are known, where all of them are dense.
             whole = whole and isinstance(blocks.get(i), np.ndarray)
@@ -350,25 +305,10 @@ class NumpyEngine:
 
     def _alike(self, i: int, positions: Ids) -> Block:
         """Unit tangents that are the same in all samples."""
-        assert self.batch is not None
-        axis, shape = self.batch[i], self.xs[i].shape
+        axis, shape = self.batch.axes[i], self.xs[i].shape
+        assert axis is not None
         one = identity(positions, (*shape[:axis], 1, *shape[axis + 1 :]), self.dtypes[i])
         return uniform(one, (axis,), shape)
-
-    @property
-    def _samples(self) -> Shape:
-        return () if self.batch is None else self.lead
-
-    def _positions(self, i: int, ids: Ids) -> Ids:
-        """Row ids (sample, position) -> flat positions in x_i, wherever its batch axis is."""
-        if self.batch is None:
-            return ids
-        axis, widths = self.batch[i], strides(self.xs[i].shape)
-        return embed(
-            ids,
-            (*self._samples, *self.shapes[i]),
-            (widths[axis], *widths[:axis], *widths[axis + 1 :]),
-        )
 
     def own(self, array: Any) -> Any:
         """An array as the kind that this engine answers with: itself, or a Variable."""
@@ -378,28 +318,27 @@ class NumpyEngine:
 
     def _collect(self, i: int, j: int, ids: Ids, count: int, block: Block) -> Rows:
         """What came out for x_j as rows: for each id its row of the block (i, j)."""
-        size = prod(self.shapes[j] if self.batch is not None else shape_of(block, self.shapes[j]))
+        size = prod(self.shapes[j] if self.batch else shape_of(block, self.shapes[j]))
         shape, dtype = (ids.size, size), self.dtypes[j]
         if block is None:
             return CSR.zeros(shape, dtype)
-        if self.batch is None:
+        if not self.batch:
             if not isinstance(block, Sparse):
                 rows: Any = block
                 rows = rows.reshape(shape)
                 return np.ascontiguousarray(rows) if isinstance(rows, np.ndarray) else rows
         else:
-            axis, full = self.batch[j], self.xs[j].shape
-            whole: Any = block
+            leading, whole = self.batch.leading(j), cast(Any, block)
+            axis = leading[0]
             if ids.ndim == 1:
-                sample, position = divide(ids, prod(self.shapes[i]))
+                sample, position = self.batch.divide(i, ids)
                 seed_of = np.cumsum(changes(position)) - 1
                 if not isinstance(block, Sparse):
                     return np.moveaxis(whole, axis + 1, 1)[seed_of, sample].reshape(shape)
             elif not isinstance(block, Sparse):
                 return np.moveaxis(whole, axis + 1, 0).reshape((*ids.shape, size))
             # The row of an entry is told by its seed and by the sample it stands at.
-            axes = (axis, *(k for k in range(len(full)) if k != axis))
-            at, column = divide(block.pattern.project(axes), size)
+            at, column = divide(block.pattern.project(leading), size)
             if ids.ndim == 1:
                 key = seed_of * self.lead[0] + sample
                 row = np.searchsorted(key, block.seed * self.lead[0] + at)
@@ -416,8 +355,8 @@ class NumpyEngine:
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
         count = len(tangents)
-        if self.batch is not None:
-            tangents = np.moveaxis(tangents, 1, self.batch[j] + 1)
+        if self.batch:
+            tangents = np.transpose(tangents, self.batch.from_front(j))
         outputs = range(self.root.size) if self.each else range(1)
         made: dict[int, list[Array]] = {i: [] for i in columns}
         for output in outputs:
@@ -434,8 +373,8 @@ class NumpyEngine:
                 for i in columns:
                     shape = self.xs[i].shape
                     rows = dense(blocks[i], len(seeds), shape, self.dtypes[i])
-                    if self.batch is not None:
-                        rows = np.moveaxis(rows, self.batch[i] + 1, 1)
+                    if self.batch:
+                        rows = np.transpose(rows, self.batch.to_front(i))
                     parts[i].append(rows)
             for i in columns:
                 made[i].append(_joined(parts[i], count, self._whole(i), self.dtypes[i]))
