@@ -38,9 +38,6 @@ class Engine(Protocol):
 
         Ids may be a grid (sample, position): dense rows then have both axes in front, and those
         of a CSR count in that order. All passes of a request have as many axes.
-
-        Where `rows` are all there are, in order, those of (i, i) may be dense arrays without their
-        first columns, as many as the rows of earlier passes, all dense, tell by symmetry.
         """
 
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:

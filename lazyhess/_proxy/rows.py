@@ -33,32 +33,6 @@ class Flight:
     landed: bool = False
 
 
-def completed(rows: Rows, width: int, above: Sequence[Rows]) -> Rows:
-    """Rows of a symmetric matrix that came without their first columns: earlier rows have them.
-
-    Parameters
-    ----------
-    rows : ndarray, or other rows that are complete
-        See `Engine.rows`.
-    width : int
-        How many columns there are.
-    above : sequence of ndarray
-        All rows before these, in order, complete.
-    """
-    missing = width - rows.shape[-1]
-    if not missing:
-        return rows
-    full = np.empty((len(rows), width), rows.dtype)
-    full[:, missing:] = rows
-    done = sum(map(len, above))
-    columns, at = slice(done, done + len(rows)), 0
-    for earlier in above:
-        stop = min(at + len(earlier), missing)
-        full[:, at:stop] = earlier[: stop - at, columns].T
-        at = stop
-    return full
-
-
 def _flat(done: Ids, made: dict[int, Rows]) -> tuple[Ids, dict[int, Rows]]:
     """A pass with one axis of rows."""
     if done.ndim == 1:
@@ -95,16 +69,9 @@ class Shelf:
         count = self.core.engine.products(self.flight.i, done) if done.ndim == 1 else done.shape[1]
         with self.core._turn:
             self.core.products += count
-        above = [parts for _, parts in self.flight.parts]
-        if self.held:
-            above.append({k: buffer[: self.held] for k, buffer in self.buffers.items()})
-        made = {
-            k: completed(rows, self.widths[k], [parts[k] for parts in above])
-            for k, rows in made.items()
-        }
         arrays = {k: rows for k, rows in made.items() if isinstance(rows, np.ndarray)}
         if done.size == len(self.flight.ids) or len(arrays) != len(made):
-            self.flush()  # rows stay in order: later ones are completed from them
+            self.flush()
             self._keep(done, made)
             self.left -= done.size
             return
@@ -267,7 +234,7 @@ class Core:
 
     def nonzeros(self, i: int, j: int) -> tuple[Ids, Ids, Ids, Array]:
         """Lead, row, column and value of all elements of a block that are not zero."""
-        size, width = prod(self.engine.shapes[i]), prod(self.engine.shapes[j])
+        size = prod(self.engine.shapes[i])
         arrays = self.engine.arrays
         with self._turn:
             missing, pieces = self.store.find(i, j, np.arange(self.rows_of(i)))
@@ -275,14 +242,12 @@ class Core:
         found = [
             (at, *_nonzeros(_taken(rows, offset, arrays), arrays)) for at, rows, offset in parts
         ]
-        above = [piece.rows for piece in pieces]
         for done, made in self.engine.rows(i, missing, (j,)) if len(missing) else ():
             count = self.engine.products(i, done) if done.ndim == 1 else done.shape[1]
             with self._turn:
                 self.products += count
             done, made = _flat(done, made)
-            above.append(completed(made[j], width, above))
-            found.append((done, *_nonzeros(above[-1], arrays)))
+            found.append((done, *_nonzeros(made[j], arrays)))
         if not found:
             none = np.zeros(0, np.intp)
             return none, none, none, arrays.zeros((0,), self.engine.dtypes[i])

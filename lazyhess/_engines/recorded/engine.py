@@ -6,7 +6,7 @@ import threading
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import Any, NamedTuple, cast
+from typing import Any, cast
 
 import numpy as np
 
@@ -15,6 +15,7 @@ from lazyhess._engines.arrays import Arrays, Plain
 from lazyhess._engines.batch import Batch
 from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Rows, progress_bar
+from lazyhess._engines.recorded.passes import PassSizes, SymmetricRows
 from lazyhess._engines.recorded.pattern_cache import Structure
 from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
 from lazyhess._indices import Array, Ids, Shape, changes, divide
@@ -173,27 +174,29 @@ class NumpyEngine:
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
-        size = prod(self.shapes[i])
+        size = self.batch.sizes[i]
         bar = progress_bar(self.products(i, rows)) if self.progress else None
+        whole = i in columns and len(rows) == size and not self.lead and not self.create_graph
+        gram = self._gram(i) if whole else None
+        if gram is not None:
+            columns = tuple(j for j in columns if j != i)
         for output, part in self._outputs_of(rows, size):
             plan = self.linearization(output).plan(i, columns)
-            whole = i in columns and len(rows) == size and not self.lead and not self.create_graph
-            square, rest = self._square(i) if whole else None, columns
-            if square is not None:
-                rest = tuple(j for j in columns if j != i)
-                plan = self.linearization(output).plan(i, rest)
-            passes = self._passes(plan, i, part - output * size if self.each else part, whole)
-            for ids, count, blocks in passes:
+            first = output * size if self.each else 0
+            symmetric = whole and gram is None
+            for ids, count, answer in self._passes(plan, i, part - first, symmetric=symmetric):
                 if bar is not None:
                     bar.update(count)
-                made = {j: self.own(self._collect(i, j, ids, count, blocks[j])) for j in rest}
-                if square is not None:
-                    made[i] = square[ids]
-                yield ids + output * size if self.each else ids, made
+                if gram is not None:
+                    answer[i] = gram[ids]
+                yield (
+                    ids + first if first else ids,
+                    {j: self.own(block) for j, block in answer.items()},
+                )
         if bar is not None:
             bar.close()
 
-    def _square(self, i: int) -> Array | None:
+    def _gram(self, i: int) -> Array | None:
         """The whole block (i, i), where symmetric rank-k updates give most of it."""
         lin = self.linearization()
         plan = lin.plan(i, (i,))
@@ -206,14 +209,14 @@ class NumpyEngine:
         parts: list[Any] = [square.matrix() for square in squares]
         if any(part is None for part in parts):
             return None
-        made: Array = sum(parts[1:], parts[0])
-        for ids, count, blocks in self._passes(rest, i, np.arange(len(made)), whole=False):
-            rows = self._collect(i, i, ids, count, blocks[i])
+        matrix: Array = sum(parts[1:], parts[0])
+        for ids, _, answer in self._passes(rest, i, np.arange(len(matrix))):
+            rows = answer[i]
             if isinstance(rows, CSR):
-                made[ids[rows.rows()], rows.cols] += rows.vals
+                matrix[ids[rows.rows()], rows.cols] += rows.vals
             else:
-                made[ids] += rows
-        return made
+                matrix[ids] += rows
+        return matrix
 
     def _outputs_of(self, rows: Ids, size: int) -> Iterator[tuple[int, Ids]]:
         if not self.each:
@@ -225,90 +228,83 @@ class NumpyEngine:
             yield int(part[0]) // size, part
 
     def _passes(
-        self, plan: Plan, i: int, rows: Ids, whole: bool
-    ) -> Iterator[tuple[Ids, int, dict[int, Block]]]:
-        """Rows cut into passes: their ids, the number of seeds, and the blocks that come out.
+        self, plan: Plan, i: int, rows: Ids, *, symmetric: bool = False
+    ) -> Iterator[tuple[Ids, int, dict[int, Rows]]]:
+        """Rows in passes: their ids, the number of seeds, and the rows of each block.
 
-        With `whole` the rows are all there are, and those of (i, i) may be cut, see `Engine.rows`.
+        With `symmetric` the rows are all there are of (i, i): what earlier ones tell of later ones
+        is not computed again.
         """
-        x = self.xs[i]
-        grid = None if self.create_graph else self.batch.grid(i, rows)
-        if not self.batch:
+        x, batch = self.xs[i], self.batch
+        grid = None if self.create_graph else batch.grid(i, rows)
+        if not batch:
             order, starts = rows, np.arange(len(rows) + 1)
         elif grid is not None:  # all samples alike
             order, starts = rows, np.append(np.arange(grid.shape[1]), len(rows))
         else:  # one seed for each position, with all the samples asked for at that position
-            order, starts = self.batch.by_position(i, rows)
+            order, starts = batch.by_position(i, rows)
         seeds, done = len(starts) - 1, 0
-        # What the blocks hold at the most: a seed reaches its own samples only. Of those of both
-        # sweeps about half are there at a time.
-        bound = plan.size * x.dtype.itemsize * len(order) // max(self.batch.samples, 1)
-        block = self.block_size or (seeds if bound <= 2 * COSTS.pass_bytes else COSTS.first_pass)
         key = i, tuple(plan.targets), int(rows[0]) if seeds else 0, seeds
-        known = self._counts.get(key, []) if self._structure is not None else []
-        counts: list[int] = []
-        stretches = [] if self.block_size or self.batch else _stretches(plan, x, order)
-        inner = prod(x.shape[1:])
-        start = 0
+        sizes = PassSizes(
+            plan,
+            x,
+            order,
+            seeds=seeds,
+            samples=batch.samples,
+            block_size=self.block_size,
+            runs=not batch,
+            known=self._counts.get(key, []) if self._structure is not None else [],
+        )
+        same = [j for j in plan.targets if self.xs[j]._serial == x._serial]  # x may be named twice
+        complete: SymmetricRows | None = None
+        start = 0  # of the columns that are computed, along the first axis of x
         while done < seeds:
-            count = min(block, seeds - done)
-            while stretches and stretches[0].last <= done:
-                stretches.pop(0)
-            aligned = bool(stretches) and stretches[0].first <= done
-            if known:
-                count = known[len(counts)]
-            elif stretches:
-                count = stretches[0].taken(count, done)
+            count = sizes.take(done)
             ids = order[starts[done] : starts[done + count]]
-            tangents: Block
             if grid is not None:
                 ids = grid[:, done : done + count]
-                tangents = self._alike(i, ids[0])
-            elif not self.batch:
-                tangents = self._seeds(i, ids)
-            else:
-                places = self.batch.places(i, ids)
-                tangents = some = identity(places, x.shape, x.dtype)
-                if len(ids) != count:  # one seed stands in several samples
-                    ends = starts[done : done + count + 1]
-                    which = np.arange(count).repeat(ends[1:] - ends[:-1])
-                    some.pattern = Pattern(count, x.shape, which, places, distinct=True)
+            tangents = self._seeds(i, ids, count)
             blocks, held = plan.push(tangents, start)
-            if start:  # what is to be completed by symmetry is an array
-                for j in blocks:
-                    if self.xs[j]._serial == x._serial:  # an x may be named twice
-                        blocks[j] = dense(blocks[j], count, x.shape, x.dtype)
-            yield ids, count, blocks
-            done += count
-            counts.append(count)
-            if self._structure is not None and isinstance(tangents, Sparse) and not self.batch:
-                self._structure.keep(i, ids, tangents.pattern)
+            if start:  # what is completed is dense
+                for j in same:
+                    blocks[j] = dense(blocks[j], count, x.shape, x.dtype)
+            answer = {j: self._collect(i, j, ids, count, block) for j, block in blocks.items()}
             # Columns of rows that are done are known, where all of them are dense.
-            whole = whole and isinstance(blocks.get(i), np.ndarray)
-            if whole and plan.ends:
-                start = done // inner
-            if self.block_size is None:
-                block = max(1, int(COSTS.pass_bytes * count / max(held, 1)))
-                if aligned and 2 * block < stretches[0].unit:  # the blocks did not stay factored
-                    stretches = []
-                elif start and not aligned:  # a factored pass costs as much for few seeds
-                    block = min(block, max(seeds // COSTS.triangle_passes, COSTS.first_pass))
-        if len(counts) > 1:
-            self._counts[key] = counts if plan.segments else _even(counts)
+            symmetric = symmetric and isinstance(blocks[i], np.ndarray)
+            if not symmetric:
+                complete = None
+            elif complete is None and count < seeds and plan.ends:
+                complete = SymmetricRows(seeds, x.dtype)
+            if complete is not None:
+                answer |= dict.fromkeys(same, complete.complete(answer[i]))
+            yield ids, count, answer
+            done += count
+            if self._structure is not None and isinstance(tangents, Sparse) and not batch:
+                self._structure.keep(i, ids, tangents.pattern)
+            if complete is not None:
+                start = done // prod(x.shape[1:])
+            sizes.measured(held, partial=start > 0)
+        if len(sizes.taken) > 1:
+            self._counts[key] = sizes.summary()
 
-    def _seeds(self, i: int, ids: Ids) -> Sparse:
-        """Unit tangents, with what was worked out for them at another point."""
+    def _seeds(self, i: int, ids: Ids, count: int) -> Block:
+        """The unit tangents of some rows."""
         x = self.xs[i]
-        if self._structure is None:
-            return identity(ids, x.shape, x.dtype)
-        return self._structure.seeds(i, ids, x.shape, x.dtype)
-
-    def _alike(self, i: int, positions: Ids) -> Block:
-        """Unit tangents that are the same in all samples."""
-        axis, shape = self.batch.axes[i], self.xs[i].shape
-        assert axis is not None
-        one = identity(positions, (*shape[:axis], 1, *shape[axis + 1 :]), self.dtypes[i])
-        return uniform(one, (axis,), shape)
+        if not self.batch:
+            if self._structure is None:
+                return identity(ids, x.shape, x.dtype)
+            return self._structure.seeds(i, ids, x.shape, x.dtype)
+        if ids.ndim == 2:  # the same in all samples
+            axis, *_ = self.batch.leading(i)
+            thin = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+            return uniform(identity(ids[0], thin, x.dtype), (axis,), x.shape)
+        places = self.batch.places(i, ids)
+        tangents = identity(places, x.shape, x.dtype)
+        if len(ids) != count:  # one seed stands in several samples
+            _, position = self.batch.divide(i, ids)
+            seed = np.cumsum(changes(position)) - 1
+            tangents.pattern = Pattern(count, x.shape, seed, places, distinct=True)
+        return tangents
 
     def own(self, array: Any) -> Any:
         """An array as the kind that this engine answers with: itself, or a Variable."""
@@ -391,48 +387,6 @@ class NumpyEngine:
 
     def _whole(self, i: int) -> Shape:
         return self.shapes[i] if self.each else self.lead + self.shapes[i]
-
-
-def _even(counts: list[int]) -> list[int]:
-    """As many seeds in passes of one size, none larger than the largest was."""
-    most, seeds = max(counts), sum(counts)
-    passes = -(-seeds // most)
-    return [seeds * (k + 1) // passes - seeds * k // passes for k in range(passes)]
-
-
-class Stretch(NamedTuple):
-    """Rows whose seeds make factored blocks, if they are taken in multiples of a unit."""
-
-    first: int
-    last: int  # past it
-    unit: int
-
-    def taken(self, count: int, done: int) -> int:
-        """How many rows to take, of those that begin at `done`: about `count`."""
-        if done < self.first:
-            return min(count, self.first - done)
-        rest = self.last - done
-        count = min(max(count, 2 * self.unit), rest)
-        count -= count % self.unit
-        return rest if rest - count == self.unit else count  # one unit makes no factored block
-
-
-def _stretches(plan: Plan, x: Variable, rows: Ids) -> list[Stretch]:
-    """The stretches of rows that are consecutive, else none."""
-    count, width = len(rows), x.dtype.itemsize
-    if not count or count * plan.size * width < COSTS.aligned_bytes or not plan.segments:
-        return []
-    if rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
-        return []
-    found, low = [], int(rows[0])
-    for start, stop, many in plan.segments:
-        first = start + -(-max(low - start, 0) // many) * many
-        last = start + (min(low + count, stop) - start) // many * many
-        # Few seeds are better pushed together with others; too large a pass holds too much.
-        few = last - first < 2 * many or (last - first) * plan.size * width < COSTS.aligned_bytes
-        if not few and many * x.size * width <= 8 * COSTS.pass_bytes:
-            found.append(Stretch(first - low, last - low, many))
-    return found
 
 
 def _joined(parts: list[Array], count: int, shape: Shape, dtype: np.dtype[Any]) -> Array:
