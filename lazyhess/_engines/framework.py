@@ -21,6 +21,7 @@ from lazyhess._engines.batch import Batch
 from lazyhess._engines.protocol import progress_bar
 from lazyhess._frontends.request import Request
 from lazyhess._indices import Array, Ids, Shape
+from lazyhess._record.variable import Variable
 from lazyhess._trees import leaves, rebuild
 
 
@@ -216,10 +217,6 @@ class FrameworkEngine:
         # What has two bytes rounds at 2**-8, at the worst, whatever NumPy holds it in.
         return 2.0**-12 if self.arrays.itemsize(self.dtypes[i]) == 2 else float(np.finfo(dtype).eps)
 
-    def own(self, array: Any) -> Any:
-        """An array as the kind that this engine answers with."""
-        return array
-
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
         return self.batch.products(i, rows)
@@ -312,17 +309,23 @@ class FrameworkEngine:
 
     # --- products -------------------------------------------------------------------------------
 
+    def vectors(self, operand: Any) -> Any:
+        """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
+        if self.create_graph or isinstance(operand, Variable):
+            return None
+        return self.arrays.numpy(operand)
+
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
         arrays, count = self.arrays, len(tangents)
-        own = not isinstance(tangents, np.ndarray)  # the framework's own, one for each product
+        native = self.arrays.of_framework(tangents)  # one for each product
         block = self._block(j, columns)
         parts: dict[int, list[Any]] = {i: [] for i in columns}
         for start in range(0, count, block):
             part = tangents[start : start + block]
             made = (
                 self.function.products(j, part, columns, None)
-                if own
+                if native
                 else self._applied(j, part, columns)
             )
             for i in columns:

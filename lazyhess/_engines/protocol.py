@@ -43,8 +43,8 @@ class Engine(Protocol):
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
 
-    def own(self, array: Any) -> Any:
-        """An array as the kind that this engine answers with."""
+    def vectors(self, operand: Any) -> Any:
+        """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
 
     def value(self) -> Any:
         """The value of ys."""

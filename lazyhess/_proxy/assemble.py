@@ -10,12 +10,8 @@ from typing import Any
 import numpy as np
 
 from lazyhess._engines.arrays import Arrays
-from lazyhess._engines.csr import CSR
-from lazyhess._indices import Array, Ids, Shape, span
+from lazyhess._indices import Array, Ids, Shape
 from lazyhess._proxy.chunks import Piece
-
-# Elements of a temporary array when columns of sparse rows are picked.
-_CHUNK = 1 << 20
 
 
 def empty(shape: Shape, dtype: np.dtype[Any]) -> Array:
@@ -68,7 +64,7 @@ def fill(
     inner = [axis for axis in range(len(shape)) if axis not in outer]
     order = (*outer, *inner)
     grid_like = all(columns.shape[axis] == 1 for axis in outer)
-    if not all(isinstance(piece.rows, (np.ndarray, CSR)) for piece in pieces):
+    if not arrays.in_place:
         place = np.argsort(np.concatenate([piece.at for piece in pieces]))
         parts = [_whole(piece, arrays) for piece in pieces]
         whole = parts[0] if len(parts) == 1 else arrays.concatenate(parts)
@@ -96,12 +92,12 @@ def fill(
         wanted = np.broadcast_to(
             columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
         )
-        _fill_grid(pieces, count, of_row.reshape(-1), wanted.reshape(-1), grid, width)
+        _fill_grid(pieces, count, of_row.reshape(-1), wanted.reshape(-1), grid, width, arrays)
         # A plain transposed view would keep the caller's array in an order that NumPy never gives.
         return np.ascontiguousarray(out.transpose(np.argsort(order))).reshape(shape)
     out = empty(shape, dtype)
     numbers = np.broadcast_to(of_row, shape).reshape(-1)
-    _fill_points(pieces, count, numbers, np.broadcast_to(columns, shape).reshape(-1), out)
+    _fill_points(pieces, count, numbers, np.broadcast_to(columns, shape).reshape(-1), out, arrays)
     return out
 
 
@@ -114,33 +110,26 @@ def _whole(piece: Piece, arrays: Arrays) -> Any:
 
 
 def _fill_grid(
-    pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, grid: Array, width: int
+    pieces: Sequence[Piece],
+    count: int,
+    numbers: Ids,
+    columns: Ids,
+    grid: Array,
+    width: int,
+    arrays: Arrays,
 ) -> None:
     """All wanted columns of all wanted rows."""
     everything = len(columns) == width and bool((columns == np.arange(width)).all())
     straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
     target = grid if straight else np.empty((count, grid.shape[1]), grid.dtype)
     for piece in pieces:
-        at, offset = (
-            ids if (row := span(ids)) is None else row for ids in (piece.at, piece.offset)
-        )
-        if not isinstance(piece.rows, CSR):
-            rows = piece.rows[offset]
-            target[at] = rows if everything else rows.take(columns, axis=1)
-            continue
-        step = max(1, _CHUNK // max(width, 1))
-        for start in range(0, len(piece.at), step):
-            part = piece.rows.take(piece.offset[start : start + step])
-            some = part.dense()
-            target[piece.at[start : start + step]] = (
-                some if everything else some.take(columns, axis=1)
-            )
+        arrays.write(target, piece.at, piece.rows, piece.offset, None if everything else columns)
     if not straight:
         np.take(target, numbers, axis=0, out=grid)
 
 
 def _fill_points(
-    pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, out: Array
+    pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, out: Array, arrays: Arrays
 ) -> None:
     """Single elements, without the grid of all rows and columns."""
     piece_of = np.zeros(count, np.intp)
@@ -152,17 +141,4 @@ def _fill_points(
     owner = piece_of[numbers]
     for k, piece in enumerate(pieces):
         at = np.flatnonzero(owner == k)
-        row, column = offset_of[numbers[at]], columns[at]
-        flat[at] = _points(piece.rows, row, column)
-
-
-def _points(rows: Array | CSR, row: Ids, column: Ids) -> Array:
-    if not isinstance(rows, CSR):
-        picked: Array = rows[row, column]
-        return picked
-    keys = rows.rows() * rows.ncols + rows.cols
-    wanted = row * rows.ncols + column
-    if not len(keys):
-        return np.zeros(len(wanted), rows.dtype)
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[at] == wanted, rows.vals[at], rows.dtype.type(0))
+        flat[at] = arrays.points(piece.rows, offset_of[numbers[at]], columns[at])

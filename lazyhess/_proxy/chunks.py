@@ -19,7 +19,6 @@ import cachetools
 import numpy as np
 
 from lazyhess._engines.arrays import Arrays
-from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Rows
 from lazyhess._indices import Ids, changes, span
 
@@ -143,7 +142,7 @@ class Store:
     cache : int, str, cachetools.Cache or None
         As in `lazyhess.hessian`.
     arrays : Arrays
-        What rows are made of, where they are not sparse.
+        What rows are made of.
     """
 
     def __init__(self, cache: Any, arrays: Arrays) -> None:
@@ -217,14 +216,14 @@ class Store:
         """Keep rows of a block, as far as the cache takes them."""
         if not len(ids) or self.cache.maxsize <= 0:
             return
-        nbytes = self._nbytes(rows) + ids.nbytes
+        nbytes = self.arrays.nbytes(rows) + ids.nbytes
         most = self.slab if self._own else nbytes
         step = max(1, most * len(ids) // max(nbytes, 1))
         where = self._where.setdefault((i, j), Ledger())
         for start in range(0, len(ids), step):
             part = slice(start, start + step)
-            held = _part(rows, part, len(ids), self.arrays)
-            slab = Slab(ids[part], held, ids[part].nbytes + self._nbytes(held))
+            held = self.arrays.alone(rows, start, min(start + step, len(ids)))
+            slab = Slab(ids[part], held, ids[part].nbytes + self.arrays.nbytes(held))
             number = next(self._numbers)
             with self._guard:
                 try:
@@ -236,9 +235,6 @@ class Store:
                 live = {key[1] for key in self._keys()}
                 self._lengths = {n: k for n, k in self._lengths.items() if n in live}
             where[slab.ids] = (number << _LOW) + np.arange(len(slab.ids))
-
-    def _nbytes(self, rows: Rows) -> int:
-        return rows.nbytes if isinstance(rows, CSR) else self.arrays.nbytes(rows)
 
     def clear(self) -> None:
         """Forget all rows."""
@@ -275,15 +271,3 @@ def _distinct(numbers: Ids) -> list[int]:
 
 def _nbytes(slab: Slab) -> int:
     return slab.nbytes
-
-
-def _part(rows: Rows, part: slice, total: int, arrays: Arrays) -> Rows:
-    """A part of the rows that keeps nothing else alive."""
-    whole = part.start == 0 and part.stop >= total
-    if isinstance(rows, CSR):
-        return rows.lean() if whole else rows.take(np.arange(total)[part])
-    if not isinstance(rows, np.ndarray):
-        return rows if whole else arrays.take(rows, np.arange(total)[part], 0)
-    if whole and (rows.base is None or rows.base.nbytes <= rows.nbytes):
-        return rows
-    return rows[part].copy()

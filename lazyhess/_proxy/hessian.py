@@ -231,7 +231,7 @@ class Hessian(MatrixProducts):
         core, i, j = self._core, self._i, self._j
         sizes = [prod(shape) for shape in core.engine.shapes]
         if 0 in wanted.shape:
-            return core.engine.own(core.engine.arrays.zeros(wanted.shape, self.dtype))
+            return core.engine.arrays.zeros(wanted.shape, self.dtype)
         row_ids, column_ids = wanted.rows, wanted.columns
         if core.engine.lead:
             row_ids = wanted.lead * sizes[i] + row_ids
@@ -265,11 +265,11 @@ class Hessian(MatrixProducts):
                 self.dtype,
                 core.engine.arrays,
             )
-        if isinstance(made, np.ndarray):
+        arrays = core.engine.arrays
+        if arrays.in_place:
             return made[()] if wanted.scalar else made
         # By symmetry rows may be those of x_j, in its dtype.
-        cast = getattr(core.engine.arrays, "cast", None)
-        return made if cast is None or made.dtype == self.dtype else cast(made, self.dtype)
+        return made if made.dtype == self.dtype else arrays.cast(made, self.dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         if copy is False:

@@ -1,4 +1,4 @@
-"""``H @ v`` and ``v @ H`` without the matrix."""
+"""Products of a Hessian with matrices and vectors, without forming it."""
 
 from __future__ import annotations
 
@@ -8,17 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lazyhess._engines.arrays import Plain
 from lazyhess._indices import Shape
 from lazyhess._proxy.rows import Core
-from lazyhess._record.variable import Variable
 
 # Elements of the tangents that one call of the engine gets in a matrix product.
 _TANGENTS = 1 << 22
 
 
 class MatrixProducts:
-    """What of a `Hessian` multiplies."""
+    """Matrix products of a Hessian without forming it."""
 
     __slots__ = ()
 
@@ -50,11 +48,9 @@ class MatrixProducts:
         other, arrays = dense(other), self._core.engine.arrays
         if (made := self._followed(other, left)) is not None:
             return made
-        native, recorded = isinstance(arrays, Plain), self._core.engine.create_graph
-        if (isinstance(other, Variable) and not recorded) or (recorded and not native):
-            return self._evaluated(other, left)
-        if not isinstance(other, Variable):
-            other = np.asarray(other) if native else arrays.numpy(other)
+        operand, other = other, self._core.engine.vectors(other)
+        if other is None:
+            return self._evaluated(operand, left)
         if self._transposed:
             # (H.T @ v) contracts the first axes of H; where H is a matrix that is v @ H.
             if self.ndim == 2 and other.ndim in (1, 2):
@@ -87,8 +83,7 @@ class MatrixProducts:
         made = self._contract(axis, vectors, stacked)
         if made is None:
             return self._evaluated(other, left)
-        if native:
-            made = np.astype(made, np.result_type(self.dtype, other.dtype), copy=False)
+        made = arrays.promoted(made, self.dtype, other.dtype)
         # The contracted axis is now K, where NumPy puts it; a vector has none.
         axes = [*range(1, len(made.shape))]
         axes.insert(axis, 0)
@@ -103,7 +98,7 @@ class MatrixProducts:
         """
         core, engine = self._core, self._core.engine
         i, j, arrays = self._i, self._j, engine.arrays
-        if isinstance(arrays, Plain) or isinstance(other, (np.ndarray, np.generic)):
+        if not arrays.of_framework(other):
             return None
         if self._transposed:
             left = not left
@@ -131,23 +126,8 @@ class MatrixProducts:
 
     def _evaluated(self, other: Any, left: bool) -> Any:
         whole = self[...]
-        arrays = self._core.engine.arrays
-        if isinstance(arrays, Plain):
-            return other @ whole if left else whole @ other
-        if isinstance(other, np.ndarray):
-            other = arrays.own(other, self.dtype)
         a, b = (other, whole) if left else (whole, other)
-        if 1 not in (len(a.shape), len(b.shape)):
-            return a @ b
-        # Not every framework multiplies by vectors.
-        vectors = len(a.shape) == 1, len(b.shape) == 1
-        a = arrays.reshape(a, (1, *a.shape)) if vectors[0] else a
-        b = arrays.reshape(b, (*b.shape, 1)) if vectors[1] else b
-        made = a @ b
-        *rest, m, n = made.shape
-        return arrays.reshape(
-            made, (*rest, *([] if vectors[0] else [m]), *([] if vectors[1] else [n]))
-        )
+        return self._core.engine.arrays.matmul(a, b)
 
     def _contract(self, axis: int, vectors: Any, stacked: bool) -> Any:
         """The sum along an axis times each vector: (K,) + the other axes. None if dense is cheaper.
@@ -184,7 +164,7 @@ class MatrixProducts:
             parts.append(core.apply(source, tangents, target))
         rest = shape[:own] + shape[own + 1 :]
         arrays = engine.arrays
-        none = engine.own(arrays.zeros((0, *other), self.dtype))
+        none = arrays.zeros((0, *other), self.dtype)
         made = parts[0] if len(parts) == 1 else arrays.concatenate([none, *parts])
         made = arrays.reshape(made, (len(vectors), *rest, *other))
         # (K, rest of the contracted x, lead, other x) -> (K, lead, x_i's axes, x_j's axes)

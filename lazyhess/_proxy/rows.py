@@ -16,7 +16,6 @@ from typing import Any
 import numpy as np
 
 from lazyhess._engines.arrays import Arrays
-from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Engine, Rows
 from lazyhess._indices import Array, Ids, divide
 from lazyhess._proxy.chunks import CacheInfo, Piece, Store
@@ -33,15 +32,12 @@ class Flight:
     landed: bool = False
 
 
-def _flat(done: Ids, made: dict[int, Rows]) -> tuple[Ids, dict[int, Rows]]:
+def _flat(done: Ids, made: dict[int, Rows], arrays: Arrays) -> tuple[Ids, dict[int, Rows]]:
     """A pass with one axis of rows."""
     if done.ndim == 1:
         return done, made
-    rows = {
-        k: part.reshape(done.size, part.shape[-1]) if isinstance(part, np.ndarray) else part
-        for k, part in made.items()
-    }
-    return done.reshape(-1), rows
+    flat = {k: arrays.reshape(rows, (done.size, rows.shape[-1])) for k, rows in made.items()}
+    return done.reshape(-1), flat
 
 
 class Shelf:
@@ -69,8 +65,8 @@ class Shelf:
         count = self.core.engine.products(self.flight.i, done) if done.ndim == 1 else done.shape[1]
         with self.core._turn:
             self.core.products += count
-        arrays = {k: rows for k, rows in made.items() if isinstance(rows, np.ndarray)}
-        if done.size == len(self.flight.ids) or len(arrays) != len(made):
+        joins = self.core.engine.arrays.joins
+        if done.size == len(self.flight.ids) or not all(map(joins, made.values())):
             self.flush()
             self._keep(done, made)
             self.left -= done.size
@@ -90,7 +86,7 @@ class Shelf:
             ids = done[..., part]
             count = ids.shape[-1]
             for k, buffer in self.buffers.items():
-                buffer[..., self.held : self.held + count, :] = arrays[k][..., part, :]
+                buffer[..., self.held : self.held + count, :] = made[k][..., part, :]
             self.ids.append(ids)
             self.held += count
             self.left -= ids.size
@@ -109,7 +105,7 @@ class Shelf:
 
     def _keep(self, done: Ids, made: dict[int, Rows]) -> None:
         core, i = self.core, self.flight.i
-        done, made = _flat(done, made)
+        done, made = _flat(done, made, core.engine.arrays)
         with core._turn:
             self.flight.parts.append((done, made))
             for k, rows in made.items():
@@ -238,16 +234,16 @@ class Core:
         arrays = self.engine.arrays
         with self._turn:
             missing, pieces = self.store.find(i, j, np.arange(self.rows_of(i)))
-        parts = [(piece.at, piece.rows, piece.offset) for piece in pieces]
         found = [
-            (at, *_nonzeros(_taken(rows, offset, arrays), arrays)) for at, rows, offset in parts
+            (piece.at, *arrays.nonzeros(arrays.take(piece.rows, piece.offset, 0)))
+            for piece in pieces
         ]
         for done, made in self.engine.rows(i, missing, (j,)) if len(missing) else ():
             count = self.engine.products(i, done) if done.ndim == 1 else done.shape[1]
             with self._turn:
                 self.products += count
-            done, made = _flat(done, made)
-            found.append((done, *_nonzeros(made[j], arrays)))
+            done, made = _flat(done, made, arrays)
+            found.append((done, *arrays.nonzeros(made[j])))
         if not found:
             none = np.zeros(0, np.intp)
             return none, none, none, arrays.zeros((0,), self.engine.dtypes[i])
@@ -319,19 +315,3 @@ class Core:
         with self._turn:
             self._turn.wait_for(lambda: not any(flight in self._flights for flight in others))
         return all(flight.landed for flight in others)
-
-
-def _taken(rows: Rows, offset: Ids, arrays: Arrays) -> Rows:
-    return rows.take(offset) if isinstance(rows, CSR) else arrays.take(rows, offset, 0)
-
-
-def _nonzeros(part: Rows, arrays: Arrays) -> tuple[Ids, Ids, Any]:
-    """Row, column and value of what is not zero in some rows; perhaps not one's own."""
-    if not isinstance(part, CSR):
-        row, column = np.nonzero(arrays.numpy(part))
-        return row, column, arrays.points(part, row, column)
-    row, column, value = part.rows(), part.cols, part.vals
-    if value.all():
-        return row, column, value
-    there = np.flatnonzero(value)  # entries may come out as zero
-    return row[there], column[there], value[there]

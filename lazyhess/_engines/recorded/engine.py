@@ -11,16 +11,17 @@ from typing import Any, cast
 import numpy as np
 
 from lazyhess._costs import COSTS
-from lazyhess._engines.arrays import Arrays, Plain
+from lazyhess._engines.arrays import Arrays, NumpyArrays
 from lazyhess._engines.batch import Batch
 from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Rows, progress_bar
+from lazyhess._engines.recorded.arrays import VariableArrays
 from lazyhess._engines.recorded.passes import PassSizes, SymmetricRows
 from lazyhess._engines.recorded.pattern_cache import Structure
 from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
 from lazyhess._indices import Array, Ids, Shape, changes, divide
 from lazyhess._record.tape import Tape, value_dependent
-from lazyhess._record.variable import Variable, leaf
+from lazyhess._record.variable import Variable
 from lazyhess._sweep.linearization import Linearization
 from lazyhess._sweep.products import Plan
 from lazyhess._tangents import (
@@ -74,7 +75,7 @@ class NumpyEngine:
         self.create_graph = create_graph
         self.block_size = block_size
         self.progress = progress
-        self.arrays: Arrays = Plain()
+        self.arrays: Arrays = VariableArrays() if create_graph else NumpyArrays()
         self.dtypes = tuple(x.dtype for x in xs)
         self.shapes = self.batch.shapes
         self.lead: Shape = root.shape if each else self.batch.lead
@@ -127,7 +128,7 @@ class NumpyEngine:
         if not self.each:
             return self.linearization().gradient(i)
         made = [self.linearization(output).gradient(i) for output in range(self.root.size)]
-        none = self.own(np.zeros((0, *self.shapes[i]), self.dtypes[i]))
+        none = self.arrays.zeros((0, *self.shapes[i]), self.dtypes[i])
         whole = np.stack(made) if made else none
         return np.reshape(whole, self.lead + self.shapes[i])
 
@@ -184,15 +185,16 @@ class NumpyEngine:
             plan = self.linearization(output).plan(i, columns)
             first = output * size if self.each else 0
             symmetric = whole and gram is None
-            for ids, count, answer in self._passes(plan, i, part - first, symmetric=symmetric):
+            for ids, count, answer in self._passes(
+                plan, i, part - first if first else part, symmetric=symmetric
+            ):
                 if bar is not None:
                     bar.update(count)
                 if gram is not None:
                     answer[i] = gram[ids]
-                yield (
-                    ids + first if first else ids,
-                    {j: self.own(block) for j, block in answer.items()},
-                )
+                if self.create_graph:
+                    answer = {j: self._recorded(j, block) for j, block in answer.items()}
+                yield ids + first if first else ids, answer
         if bar is not None:
             bar.close()
 
@@ -306,11 +308,9 @@ class NumpyEngine:
             tangents.pattern = Pattern(count, x.shape, seed, places, distinct=True)
         return tangents
 
-    def own(self, array: Any) -> Any:
-        """An array as the kind that this engine answers with: itself, or a Variable."""
-        if not self.create_graph or isinstance(array, Variable):
-            return array
-        return leaf(np.array(array.dense() if isinstance(array, CSR) else array))
+    def _recorded(self, j: int, array: Any) -> Any:
+        """What belongs to x_j as a Variable, where answers are."""
+        return self.arrays.own(array, self.dtypes[j]) if self.create_graph else array
 
     def _collect(self, i: int, j: int, ids: Ids, count: int, block: Block) -> Rows:
         """What came out for x_j as rows: for each id its row of the block (i, j)."""
@@ -348,6 +348,12 @@ class NumpyEngine:
 
     # --- products -------------------------------------------------------------------------------
 
+    def vectors(self, operand: Any) -> Any:
+        """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
+        if isinstance(operand, Variable):
+            return operand if self.create_graph else None
+        return np.asarray(operand)
+
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
         count = len(tangents)
@@ -375,12 +381,13 @@ class NumpyEngine:
             for i in columns:
                 made[i].append(_joined(parts[i], count, self._whole(i), self.dtypes[i]))
         if not self.each:
-            return {i: self.own(made[i][0]) for i in columns}
+            return {i: self._recorded(i, made[i][0]) for i in columns}
         return {
-            i: self.own(
+            i: self._recorded(
+                i,
                 np.stack(made[i], 1).reshape((count, *self.lead, *self.shapes[i]))
                 if made[i]
-                else np.zeros((count, *self.lead, *self.shapes[i]), self.dtypes[i])
+                else np.zeros((count, *self.lead, *self.shapes[i]), self.dtypes[i]),
             )
             for i in columns
         }

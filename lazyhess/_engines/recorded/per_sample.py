@@ -47,9 +47,9 @@ class PerSampleEngine:
         made = self.inner.at(values)
         return None if made is None else PerSampleEngine(made, self.batch.axes)
 
-    def own(self, array: Any) -> Any:
-        """An array as the kind that this engine answers with."""
-        return self.inner.own(array)
+    def vectors(self, operand: Any) -> Any:
+        """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
+        return self.inner.vectors(operand)
 
     def value(self) -> Any:
         """The value of ys."""

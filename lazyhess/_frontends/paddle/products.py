@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import paddle
 
+from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.framework import Single
 from lazyhess._indices import Array, Ids, Shape
 
@@ -31,7 +32,7 @@ OUTPUTS = 4
 _TURN = threading.RLock()
 
 
-class Tensors:
+class Tensors(Arrays):
     """Operations on tensors, see `lazyhess._engines.arrays.Arrays`."""
 
     def __init__(self, place: Any) -> None:
@@ -76,6 +77,9 @@ class Tensors:
 
     def transpose(self, array: Any, axes: Sequence[int]) -> Any:
         return paddle.transpose(array, list(axes))
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        return array.astype(dtype)
 
     def nbytes(self, array: Any) -> int:
         return int(prod(array.shape)) * self.itemsize(array.dtype)

@@ -13,6 +13,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.python.eager import record
 
+from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.framework import Single
 from lazyhess._indices import Array, Ids, Shape
 
@@ -24,7 +25,7 @@ Program = Callable[[int, Sequence[int], Any, "Ids | None"], "list[Any] | None"]
 FEW = 64
 
 
-class Tensors:
+class Tensors(Arrays):
     """Operations on tensors, see `lazyhess._engines.arrays.Arrays`."""
 
     def numpy(self, array: Any) -> Array:
@@ -52,6 +53,9 @@ class Tensors:
 
     def transpose(self, array: Any, axes: Sequence[int]) -> Any:
         return tf.transpose(array, list(axes))
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        return tf.cast(array, dtype)
 
     def nbytes(self, array: Any) -> int:
         return int(np.prod(array.shape, dtype=np.int64)) * self.itemsize(array.dtype)

@@ -15,6 +15,7 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from lazyhess._costs import COSTS
+from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.framework import Single
 from lazyhess._indices import Array, Ids, Shape
 
@@ -27,7 +28,7 @@ SURVEYED = 100
 OUTPUTS = 4
 
 
-class Tensors:
+class Tensors(Arrays):
     """Operations on tensors, see `lazyhess._engines.arrays.Arrays`."""
 
     def __init__(self, device: Any) -> None:
@@ -75,6 +76,9 @@ class Tensors:
 
     def transpose(self, array: Any, axes: Sequence[int]) -> Any:
         return array.permute(tuple(axes))
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        return array.to(dtype)
 
     def nbytes(self, array: Any) -> int:
         return int(array.nbytes)
