@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from math import prod
 from typing import Any, cast
 
 import numpy as np
+from cachetools import LRUCache
 
 from lazyhess._costs import COSTS
 from lazyhess._engines.arrays import Arrays, NumpyArrays
@@ -34,6 +34,9 @@ from lazyhess._tangents import (
     shape_of,
     uniform,
 )
+
+# Outputs whose linear maps are kept.
+_OUTPUTS = 4
 
 
 class NumpyEngine:
@@ -81,7 +84,7 @@ class NumpyEngine:
         self.lead: Shape = root.shape if each else self.batch.lead
         self._decided = value_dependent(root, xs)
         self._lock = threading.Lock()
-        self._outputs: OrderedDict[int, Linearization] = OrderedDict()
+        self._outputs: LRUCache[int, Linearization] = LRUCache(_OUTPUTS)
         # What engines of the same graph at other points share.
         self._tape: Tape | None = None
         self._structure: Structure | None = None
@@ -90,7 +93,7 @@ class NumpyEngine:
     def __getstate__(self) -> dict[str, Any]:
         left: dict[str, Any] = {
             "_lock": None,
-            "_outputs": OrderedDict(),
+            "_outputs": LRUCache(_OUTPUTS),
             "_tape": None,
             "_structure": None,
         }
@@ -150,8 +153,6 @@ class NumpyEngine:
                     recorded=self.create_graph,
                 )
                 self._outputs[output] = found
-                while len(self._outputs) > 4:
-                    self._outputs.popitem(last=False)
             return found
 
     def interacting(self) -> int | None:
