@@ -40,6 +40,15 @@ def _flat(done: Ids, made: dict[int, Rows], arrays: Arrays) -> tuple[Ids, dict[i
     return done.reshape(-1), flat
 
 
+def _stands(rows: Array, buffer: Array, place: int) -> bool:
+    """Whether rows are those of a buffer from a place on, in the same memory."""
+    target = buffer[..., place:, :]
+    return (
+        rows.strides == buffer.strides
+        and rows.__array_interface__["data"] == target.__array_interface__["data"]
+    )
+
+
 class Shelf:
     """Passes of a flight put together into slabs of a good size.
 
@@ -77,16 +86,23 @@ class Shelf:
         while start < total:
             if not self.buffers:
                 room = max(1, min(self.left, self.most) // samples)
-                self.buffers = {
-                    k: np.empty((*done.shape[:-1], room, n), self.dtypes[k])
-                    for k, n in self.widths.items()
-                }
+                for k, n in self.widths.items():
+                    shape, base = (*done.shape[:-1], room, n), made[k].base
+                    fits = type(base) is np.ndarray and base.shape == shape
+                    if fits and base.dtype == self.dtypes[k] and _stands(made[k], base, 0):
+                        self.buffers[k] = base  # which the engine fills itself
+                    else:
+                        self.buffers[k] = np.empty(shape, self.dtypes[k])
             room = next(iter(self.buffers.values())).shape[-2] - self.held
             part = slice(start, start + room)
             ids = done[..., part]
             count = ids.shape[-1]
             for k, buffer in self.buffers.items():
-                buffer[..., self.held : self.held + count, :] = made[k][..., part, :]
+                rows = made[k][..., part, :]
+                if not _stands(rows, buffer, self.held):
+                    if buffer is made[k].base:
+                        buffer = self.buffers[k] = buffer.copy()
+                    buffer[..., self.held : self.held + count, :] = rows
             self.ids.append(ids)
             self.held += count
             self.left -= ids.size
