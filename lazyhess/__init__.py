@@ -8,6 +8,7 @@
 array([0., 2., 6., 4.])
 """
 
+import lazyhess._primitives  # noqa: F401 - fills the tables where Variables look up their rules
 from lazyhess import extend, special, testing
 from lazyhess._api import gradient, hessian
 from lazyhess._proxy.hessian import Hessian

@@ -4,28 +4,148 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, Unpack, overload
 
 import numpy as np
 
-import lazyhess._record.operators  # noqa: F401 - gives Variable its operators and methods
 from lazyhess._engines.recorded.engine import NumpyEngine
 from lazyhess._engines.recorded.per_sample import PerSampleEngine
 from lazyhess._engines.recorded.prepared import linearize, unit_cotangent
 from lazyhess._frontends import find
 from lazyhess._frontends.request import Request, batch_axes, call, one_output
 from lazyhess._proxy.chunks import DEFAULT_CACHE
+from lazyhess._proxy.hessian import Hessian
 from lazyhess._proxy.tree import Again, Anew, Recorder
 from lazyhess._record import reads
 from lazyhess._record.variable import Variable, ancestors, leaf, variable
 from lazyhess._sweep.linearization import Linearization
 from lazyhess._trees import gathered, leaves, rebuild
+from lazyhess._typing import (
+    Arguments,
+    ArrayT,
+    BatchAxis,
+    DictOfX,
+    GradientOptions,
+    HessianOptions,
+    KeyT,
+    ListOfX,
+    TupleOfX,
+    X,
+)
 
 
+@overload
+def hessian(
+    ys: Any, xs: X[ArrayT], batch_axis: BatchAxis = None, **options: Unpack[HessianOptions]
+) -> Hessian[ArrayT]: ...
+@overload
+def hessian(
+    ys: Any, xs: TupleOfX[ArrayT], batch_axis: BatchAxis = None, **options: Unpack[HessianOptions]
+) -> tuple[tuple[Hessian[ArrayT], ...], ...]: ...
+@overload
+def hessian(
+    ys: Any, xs: ListOfX[ArrayT], batch_axis: BatchAxis = None, **options: Unpack[HessianOptions]
+) -> list[list[Hessian[ArrayT]]]: ...
+@overload
+def hessian(
+    ys: Any,
+    xs: DictOfX[KeyT, ArrayT],
+    batch_axis: BatchAxis = None,
+    **options: Unpack[HessianOptions],
+) -> dict[KeyT, dict[KeyT, Hessian[ArrayT]]]: ...
+@overload
+def hessian(
+    ys: Any,
+    xs: Arguments[ArrayT],
+    batch_axis: BatchAxis = None,
+    *,
+    argnums: int,
+    **options: Unpack[HessianOptions],
+) -> Hessian[ArrayT]: ...
+@overload
+def hessian(
+    ys: Any,
+    xs: Arguments[ArrayT],
+    batch_axis: BatchAxis = None,
+    *,
+    argnums: Sequence[int],
+    **options: Unpack[HessianOptions],
+) -> tuple[tuple[Hessian[ArrayT], ...], ...]: ...
+@overload
+def hessian(
+    ys: Any,
+    xs: X[ArrayT],
+    batch_axis: BatchAxis = None,
+    *,
+    has_aux: Literal[True],
+    **options: Unpack[HessianOptions],
+) -> tuple[Hessian[ArrayT], Any]: ...
+@overload
+def hessian(
+    ys: Any,
+    xs: TupleOfX[ArrayT],
+    batch_axis: BatchAxis = None,
+    *,
+    has_aux: Literal[True],
+    **options: Unpack[HessianOptions],
+) -> tuple[tuple[tuple[Hessian[ArrayT], ...], ...], Any]: ...
+@overload
+def hessian(
+    ys: Any,
+    xs: ListOfX[ArrayT],
+    batch_axis: BatchAxis = None,
+    *,
+    has_aux: Literal[True],
+    **options: Unpack[HessianOptions],
+) -> tuple[list[list[Hessian[ArrayT]]], Any]: ...
+@overload
+def hessian(
+    ys: Any,
+    xs: DictOfX[KeyT, ArrayT],
+    batch_axis: BatchAxis = None,
+    *,
+    has_aux: Literal[True],
+    **options: Unpack[HessianOptions],
+) -> tuple[dict[KeyT, dict[KeyT, Hessian[ArrayT]]], Any]: ...
+@overload
+def hessian(
+    ys: Any,
+    xs: Arguments[ArrayT],
+    batch_axis: BatchAxis = None,
+    *,
+    argnums: int,
+    has_aux: Literal[True],
+    **options: Unpack[HessianOptions],
+) -> tuple[Hessian[ArrayT], Any]: ...
+@overload
+def hessian(
+    ys: Any,
+    xs: Arguments[ArrayT],
+    batch_axis: BatchAxis = None,
+    *,
+    argnums: Sequence[int],
+    has_aux: Literal[True],
+    **options: Unpack[HessianOptions],
+) -> tuple[tuple[tuple[Hessian[ArrayT], ...], ...], Any]: ...
+@overload
 def hessian(
     ys: Any,
     xs: Any,
-    batch_axis: int | Sequence[int] | None = None,
+    batch_axis: BatchAxis = None,
+    *,
+    reduction: str | None = None,
+    has_aux: bool = False,
+    argnums: int | Sequence[int] | None = None,
+    create_graph: bool = False,
+    strict: bool = False,
+    cache: Any = DEFAULT_CACHE,
+    block_size: int | None = None,
+    progress: bool = False,
+) -> Any: ...
+def hessian(
+    ys: Any,
+    xs: Any,
+    batch_axis: BatchAxis = None,
     *,
     reduction: str | None = None,
     has_aux: bool = False,
@@ -163,6 +283,75 @@ def hessian(
     return (answer, problem.aux) if has_aux else answer
 
 
+@overload
+def gradient(ys: Any, xs: X[ArrayT], **options: Unpack[GradientOptions]) -> ArrayT: ...
+@overload
+def gradient(
+    ys: Any, xs: TupleOfX[ArrayT], **options: Unpack[GradientOptions]
+) -> tuple[ArrayT, ...]: ...
+@overload
+def gradient(ys: Any, xs: ListOfX[ArrayT], **options: Unpack[GradientOptions]) -> list[ArrayT]: ...
+@overload
+def gradient(
+    ys: Any, xs: DictOfX[KeyT, ArrayT], **options: Unpack[GradientOptions]
+) -> dict[KeyT, ArrayT]: ...
+@overload
+def gradient(
+    ys: Any, xs: Arguments[ArrayT], *, argnums: int, **options: Unpack[GradientOptions]
+) -> ArrayT: ...
+@overload
+def gradient(
+    ys: Any, xs: Arguments[ArrayT], *, argnums: Sequence[int], **options: Unpack[GradientOptions]
+) -> tuple[ArrayT, ...]: ...
+@overload
+def gradient(
+    ys: Any, xs: X[ArrayT], *, has_aux: Literal[True], **options: Unpack[GradientOptions]
+) -> tuple[ArrayT, Any]: ...
+@overload
+def gradient(
+    ys: Any, xs: TupleOfX[ArrayT], *, has_aux: Literal[True], **options: Unpack[GradientOptions]
+) -> tuple[tuple[ArrayT, ...], Any]: ...
+@overload
+def gradient(
+    ys: Any, xs: ListOfX[ArrayT], *, has_aux: Literal[True], **options: Unpack[GradientOptions]
+) -> tuple[list[ArrayT], Any]: ...
+@overload
+def gradient(
+    ys: Any,
+    xs: DictOfX[KeyT, ArrayT],
+    *,
+    has_aux: Literal[True],
+    **options: Unpack[GradientOptions],
+) -> tuple[dict[KeyT, ArrayT], Any]: ...
+@overload
+def gradient(
+    ys: Any,
+    xs: Arguments[ArrayT],
+    *,
+    argnums: int,
+    has_aux: Literal[True],
+    **options: Unpack[GradientOptions],
+) -> tuple[ArrayT, Any]: ...
+@overload
+def gradient(
+    ys: Any,
+    xs: Arguments[ArrayT],
+    *,
+    argnums: Sequence[int],
+    has_aux: Literal[True],
+    **options: Unpack[GradientOptions],
+) -> tuple[tuple[ArrayT, ...], Any]: ...
+@overload
+def gradient(
+    ys: Any,
+    xs: Any,
+    *,
+    reduction: str | None = None,
+    has_aux: bool = False,
+    argnums: int | Sequence[int] | None = None,
+    create_graph: bool = False,
+    strict: bool = False,
+) -> Any: ...
 def gradient(
     ys: Any,
     xs: Any,

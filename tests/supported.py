@@ -14,7 +14,7 @@ import numpy as np
 
 import lazyhess.special
 from lazyhess._primitives.constants import PLAIN_FUNCTIONS, PLAIN_UFUNCS
-from lazyhess._record.operators import IN_PLACE
+from lazyhess._primitives.in_place import IN_PLACE
 from lazyhess._record.primitive import FUNCTIONS, METHODS, UFUNCS
 
 NAMESPACES: dict[str, Any] = {"numpy": np, "numpy.linalg": np.linalg, "numpy.fft": np.fft}

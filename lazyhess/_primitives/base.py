@@ -13,7 +13,7 @@ from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
 from lazyhess._record.linear import curvature, linear
 from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler, Primitive
-from lazyhess._record.variable import Variable, mapped, record, shape_of, value_of
+from lazyhess._record.variable import Variable, record, shape_of, value_of
 from lazyhess._tangents import Block, Factored, Sparse, Uniform, compact, dense
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -294,8 +294,8 @@ def shaped(name: str, kind: Callable[..., Map], *args: Any) -> Structural:
     return Structural(name, kind(*args))
 
 
-@implements(mapped)
-def mapped_(x: Any, map_: Map) -> Any:
+@implements(Variable.mapped)
+def mapped(x: Any, map_: Map) -> Any:
     """Record a map of each array along the first axis."""
     return structural("map", x, Each(map_, len(x)))
 

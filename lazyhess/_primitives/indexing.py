@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from functools import lru_cache
 from typing import Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from lazyhess._indices import Shape
 from lazyhess._maps import Gather
 from lazyhess._primitives.base import Structural, implements, structural
-from lazyhess._record.variable import Variable, getitem, record
+from lazyhess._record.variable import Variable, record
 
 
 def _fixed(item: Any) -> Any:
@@ -49,8 +50,8 @@ def _basic(shape: Shape, keys: tuple[Any, ...]) -> Structural:
     return Structural("getitem", Gather(shape, index))
 
 
-@implements(getitem)
-def getitem_(a: Any, index: Any) -> Any:
+@implements(operator.getitem)
+def getitem(a: Any, index: Any) -> Any:
     """``a[index]``."""
     items = index if type(index) is tuple else (index,)
     keys = tuple([_key(item) for item in items])

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import operator
-from collections.abc import Callable, Iterator
 from math import prod
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any
 
 import numpy as np
 
@@ -13,11 +11,12 @@ from lazyhess._indices import Array, Ids, Shape
 from lazyhess._proxy.assemble import empty, fill
 from lazyhess._proxy.chunks import CacheInfo
 from lazyhess._proxy.index import Selection, select
-from lazyhess._proxy.matrix_products import MatrixProducts, dense
+from lazyhess._proxy.lazy_array import ArrayT_co, LazyArray, dense
+from lazyhess._proxy.matrix_products import matrix_product
 from lazyhess._proxy.rows import Core
 
 
-class Hessian(MatrixProducts):
+class Hessian(LazyArray[ArrayT_co]):
     """The Hessian of one pair of inputs, as a read-only array that has not been computed.
 
     Made by `lazyhess.hessian`. Indexing, with every index that NumPy knows, computes the rows or
@@ -46,7 +45,6 @@ class Hessian(MatrixProducts):
     """
 
     __slots__ = ("_core", "_i", "_j", "_transposed")
-    __hash__ = None  # type: ignore[assignment]
 
     def __init__(self, core: Core, i: int, j: int, transposed: bool = False) -> None:
         self._core = core
@@ -69,16 +67,6 @@ class Hessian(MatrixProducts):
         return self._core.engine.dtypes[self._i]
 
     @property
-    def ndim(self) -> int:
-        """Number of axes."""
-        return len(self.shape)
-
-    @property
-    def size(self) -> int:
-        """Number of elements."""
-        return prod(self.shape)
-
-    @property
     def itemsize(self) -> int:
         """Bytes of an element."""
         return self._core.engine.arrays.itemsize(self.dtype)
@@ -89,7 +77,7 @@ class Hessian(MatrixProducts):
         return self.size * self.itemsize
 
     @property
-    def T(self) -> Hessian:
+    def T(self) -> Hessian[ArrayT_co]:
         """All axes reversed, as `numpy.ndarray.T`; nothing is computed.
 
         Examples
@@ -107,19 +95,6 @@ class Hessian(MatrixProducts):
         rows = core.rows_of(self._i)
         known = core.known(self._i, self._j)
         return f"Hessian(shape={self.shape}, dtype={self.dtype}, known={known}/{rows} rows)"
-
-    def __len__(self) -> int:
-        if not self.shape:
-            raise TypeError("len() of unsized object")
-        return self.shape[0]
-
-    def __iter__(self) -> Iterator[Any]:
-        if not self.shape:
-            raise TypeError("iteration over a 0-d array")
-        return (self[k] for k in range(len(self)))
-
-    def __contains__(self, item: Any) -> bool:
-        return item in np.asarray(self)
 
     def cache_info(self) -> CacheInfo:
         """What has been computed and kept, the same for all blocks of one `hessian` call.
@@ -142,7 +117,7 @@ class Hessian(MatrixProducts):
         """The value of ys at this point, as an array of your own (with a graph, a Variable)."""
         return self._core.engine.value()
 
-    def gradient(self) -> Any:
+    def gradient(self) -> ArrayT_co:
         """The gradient of ys with respect to x_i, at this point.
 
         Returns
@@ -160,7 +135,8 @@ class Hessian(MatrixProducts):
         (np.float64(9.0), array([ 3., 12.]))
         """
         engine = self._core.engine
-        return engine.gradient(self._j if self._transposed else self._i)
+        gradient: ArrayT_co = engine.gradient(self._j if self._transposed else self._i)
+        return gradient
 
     def at(self, *new_xs: Any) -> Any:
         """The same Hessian at another point; nothing is computed but the value of ys.
@@ -214,17 +190,101 @@ class Hessian(MatrixProducts):
 
     # --- elements -------------------------------------------------------------------------------
 
-    def __getitem__(self, index: Any) -> Any:
+    def __getitem__(self, index: Any) -> ArrayT_co:
+        """The elements of an index, as NumPy gives them from the dense array.
+
+        Parameters
+        ----------
+        index : integer, slice, ``...``, ``None``, array of integers or booleans, or tuple of them
+            As `numpy.ndarray` takes it; the shape is `shape`.
+
+        Returns
+        -------
+        ndarray, scalar or tensor
+            An array of your own (of one element by integers alone: a scalar, as NumPy's); of a
+            framework's xs, its tensor.
+
+        Raises
+        ------
+        IndexError
+            As NumPy raises it from the dense array; nothing is computed.
+        MemoryError
+            If the result does not fit into the memory of this machine.
+
+        Notes
+        -----
+        Of R' rows and C' columns that are not known yet ``min(R', C')`` products are run.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import lazyhess as lh
+        >>> H = lh.hessian(lambda x: np.sum(x[1:] * x[:-1]), np.ones(4))
+        >>> H[1:3, ::2]
+        array([[1., 1.],
+               [0., 0.]])
+        >>> H.cache_info().products
+        2
+        """
         engine = self._core.engine
-        return self._take(
-            select(
-                index,
-                engine.lead,
-                engine.shapes[self._i],
-                engine.shapes[self._j],
-                transposed=self._transposed,
-            )
+        shapes = engine.shapes[self._i], engine.shapes[self._j]
+        wanted = select(index, engine.lead, *shapes, transposed=self._transposed)
+        elements: ArrayT_co = self._take(wanted)
+        return elements
+
+    def __matmul__(self, other: Any) -> ArrayT_co:
+        """``H @ other``, without the dense Hessian: one product for each column of `other`.
+
+        Parameters
+        ----------
+        other : array_like or tensor
+            A vector, a matrix, or with a leading axis a stack of them, as `numpy.matmul` has it.
+
+        Returns
+        -------
+        ndarray or tensor
+            What ``np.asarray(H) @ other`` is; nothing of it is kept.
+
+        Raises
+        ------
+        ValueError
+            If the contracted axes differ in length.
+
+        Notes
+        -----
+        Where the dense Hessian takes fewer products, it is computed, kept and multiplied.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import lazyhess as lh
+        >>> H = lh.hessian(lambda x: np.sum(x[1:] * x[:-1]), np.ones(4))
+        >>> H @ np.ones(4)
+        array([1., 2., 2., 1.])
+        >>> H.cache_info().products
+        1
+        """
+        return self._times(other, left=False)
+
+    def __rmatmul__(self, other: Any) -> ArrayT_co:
+        """``other @ H``, without the dense Hessian: one product for each row of `other`.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> import lazyhess as lh
+        >>> H = lh.hessian(lambda x: np.sum(x[1:] * x[:-1]), np.ones(4))
+        >>> np.ones((1, 4)) @ H
+        array([[1., 2., 2., 1.]])
+        """
+        return self._times(other, left=True)
+
+    def _times(self, other: Any, *, left: bool) -> ArrayT_co:
+        core, i, j, transposed = self._core, self._i, self._j, self._transposed
+        product: ArrayT_co = matrix_product(
+            core, i, j, transposed, dense(other), lambda: self[...], left=left
         )
+        return product
 
     def _take(self, wanted: Selection) -> Any:
         """The elements of a selection."""
@@ -272,18 +332,39 @@ class Hessian(MatrixProducts):
         return made if made.dtype == self.dtype else arrays.cast(made, self.dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        """The dense array, for `numpy.asarray`.
+
+        Parameters
+        ----------
+        dtype : dtype, optional
+            By default that of the Hessian.
+        copy : bool, optional
+            ``False`` is refused: there is no array to share.
+
+        Returns
+        -------
+        ndarray
+            An array of your own.
+
+        Raises
+        ------
+        ValueError
+            With ``copy=False``.
+        TypeError
+            With `create_graph`: the derivatives of the entries would be lost.
+        """
         if copy is False:
             raise ValueError(
                 "a Hessian has no array to share: np.asarray(H) computes a new one, copy=False "
                 "cannot"
             )
         engine = self._core.engine
-        made = self[...]
+        whole: Any = self[...]
         # What is recorded refuses: its derivative would be lost.
-        made = np.asarray(made) if engine.create_graph else engine.arrays.numpy(made)
-        return made if dtype is None else made.astype(dtype, copy=False)
+        array = np.asarray(whole) if engine.create_graph else engine.arrays.numpy(whole)
+        return array if dtype is None else array.astype(dtype, copy=False)
 
-    def diagonal(self) -> Array:
+    def diagonal(self) -> ArrayT_co:
         """The second derivative by each element of x: the diagonal of the matrix.
 
         Returns
@@ -309,12 +390,11 @@ class Hessian(MatrixProducts):
             raise ValueError(f"the block of inputs with shapes {shape} and {other} has no diagonal")
         lead = np.arange(prod(engine.lead)).reshape(engine.lead + (1,) * len(shape))
         at = np.arange(prod(shape)).reshape((1,) * len(engine.lead) + shape)
-        made: Array = self._take(Selection(lead, at, at, engine.lead + shape, False))
-        if not self._transposed:
-            return made
-        axes = range(len(engine.lead) + len(shape))
-        turned: Array = engine.arrays.transpose(made, axes[::-1])
-        return turned
+        diagonal: ArrayT_co = self._take(Selection(lead, at, at, engine.lead + shape, False))
+        if self._transposed:
+            axes = range(len(engine.lead) + len(shape))
+            diagonal = engine.arrays.transpose(diagonal, axes[::-1])
+        return diagonal
 
     def tocoo(self) -> tuple[Array, ...]:
         """The nonzero elements of the matrix, without its dense form.
@@ -342,88 +422,10 @@ class Hessian(MatrixProducts):
         """
         core = self._core
         i, j = (self._j, self._i) if self._transposed else (self._i, self._j)
-        found = core.nonzeros(i, j)
-        return found if core.engine.lead else found[1:]
+        lead, *matrix = core.nonzeros(i, j)
+        return (lead, *matrix) if core.engine.lead else tuple(matrix)
 
-    # --- what evaluates -------------------------------------------------------------------------
-
-    def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
-        if any(isinstance(x, Hessian) for x in kwargs.get("out") or ()):
-            self._refuse()
-        if ufunc is np.matmul and method == "__call__" and not kwargs:
-            a, b = inputs
-            return a @ b if isinstance(a, Hessian) else b.__rmatmul__(a)
-        return getattr(ufunc, method)(*(dense(x) for x in inputs), **kwargs)
-
-    def __array_function__(
-        self, func: Callable[..., Any], types: Any, args: Any, kwargs: Any
-    ) -> Any:
-        if func in (np.shape, np.ndim, np.size):
-            return func(np.broadcast_to(np.empty((), "V0"), self.shape), *args[1:], **kwargs)
-        return func(*(dense(x) for x in args), **{name: dense(x) for name, x in kwargs.items()})
-
-    if TYPE_CHECKING:  # added below, for all operators alike
-
-        def __add__(self, other: Any, /) -> Array: ...
-        def __radd__(self, other: Any, /) -> Array: ...
-        def __sub__(self, other: Any, /) -> Array: ...
-        def __rsub__(self, other: Any, /) -> Array: ...
-        def __mul__(self, other: Any, /) -> Array: ...
-        def __rmul__(self, other: Any, /) -> Array: ...
-        def __truediv__(self, other: Any, /) -> Array: ...
-        def __rtruediv__(self, other: Any, /) -> Array: ...
-        def __floordiv__(self, other: Any, /) -> Array: ...
-        def __rfloordiv__(self, other: Any, /) -> Array: ...
-        def __mod__(self, other: Any, /) -> Array: ...
-        def __rmod__(self, other: Any, /) -> Array: ...
-        def __pow__(self, other: Any, /) -> Array: ...
-        def __rpow__(self, other: Any, /) -> Array: ...
-        def __divmod__(self, other: Any, /) -> tuple[Array, Array]: ...
-        def __rdivmod__(self, other: Any, /) -> tuple[Array, Array]: ...
-        def __lt__(self, other: Any, /) -> Any: ...
-        def __le__(self, other: Any, /) -> Any: ...
-        def __gt__(self, other: Any, /) -> Any: ...
-        def __ge__(self, other: Any, /) -> Any: ...
-        def __eq__(self, other: object, /) -> Any: ...
-        def __ne__(self, other: object, /) -> Any: ...
-        def __neg__(self) -> Array: ...
-        def __pos__(self) -> Array: ...
-        def __abs__(self) -> Array: ...
-
-    def astype(self, dtype: Any) -> Array:
-        """The dense array in another dtype."""
-        return np.asarray(self, dtype)
-
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        self._refuse()
-
-    def _refuse(self, *args: Any) -> NoReturn:
-        raise TypeError(
-            "a Hessian is read-only: it is what the recorded function says; np.array(H) gives an "
-            "array of your own"
-        )
-
-    __iadd__ = __isub__ = __imul__ = __itruediv__ = __ifloordiv__ = __imod__ = __ipow__ = _refuse
-    __imatmul__ = _refuse
-
-    def __bool__(self) -> bool:
-        if self.size > 1:
-            raise ValueError(
-                "The truth value of an array with more than one element is ambiguous. "
-                "Use a.any() or a.all()"
-            )
-        return bool(np.asarray(self))
-
-    def __float__(self) -> float:
-        return float(np.asarray(self).item())
-
-    def __int__(self) -> int:
-        return int(np.asarray(self).item())
-
-    def __complex__(self) -> complex:
-        return complex(np.asarray(self).item())
-
-    def __copy__(self) -> Hessian:
+    def __copy__(self) -> Hessian[ArrayT_co]:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -440,32 +442,3 @@ def _unique(ids: Ids) -> tuple[Ids, Ids]:
         return flat, np.arange(len(flat)).reshape(ids.shape)
     once, number = np.unique(flat, return_inverse=True)
     return once, number.reshape(ids.shape)
-
-
-def _operator(function: Callable[..., Any], reflected: bool = False) -> Callable[[Any, Any], Any]:
-    def method(self: Hessian, other: Any) -> Any:
-        if (
-            not isinstance(other, (Hessian, list, tuple))
-            and getattr(type(other), "__array_ufunc__", self) is None
-        ):
-            return NotImplemented
-        a, b = self[...], dense(other)
-        return function(b, a) if reflected else function(a, b)
-
-    return method
-
-
-for _name in "add sub mul truediv floordiv mod divmod pow".split():
-    _function = divmod if _name == "divmod" else getattr(operator, _name)
-    setattr(Hessian, f"__{_name}__", _operator(_function))
-    setattr(Hessian, f"__r{_name}__", _operator(_function, reflected=True))
-for _name in "lt le gt ge eq ne".split():
-    setattr(Hessian, f"__{_name}__", _operator(getattr(operator, _name)))
-
-
-def _unary(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda self: function(self[...])
-
-
-for _name in "neg pos abs".split():
-    setattr(Hessian, f"__{_name}__", _unary(getattr(operator, _name)))

@@ -84,3 +84,11 @@ def refuse_out(name: str) -> NoReturn:
         f"{name}: a recorded result cannot be written into an existing array (out=, or an "
         f"in-place operator such as a += x on an array); write a = a + x, or a = np.{name}(...)"
     )
+
+
+def refuse_in_place(name: str, way: str, *args: Any, **kwargs: Any) -> NoReturn:
+    """Refuse what changes an array, whatever it is given."""
+    raise TypeError(
+        f"{name} changes an array in place, and a Variable never changes: what was recorded "
+        f"must stay true; {way}"
+    )

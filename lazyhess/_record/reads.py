@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import deque
 from itertools import count
 
-# Numbers Variables, and moments between them, in the order of recording.
+# Numbers Variables, and reads of values between them, in the order of recording.
 serials = count()
 # Serial numbers at which somebody asked for a value, and may have decided something by it. What
 # was asked before the oldest of them is forgotten, and taken to have been asked.
-_asked: deque[int] = deque(maxlen=1 << 11)
+_reads: deque[int] = deque(maxlen=1 << 11)
 
 
 def note() -> None:
     """Remember that a value is asked for now, other than by a primitive."""
-    _asked.append(next(serials))
+    _reads.append(next(serials))
 
 
 def now() -> int:
@@ -22,14 +22,14 @@ def now() -> int:
     return next(serials)
 
 
-def since(moment: int) -> bool:
+def since(serial: int) -> bool:
     """Whether a value was asked for since then."""
-    return bool(_asked) and _asked[-1] > moment
+    return bool(_reads) and _reads[-1] > serial
 
 
 def between(first: int, last: int) -> bool:
     """Whether a value was asked for between the serial numbers of two Variables."""
-    for serial in reversed(_asked.copy()):  # another thread may be asking
+    for serial in reversed(_reads.copy()):  # another thread may be asking
         if serial < last:
             return serial > first
-    return len(_asked) == _asked.maxlen
+    return len(_reads) == _reads.maxlen

@@ -46,16 +46,16 @@ class Tape:
             ]
             if node._primitive is not None and any(k >= 0 for k, _ in operands):
                 place[node._serial] = inputs + len(self.steps)
-                held = [(k, None if k >= 0 else x) for k, x in operands]
-                self.steps.append((node._primitive, held))
+                recorded = [(k, None if k >= 0 else x) for k, x in operands]
+                self.steps.append((node._primitive, recorded))
         self.root: Any = place.get(root._serial, root)
 
-    def play(self, values: Sequence[Array | Variable]) -> tuple[Variable, list[Variable]]:
-        """The output and the inputs, recorded at other values; what made Variables is kept."""
+    def evaluate(self, values: Sequence[Array | Variable]) -> tuple[Variable, list[Variable]]:
+        """The output and the inputs, recorded at other values; a Variable among them stays one."""
         xs = [+x if isinstance(x, Variable) else leaf(x) for x in values]
         nodes = list(xs)
-        for primitive, operands in self.steps:
-            held = tuple([x if k < 0 else nodes[k] for k, x in operands])
-            args = [x._value if type(x) is Variable else x for x in held]
-            nodes.append(new_variable(primitive, held, np.asarray(primitive.value(*args))))
+        for primitive, places in self.steps:
+            operands = tuple([x if k < 0 else nodes[k] for k, x in places])
+            args = [x._value if type(x) is Variable else x for x in operands]
+            nodes.append(new_variable(primitive, operands, np.asarray(primitive.value(*args))))
         return (nodes[self.root] if isinstance(self.root, int) else self.root), xs

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import weakref
 from collections.abc import Callable, Iterable, Iterator
-from typing import TYPE_CHECKING, Any, NoReturn
+from operator import getitem
+from typing import Any, NoReturn
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +18,7 @@ from numpy.typing import ArrayLike
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map
 from lazyhess._record import reads
+from lazyhess._record.operators import ArrayMethods
 from lazyhess._record.primitive import (
     FUNCTIONS,
     METHODS,
@@ -25,12 +27,13 @@ from lazyhess._record.primitive import (
     Operand,
     Primitive,
     no_rule,
+    refuse_in_place,
     refuse_out,
 )
 from lazyhess._record.reads import serials
 
 
-class Variable:
+class Variable(ArrayMethods):
     """An array that records what NumPy does to it. Made by `lazyhess.variable`.
 
     Every NumPy function with a rule, every operator and the usual methods give Variables again;
@@ -57,64 +60,13 @@ class Variable:
         "_primitive",
         "_serial",
         "_snapshot",
-        "_value",
     )
-    __hash__ = None  # type: ignore[assignment]
 
-    _value: Array
     _primitive: Primitive | None
     _operands: tuple[Operand, ...]
     _serial: int
     _linearized: Any  # what gradient() and hessian() worked out for this output
     _snapshot: Any  # a weak reference to the _Snapshot being pickled, if any
-
-    # --- what it is -----------------------------------------------------------------------------
-
-    @property
-    def value(self) -> Array:
-        """The recorded array, read-only."""
-        reads.note()
-        return self._value.view()
-
-    @property
-    def shape(self) -> Shape:
-        """As `numpy.ndarray.shape`."""
-        return self._value.shape
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """As `numpy.ndarray.dtype`."""
-        return self._value.dtype
-
-    @property
-    def ndim(self) -> int:
-        """As `numpy.ndarray.ndim`."""
-        return self._value.ndim
-
-    @property
-    def size(self) -> int:
-        """As `numpy.ndarray.size`."""
-        return self._value.size
-
-    @property
-    def itemsize(self) -> int:
-        """As `numpy.ndarray.itemsize`."""
-        return self._value.itemsize
-
-    @property
-    def nbytes(self) -> int:
-        """As `numpy.ndarray.nbytes`."""
-        return self._value.nbytes
-
-    def item(self, *args: Any) -> Any:
-        """One element as a Python number, no longer recorded."""
-        reads.note()
-        return self._value.item(*args)
-
-    def tolist(self) -> Any:
-        """The elements as Python numbers, no longer recorded."""
-        reads.note()
-        return self._value.tolist()
 
     def __repr__(self) -> str:
         text = np.array2string(self._value, separator=", ", prefix="Variable(")
@@ -137,13 +89,14 @@ class Variable:
             raise TypeError("iteration over a 0-d array")
         return (self[k] for k in range(len(self)))
 
-    def __getitem__(self, index: Any) -> Any:
-        return FUNCTIONS[_getitem](self, index)
+    def __getitem__(self, index: Any) -> Variable:
+        element: Variable = FUNCTIONS[getitem](self, index)
+        return element
 
     def mapped(self, map_: Map) -> Variable:
         """A linear map of each of the arrays along the first axis: what tangent blocks need."""
-        made: Variable = FUNCTIONS[_mapped](self, map_)
-        return made
+        arrays: Variable = FUNCTIONS[Variable.mapped](self, map_)
+        return arrays
 
     # --- NumPy's protocols ----------------------------------------------------------------------
 
@@ -179,26 +132,20 @@ class Variable:
             ".value for the array without its derivative"
         )
 
-    def _detach(self, kind: str, way: str) -> NoReturn:
+    def _refuse_number(self, kind: str, way: str) -> NoReturn:
         raise TypeError(
             f"{kind}() of a Variable would drop its derivative without a word (math.sin(x) does "
             f"this: use np.sin(x)); use {way} for the plain number"
         )
 
     def __float__(self) -> NoReturn:
-        self._detach("float", ".item()")
+        self._refuse_number("float", ".item()")
 
     def __int__(self) -> NoReturn:
-        self._detach("int", "int(x.item())")
+        self._refuse_number("int", "int(x.item())")
 
     def __complex__(self) -> NoReturn:
-        self._detach("complex", ".item()")
-
-    def __setitem__(self, index: Any, value: Any) -> NoReturn:
-        raise TypeError(
-            "a Variable is immutable: what was recorded must stay true; instead of x[index] = v "
-            "write x = np.where(mask, v, x), or np.concatenate / np.stack the parts"
-        )
+        self._refuse_number("complex", ".item()")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _Snapshot.of(self)
@@ -209,90 +156,48 @@ class Variable:
     def __deepcopy__(self, memo: dict[int, Any]) -> Variable:
         return self
 
-    # Operators and methods are added by lazyhess._record.operators, from the tables of rules; this
-    # tells type checkers about them.
-    if TYPE_CHECKING:
-        T: Variable
-        mT: Variable  # noqa: N815 - NumPy's name
-        real: Variable
-        imag: Variable
+    # --- refused: a Variable never changes ------------------------------------------------------
 
-        def __add__(self, other: Any, /) -> Variable: ...
-        def __radd__(self, other: Any, /) -> Variable: ...
-        def __sub__(self, other: Any, /) -> Variable: ...
-        def __rsub__(self, other: Any, /) -> Variable: ...
-        def __mul__(self, other: Any, /) -> Variable: ...
-        def __rmul__(self, other: Any, /) -> Variable: ...
-        def __truediv__(self, other: Any, /) -> Variable: ...
-        def __rtruediv__(self, other: Any, /) -> Variable: ...
-        def __floordiv__(self, other: Any, /) -> Variable: ...
-        def __rfloordiv__(self, other: Any, /) -> Variable: ...
-        def __mod__(self, other: Any, /) -> Variable: ...
-        def __rmod__(self, other: Any, /) -> Variable: ...
-        def __pow__(self, other: Any, /) -> Variable: ...
-        def __rpow__(self, other: Any, /) -> Variable: ...
-        def __matmul__(self, other: Any, /) -> Variable: ...
-        def __rmatmul__(self, other: Any, /) -> Variable: ...
-        def __divmod__(self, other: Any, /) -> tuple[Variable, Variable]: ...
-        def __rdivmod__(self, other: Any, /) -> tuple[Variable, Variable]: ...
-        def __neg__(self) -> Variable: ...
-        def __pos__(self) -> Variable: ...
-        def __abs__(self) -> Variable: ...
-        def __lt__(self, other: Any, /) -> Any: ...
-        def __le__(self, other: Any, /) -> Any: ...
-        def __gt__(self, other: Any, /) -> Any: ...
-        def __ge__(self, other: Any, /) -> Any: ...
-        def __eq__(self, other: object, /) -> Any: ...
-        def __ne__(self, other: object, /) -> Any: ...
-        def clip(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def compress(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def copy(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def conj(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def conjugate(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def cumprod(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def cumsum(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def diagonal(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def dot(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def flatten(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def max(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def mean(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def min(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def prod(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def ravel(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def repeat(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def reshape(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def round(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def squeeze(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def std(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def sum(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def swapaxes(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def take(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def trace(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def transpose(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def var(self, *args: Any, **kwargs: Any) -> Variable: ...
-        def all(self, *args: Any, **kwargs: Any) -> Any: ...
-        def any(self, *args: Any, **kwargs: Any) -> Any: ...
-        def argmax(self, *args: Any, **kwargs: Any) -> Any: ...
-        def argmin(self, *args: Any, **kwargs: Any) -> Any: ...
-        def argpartition(self, *args: Any, **kwargs: Any) -> Any: ...
-        def argsort(self, *args: Any, **kwargs: Any) -> Any: ...
-        def astype(self, *args: Any, **kwargs: Any) -> Any: ...
-        def nonzero(self, *args: Any, **kwargs: Any) -> Any: ...
-        def searchsorted(self, *args: Any, **kwargs: Any) -> Any: ...
+    def __setitem__(self, index: Any, value: Any) -> NoReturn:
+        raise TypeError(
+            "a Variable is immutable: what was recorded must stay true; instead of x[index] = v "
+            "write x = np.where(mask, v, x), or np.concatenate / np.stack the parts"
+        )
+
+    def fill(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.fill", _NEW_ARRAY)
+
+    def put(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.put", _NEW_ARRAY)
+
+    def partition(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.partition", _NEW_ARRAY)
+
+    def sort(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.sort", _NEW_ARRAY)
+
+    def resize(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.resize", _NEW_ARRAY)
+
+    def setfield(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.setfield", _NEW_ARRAY)
+
+    def byteswap(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.byteswap", _NEW_ARRAY)
+
+    def setflags(self, *args: Any, **kwargs: Any) -> NoReturn:
+        """Refused: a Variable never changes."""
+        refuse_in_place("Variable.setflags", _NEW_ARRAY)
 
 
-def _getitem(array: Any, index: Any) -> Any:
-    """The key of indexing in `FUNCTIONS`: NumPy has no public function for it."""
-    return array[index]
-
-
-def _mapped(array: Any, map_: Map) -> Any:
-    """The key of `Variable.mapped` in `FUNCTIONS`."""
-    return map_.apply(array)
-
-
-getitem = _getitem
-mapped = _mapped
+_NEW_ARRAY = "use the function that gives a new array (np.where, np.reshape, x[np.argsort(x)], ...)"
 
 
 # --- recording ----------------------------------------------------------------------------------
@@ -360,9 +265,9 @@ def new_variable(
 
 def record(primitive: Primitive, *operands: Operand) -> Variable:
     """Apply a primitive to operands, at least one of them a Variable, and remember it."""
-    held = tuple([x if type(x) is Variable else constant(x) for x in operands])
-    args = [x._value if type(x) is Variable else x for x in held]
-    return new_variable(primitive, held, np.asarray(primitive.value(*args)))
+    operands = tuple([x if type(x) is Variable else constant(x) for x in operands])
+    args = [x._value if type(x) is Variable else x for x in operands]
+    return new_variable(primitive, operands, np.asarray(primitive.value(*args)))
 
 
 def constant(x: Any) -> Any:
@@ -430,16 +335,16 @@ class _Snapshot:
         place = {id(node): k for k, node in enumerate(self.nodes)}
         rows = []
         for node in self.nodes:
-            operands = [(place[id(x)], None) if id(x) in place else (-1, x) for x in node._operands]
-            rows.append((node._primitive, operands, node._value))
+            places = [(place[id(x)], None) if id(x) in place else (-1, x) for x in node._operands]
+            rows.append((node._primitive, places, node._value))
         return _load_snapshot, (rows,)
 
 
 def _load_snapshot(rows: list[tuple[Any, ...]]) -> _Snapshot:
     nodes: list[Variable] = []
-    for primitive, operands, value in rows:
-        held = tuple(x if at < 0 else nodes[at] for at, x in operands)
-        nodes.append(new_variable(primitive, held, np.asarray(value)))
+    for primitive, places, value in rows:
+        operands = tuple(x if place < 0 else nodes[place] for place, x in places)
+        nodes.append(new_variable(primitive, operands, np.asarray(value)))
     return _Snapshot(nodes)
 
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from operator import getitem
 from typing import Any
 
 import numpy as np
 
-from lazyhess._record.variable import getitem
 from tests.cases.base import case, spread
 
 SHAPES = [(3, 2), (), (1,), (0, 2)]

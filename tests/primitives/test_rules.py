@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from lazyhess._primitives.constants import PLAIN_FUNCTIONS, PLAIN_UFUNCS
-from lazyhess._record.operators import IN_PLACE
+from lazyhess._primitives.in_place import IN_PLACE
 from lazyhess._record.primitive import FUNCTIONS, METHODS, UFUNCS
-from lazyhess._record.variable import ancestors, mapped
+from lazyhess._record.variable import Variable, ancestors
 from lazyhess.testing.rules import Rule
 from tests.cases import CASES
 
@@ -23,7 +23,7 @@ def rule(case):
 
 def test_every_registered_function_has_cases():
     registered = set(UFUNCS) | set(METHODS) | set(FUNCTIONS)
-    without = set(PLAIN_UFUNCS) | set(PLAIN_FUNCTIONS) | set(IN_PLACE) | {mapped}
+    without = set(PLAIN_UFUNCS) | set(PLAIN_FUNCTIONS) | set(IN_PLACE) | {Variable.mapped}
     assert registered - without <= {case.key for case in CASES}
 
 

@@ -10,7 +10,7 @@ import pytest
 import lazyhess as lh
 from lazyhess import Variable
 from lazyhess._primitives.constants import PLAIN_FUNCTIONS, PLAIN_UFUNCS
-from lazyhess._record.operators import IN_PLACE
+from lazyhess._primitives.in_place import IN_PLACE
 
 
 @pytest.fixture

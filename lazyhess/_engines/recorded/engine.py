@@ -118,7 +118,7 @@ class NumpyEngine:
         if self._tape is None:
             root = self.root if self.create_graph else autobatched(self.root, self.xs)
             self._tape, self._structure = Tape(root, self.xs), Structure()
-        made = self.like(*self._tape.play(values))
+        made = self.like(*self._tape.evaluate(values))
         made._tape, made._structure, made._counts = self._tape, self._structure, self._counts
         return made
 
