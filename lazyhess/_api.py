@@ -1,25 +1,16 @@
-"""`hessian` and `gradient`: check the arguments, find the engine, build the answer's structure."""
+"""`hessian` and `gradient`: find the front end, which makes a problem of the call, and answer."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Literal, Unpack, overload
 
-import numpy as np
-
-from lazyhess._engines.recorded.engine import NumpyEngine
-from lazyhess._engines.recorded.per_sample import PerSampleEngine
-from lazyhess._engines.recorded.prepared import linearize, unit_cotangent
-from lazyhess._frontends import find
-from lazyhess._frontends.request import Request, batch_axes, call, one_output
+from lazyhess._frontends import front_end_of
+from lazyhess._frontends.request import Request
 from lazyhess._proxy.chunks import DEFAULT_CACHE
 from lazyhess._proxy.hessian import Hessian
-from lazyhess._proxy.tree import Again, Anew, Recorder
-from lazyhess._record import reads
-from lazyhess._record.variable import Variable, ancestors, leaf, variable
-from lazyhess._sweep.linearization import Linearization
-from lazyhess._trees import gathered, leaves, rebuild
+from lazyhess._proxy.tree import HessianTree
+from lazyhess._trees import gathered
 from lazyhess._typing import (
     Arguments,
     ArrayT,
@@ -257,30 +248,8 @@ def hessian(
         block_size,
         progress,
     )
-    adapter = find(ys, xs)
-    if adapter is not None:
-        found = adapter.problem(request)
-        answer = Anew(found, cache).blocks()
-        return (answer, found.aux) if has_aux else answer
-    problem = _prepare(request)
-    if strict:
-        _check_related(problem)
-    own = [axis for axis in problem.batch or () if axis is not None]
-    shared = problem.batch is not None and len(own) < len(problem.batch)
-    inner = NumpyEngine(
-        problem.root,
-        [x for _, x in problem.inputs],
-        batch=own if problem.batch is not None and not shared else None,
-        each=reduction == "none" or shared,
-        create_graph=create_graph,
-        block_size=block_size,
-        progress=progress,
-    )
-    engine = PerSampleEngine(inner, problem.batch or ()) if shared else inner
-    numbers = iter(range(len(problem.inputs)))
-    places = rebuild(problem.tree, lambda _: next(numbers))
-    answer = Again(places, cache, batch_axis, problem.record, problem.decided).blocks(engine)
-    return (answer, problem.aux) if has_aux else answer
+    problem = front_end_of(ys, xs).problem(request)
+    return request.with_aux(HessianTree(problem, cache).blocks(), problem.aux)
 
 
 @overload
@@ -391,138 +360,4 @@ def gradient(
         raise ValueError('gradient knows reduction=None and "sum", got "none"')
     xs = gathered(xs)
     request = Request(ys, xs, None, reduction, has_aux, argnums, create_graph, strict)
-    adapter = find(ys, xs)
-    if adapter is not None:
-        return adapter.gradient(request)
-    problem = _prepare(request)
-    if strict:
-        _check_related(problem)
-    inputs = [x for _, x in problem.inputs]
-    if create_graph:
-        found = Linearization(problem.root, inputs, unit_cotangent(problem.root), recorded=True)
-    else:
-        found = linearize(problem.root, inputs)
-    numbers = iter(range(len(problem.inputs)))
-    answer = rebuild(problem.tree, lambda _: found.gradient(next(numbers)))
-    return (answer, problem.aux) if has_aux else answer
-
-
-@dataclass
-class _Problem:
-    root: Variable  # the output
-    inputs: list[tuple[str, Variable]]  # with their paths in xs
-    tree: Any  # the structure of xs
-    batch: list[int | None] | None  # the position of the batch axis in each
-    aux: Any
-    record: Recorder | None  # the function at new inputs, if it was given as one
-    decided: bool  # whether the function asked for values
-
-
-def _prepare(request: Request) -> _Problem:
-    """Record a callable, and check the output and the inputs."""
-    ys, xs, aux = request.ys, request.xs, None
-    record: Recorder | None = None
-    decided = False
-    if callable(ys) and not isinstance(ys, Variable):
-        start = reads.now()
-        ys, xs, aux = call(request, _copied if request.create_graph else _fresh, _plain)
-
-        def record(new: Any) -> tuple[Variable, list[Variable], bool]:
-            again = _prepare(request.at(new))
-            return again.root, [x for _, x in again.inputs], again.decided
-
-        decided = reads.since(start)
-
-    else:
-        request.needs_callable()
-    inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
-    root = one_output(ys, request.reduction, _output, _total, "np.stack")
-    _check_complex(root, inputs)
-    request.check_output(root.shape)
-    batch = None
-    if request.batch_axis is not None:
-        shapes = [(path, x.shape) for path, x in inputs]
-        batch = batch_axes(request.batch_axis, root.shape, shapes)
-    return _Problem(root, inputs, xs, batch, aux, record, decided)
-
-
-def _fresh(x: Any) -> Variable:
-    return leaf(x._value) if isinstance(x, Variable) else variable(x)
-
-
-def _plain(x: Any) -> Any:
-    return np.array(x._value) if isinstance(x, Variable) else x
-
-
-def _copied(x: Any) -> Variable:
-    """A new Variable that still depends on x, so that what comes out can be differentiated by x."""
-    return +x if isinstance(x, Variable) else variable(x)
-
-
-def _input(path: str, x: Any) -> Variable:
-    if not isinstance(x, Variable):
-        raise TypeError(
-            f"xs{path} must be a Variable that ys was recorded from, got {type(x).__name__}; make "
-            "it with lh.variable(array) before computing ys, or give ys as a callable"
-        )
-    return x
-
-
-def _total(parts: list[Variable]) -> Any:
-    return sum(np.sum(part) for part in parts)
-
-
-def _output(ys: Any) -> Variable:
-    if not isinstance(ys, Variable):
-        value = f"{type(ys).__name__}"
-        if isinstance(ys, (np.ndarray, np.generic)):
-            value += f" of shape {ys.shape}"
-        raise TypeError(
-            f"ys must be recorded from xs, got {value}, which carries no record; make xs with "
-            "lh.variable(array) and compute ys from them, or give the function itself: "
-            "lh.hessian(f, xs)"
-        )
-    return ys
-
-
-def _check_complex(root: Variable, inputs: list[tuple[str, Variable]]) -> None:
-    """A complex derivative is one of a holomorphic function of complex inputs alone."""
-    dtypes = {path: x.dtype for path, x in inputs if x.dtype.kind == "c"}
-    if not dtypes:
-        if root.dtype.kind == "c":
-            raise TypeError(
-                f"ys has dtype {root.dtype} and xs are real: take np.real or np.imag of ys, or "
-                "make xs complex where ys is a holomorphic function of them"
-            )
-        return
-    path, dtype = next(iter(dtypes.items()))
-    way = "as two real x, take real and imaginary part: f(a + 1j * b) with x = (a, b)"
-    if len(dtypes) < len(inputs):
-        real = next(path for path, x in inputs if path not in dtypes)
-        raise TypeError(
-            f"xs{path} has dtype {dtype} and xs{real} is real: the Hessian of a holomorphic "
-            f"function is by complex xs alone; make xs{real} complex, or xs{path} real, {way}"
-        )
-    reached = {x._serial for _, x in inputs}
-    for node in ancestors([root]):
-        if node._serial in reached or not any(
-            type(x) is Variable and x._serial in reached for x in node._operands
-        ):
-            continue
-        reached.add(node._serial)
-        assert node._primitive is not None
-        if node.dtype.kind != "c" or not node._primitive.holomorphic:
-            raise TypeError(
-                f"ys is no holomorphic function of xs{path} (dtype {dtype}): "
-                f"{node._primitive.name} of a complex number is not differentiable; {way}"
-            )
-
-
-def _check_related(problem: _Problem) -> None:
-    known = {node._serial for node in ancestors([problem.root])}
-    for path, x in problem.inputs:
-        if x._serial not in known:
-            raise ValueError(
-                f"ys does not depend on xs{path} (shape {x.shape}), and strict=True asks for it; "
-                "without strict its blocks are zero"
-            )
+    return front_end_of(ys, xs).gradient(request)

@@ -9,9 +9,8 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 from math import prod
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 
@@ -19,31 +18,8 @@ from lazyhess._costs import COSTS
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.batch import Batch
 from lazyhess._engines.protocol import progress_bar
-from lazyhess._frontends.request import Request
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._record.variable import Variable
-from lazyhess._trees import leaves, rebuild
-
-
-@dataclass
-class Problem:
-    """What an adapter makes of a request."""
-
-    engine: FrameworkEngine
-    tree: Any  # the structure of xs; leaves count
-    rebuild: Callable[[Any, Callable[[Any], Any]], Any]  # as `lazyhess._trees.rebuild`
-    aux: Any = None
-    again: Callable[[Any], Problem] | None = None  # the same at new xs; without it there is no at()
-
-
-class Adapter(Protocol):
-    """What a module of this package offers, as ``ADAPTER``."""
-
-    def problem(self, request: Request) -> Problem:
-        """Find the engine for a request, or say what is wrong with it."""
-
-    def gradient(self, request: Request) -> Any:
-        """The gradient, in the structure of xs; with aux, where that is asked for."""
 
 
 class Products(ABC):
@@ -385,92 +361,3 @@ def by_output(
         return run(tangents, None)
     back = np.argsort(order, kind="stable")
     return {j: arrays.take(arrays.concatenate(parts[j]), back, 0) for j in columns}
-
-
-def refuse_interacting(engine: FrameworkEngine, batch_axis: Any) -> None:
-    """Refuse a batch whose samples interact."""
-    sample = engine.interacting()
-    if sample is not None:
-        raise ValueError(
-            f"samples interact under batch_axis={batch_axis}: the output of another sample depends "
-            f"on sample {sample} (a sum, mean or sort across the batch axis does that, and "
-            "normalization of a batch), so there is no Hessian per sample; use batch_axis=None, or "
-            'reduction="none" for every pair'
-        )
-
-
-def engine_of(
-    function: Products,
-    request: Request,
-    xs: Sequence[Any],
-    output: Shape,
-    batch: Sequence[int | None] | None,
-) -> FrameworkEngine:
-    """The engine of a request by some xs."""
-    return FrameworkEngine(
-        function,
-        [(tuple(x.shape), x.dtype) for x in xs],
-        output,
-        batch=batch,
-        each=request.reduction == "none",
-        create_graph=request.create_graph,
-        block_size=request.block_size,
-        progress=request.progress,
-    )
-
-
-def graph_problem(
-    adapter: Adapter,
-    graph: Any,
-    request: Request,
-    tree: Any,
-    aux: Any,
-    batch: Sequence[int | None] | None,
-    fits: Callable[[Any], None] | None,
-) -> Problem:
-    """What an adapter makes of a recorded graph: `Products` that know their `xs` and `root`.
-
-    With `fits`, which refuses values for `at` that are not those of the same problem, ys is a
-    function.
-    """
-    engine = engine_of(graph, request, graph.xs, tuple(graph.root.shape), batch)
-    if batch is not None:
-        refuse_interacting(engine, request.batch_axis)
-    again: Callable[[Any], Problem] | None = None
-    if fits is not None:
-
-        def again(new: Any) -> Problem:
-            fits(new)
-            return adapter.problem(request.at(new))
-
-    return Problem(engine, tree, rebuild, aux, again)
-
-
-def check_alike(inputs: Sequence[tuple[str, Any]], *names: str) -> None:
-    """One device and one dtype: rows of one x are columns of another."""
-    for what in names:
-        found = {str(getattr(x, what)): path for path, x in reversed(inputs)}
-        if len(found) > 1:
-            (a, here), (b, there) = list(found.items())[:2]
-            raise ValueError(
-                f"all xs must be of one {what}, got {b} for xs{there} and {a} for xs{here}; "
-                f"convert them, or ask for the Hessian of each {what} apart"
-            )
-
-
-def check_new(tree: Any, new: Any, check: Callable[[str, Any], None]) -> None:
-    """Refuse values for `at` that are those of another problem; `check` refuses other kinds."""
-    old, given = list(leaves(tree)), list(leaves(new))
-    if [path for path, _ in old] != [path for path, _ in given]:
-        raise ValueError(
-            "at() takes new values in the structure of xs, one argument for each x of a tuple: "
-            f"{len(old)} tensors, got {len(given)} or other names"
-        )
-    for (path, x), (_, value) in zip(old, given, strict=True):
-        check(path, value)
-        if value.shape != x.shape or value.dtype != x.dtype:
-            raise ValueError(
-                f"at() needs a tensor of shape {tuple(x.shape)} and dtype {x.dtype} for xs{path}, "
-                f"got shape {tuple(value.shape)} and dtype {value.dtype}; another shape is another "
-                "problem: call lh.hessian again"
-            )

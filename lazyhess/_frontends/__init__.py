@@ -1,7 +1,7 @@
-"""Engines for objects of other frameworks: one module each, imported when such an object comes.
+"""Front ends: from the arguments of a call to an engine. Recorded NumPy is one of five.
 
 A framework is found by the module that defines the type of an object, which is imported by then. No
-module of lazyhess imports a framework before.
+module of lazyhess imports a framework before. What belongs to none is NumPy's.
 """
 
 from __future__ import annotations
@@ -11,11 +11,12 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
-from lazyhess._engines.framework import Adapter
+from lazyhess._frontends import numpy
+from lazyhess._frontends.base import FrontEnd
 from lazyhess._trees import is_node
 
-# The package that defines a type -> the module here that knows its objects.
-_HOMES = {
+# The package that defines a type -> the package here that knows its objects.
+_FRAMEWORKS = {
     "torch": "torch",
     "jax": "jax",
     "jaxlib": "jax",
@@ -28,17 +29,17 @@ _REGISTRIES = {"jax.tree_util": "tree_leaves"}
 
 
 @lru_cache(maxsize=256)
-def _home(kind: Any) -> str | None:
-    """The module that knows objects of a type."""
-    homes = (_HOMES.get(base.__module__.partition(".")[0]) for base in kind.__mro__)
-    return next((home for home in homes if home is not None), None)
+def _framework(kind: Any) -> str | None:
+    """The framework whose objects are of a type."""
+    names = (_FRAMEWORKS.get(base.__module__.partition(".")[0]) for base in kind.__mro__)
+    return next((name for name in names if name is not None), None)
 
 
-def find(*trees: Any) -> Adapter | None:
-    """The adapter for what is in these containers; ``None`` where no framework's object is."""
-    found: str | None = None
+def front_end_of(*trees: Any) -> FrontEnd:
+    """The front end for what is in these containers: NumPy's, where no framework's object is."""
+    framework: str | None = None
     stack = list(trees)
-    while stack and found is None:
+    while stack and framework is None:
         tree = stack.pop()
         if isinstance(tree, dict):
             stack.extend(tree.values())
@@ -46,13 +47,13 @@ def find(*trees: Any) -> Adapter | None:
             stack.extend(tree)
         else:
             kind: Any = type(tree)
-            found = _home(kind)
-            if found is None and kind.__module__ not in ("numpy", "builtins"):
+            framework = _framework(kind)
+            if framework is None and kind.__module__ not in ("numpy", "builtins"):
                 stack.extend(_registered(tree))
-    if found is None:
-        return None
-    adapter: Adapter = import_module(f"lazyhess._frontends.{found}.frontend").ADAPTER
-    return adapter
+    if framework is None:
+        return numpy.FRONT_END
+    front_end: FrontEnd = import_module(f"lazyhess._frontends.{framework}.frontend").FRONT_END
+    return front_end
 
 
 def _registered(tree: Any) -> list[Any]:

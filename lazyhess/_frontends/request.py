@@ -40,7 +40,7 @@ class Request:
             raise ValueError(f"block_size must be at least 1, got {self.block_size}")
 
     def at(self, new: Any) -> Request:
-        """The same of new values for what is differentiated."""
+        """The same request at new xs."""
         if self.argnums is None:
             return replace(self, xs=new)
         args = list(self.xs) if type(self.xs) in (tuple, list) else [self.xs]
@@ -50,6 +50,10 @@ class Request:
         ):
             args[k] = value
         return replace(self, xs=args)
+
+    def with_aux(self, answer: Any, aux: Any) -> Any:
+        """What the caller gets: the answer, with aux where that is asked for."""
+        return (answer, aux) if self.has_aux else answer
 
     def needs_callable(self) -> None:
         """Refuse what only a callable ys can have."""
@@ -65,6 +69,15 @@ class Request:
                 'reduction="sum" for the Hessian of its sum, reduction="none" for one Hessian for '
                 "each element, batch_axis=... if each element belongs to a sample of a batch"
             )
+
+    def batch_axes(
+        self, output: Shape, inputs: Sequence[tuple[str, Any]]
+    ) -> list[int | None] | None:
+        """The batch axis of each x, if there is a batch; the output is checked."""
+        self.check_output(output)
+        if self.batch_axis is None:
+            return None
+        return batch_axes(self.batch_axis, output, [(path, tuple(x.shape)) for path, x in inputs])
 
 
 def call(
@@ -86,45 +99,44 @@ def call(
     """
     ys, xs, has_aux, argnums = request.ys, request.xs, request.has_aux, request.argnums
     args = list(xs) if type(xs) in (tuple, list) else [xs]
-    picked: Any
+    inputs: Any
     if argnums is None:
         args = [rebuild(arg, fresh) for arg in args]
-        picked = rebuild(xs, lambda _: None)
-        picked = type(xs)(args) if type(xs) in (tuple, list) else args[0]
+        inputs = type(xs)(args) if type(xs) in (tuple, list) else args[0]
     else:
         chosen = (argnums,) if np.ndim(argnums) == 0 else tuple(argnums)
         for k in chosen:
             if not -len(args) <= index(k) < len(args):
                 raise ValueError(f"argnums {argnums} is out of range for {len(args)} arguments")
             args[k] = rebuild(args[k], fresh)
-        picked = args[chosen[0]] if np.ndim(argnums) == 0 else tuple(args[k] for k in chosen)
-    made = ys(*args)
+        inputs = args[chosen[0]] if np.ndim(argnums) == 0 else tuple(args[k] for k in chosen)
+    output = ys(*args)
     aux: Any = None
     if has_aux:
-        if not (isinstance(made, tuple) and len(made) == 2):
+        if not (isinstance(output, tuple) and len(output) == 2):
             raise TypeError(
-                f"with has_aux the callable returns (ys, aux), got {type(made).__name__}"
+                f"with has_aux the callable returns (ys, aux), got {type(output).__name__}"
             )
-        made, aux = made
+        output, aux = output
         aux = rebuild(aux, plain)
-    return made, picked, aux
+    return output, inputs, aux
 
 
 def batch_axes(
     batch_axis: int | Sequence[int], shape: Shape, inputs: Sequence[tuple[str, Shape]]
 ) -> list[int | None]:
     """The batch axis of each x, counted from the start; ``None`` where all samples share it."""
-    given: list[Any]
+    positions: list[Any]
     if is_node(batch_axis):
-        given = list(batch_axis)
-        if len(given) != len(inputs):
-            raise ValueError(f"batch_axis gives {len(given)} positions for {len(inputs)} xs")
+        positions = list(batch_axis)
+        if len(positions) != len(inputs):
+            raise ValueError(f"batch_axis gives {len(positions)} positions for {len(inputs)} xs")
     else:
-        given = [batch_axis] * len(inputs)
+        positions = [batch_axis] * len(inputs)
     if not inputs:
         raise ValueError("batch_axis needs at least one x, got none")
     axes: list[int | None] = []
-    for axis, (path, x) in zip(given, inputs, strict=True):
+    for axis, (path, x) in zip(positions, inputs, strict=True):
         if axis is None:
             axes.append(None)
             continue

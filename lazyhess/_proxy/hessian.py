@@ -186,7 +186,7 @@ class Hessian(LazyArray[ArrayT_co]):
         core = self._core
         if core.again is None:
             raise TypeError("this Hessian was not made by lazyhess.hessian, and has no xs")
-        return core.again.at(core.engine, new_xs)
+        return core.again.at(new_xs)
 
     # --- elements -------------------------------------------------------------------------------
 

@@ -137,7 +137,7 @@ class Core:
         What computes rows.
     cache : int, str, cachetools.Cache or None
         What keeps them.
-    again : Again, optional
+    again : HessianTree, optional
         What makes the same blocks at another point.
     """
 

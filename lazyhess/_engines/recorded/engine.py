@@ -20,7 +20,7 @@ from lazyhess._engines.recorded.passes import PassSizes, SymmetricRows
 from lazyhess._engines.recorded.pattern_cache import Structure
 from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
 from lazyhess._indices import Array, Ids, Shape, changes, divide
-from lazyhess._record.tape import Tape, value_dependent
+from lazyhess._record.tape import Tape
 from lazyhess._record.variable import Variable
 from lazyhess._sweep.linearization import Linearization
 from lazyhess._sweep.products import Plan
@@ -82,7 +82,6 @@ class NumpyEngine:
         self.dtypes = tuple(x.dtype for x in xs)
         self.shapes = self.batch.shapes
         self.lead: Shape = root.shape if each else self.batch.lead
-        self._decided = value_dependent(root, xs)
         self._lock = threading.Lock()
         self._outputs: LRUCache[int, Linearization] = LRUCache(_OUTPUTS)
         # What engines of the same graph at other points share.
@@ -111,10 +110,8 @@ class NumpyEngine:
             progress=self.progress,
         )
 
-    def at(self, values: Sequence[Array | Variable]) -> NumpyEngine | None:
-        """The engine of the same graph at other values of xs; ``None`` where it is not the same."""
-        if self._decided:
-            return None
+    def at(self, values: Sequence[Array | Variable]) -> NumpyEngine:
+        """The engine of the same graph at other values of xs."""
         if self._tape is None:
             root = self.root if self.create_graph else autobatched(self.root, self.xs)
             self._tape, self._structure = Tape(root, self.xs), Structure()

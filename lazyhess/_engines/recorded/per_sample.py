@@ -38,14 +38,9 @@ class PerSampleEngine:
         self.batch = Batch(inner.shapes, batch, inner.root.size)
         self.shapes, self.lead = self.batch.shapes, self.batch.lead
 
-    def like(self, root: Variable, xs: Sequence[Variable]) -> PerSampleEngine:
-        """An engine with these options for another output and other inputs."""
-        return PerSampleEngine(self.inner.like(root, xs), self.batch.axes)
-
-    def at(self, values: Sequence[Array | Variable]) -> PerSampleEngine | None:
-        """The engine of the same graph at other values of xs; ``None`` where it is not the same."""
-        made = self.inner.at(values)
-        return None if made is None else PerSampleEngine(made, self.batch.axes)
+    def at(self, values: Sequence[Array | Variable]) -> PerSampleEngine:
+        """The engine of the same graph at other values of xs."""
+        return PerSampleEngine(self.inner.at(values), self.batch.axes)
 
     def vectors(self, operand: Any) -> Any:
         """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""

@@ -12,11 +12,19 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
 
-from lazyhess._engines.framework import FrameworkEngine, Problem, Products, refuse_interacting
+from lazyhess._engines.framework import FrameworkEngine, Products
+from lazyhess._engines.problem import Problem
+from lazyhess._frontends.base import (
+    FrontEnd,
+    check_related,
+    other_kind,
+    other_structure,
+    refuse_interacting,
+)
 from lazyhess._frontends.jax import keys
 from lazyhess._frontends.jax.arrays import traced
 from lazyhess._frontends.jax.products import Compiled, Eager, Program, Units, program
-from lazyhess._frontends.request import Request, batch_axes, one_output
+from lazyhess._frontends.request import Request, one_output
 from lazyhess._indices import Ids, Shape
 
 # What a function raises that jax cannot trace without values.
@@ -90,6 +98,11 @@ class _Call:
         self.paths = [keystr(path) for path, _ in found]
         self.xs = [_input(path, x) for path, (_, x) in zip(self.paths, found, strict=True)]
         self.kept: tuple[Any, Any] = (None, None)  # aux: its structure, and what is no array
+
+    @property
+    def inputs(self) -> list[tuple[str, Any]]:
+        """The xs with their paths."""
+        return list(zip(self.paths, self.xs, strict=True))
 
     def run(self, *flat: Any) -> tuple[Any, list[Any]]:
         """Call the function: ys as `reduction` says, and the arrays of aux."""
@@ -195,12 +208,8 @@ def _check_related(call: _Call, used: Sequence[bool]) -> None:
             "ys does not depend on xs: the function returns the same whatever they are; compute ys "
             "from its arguments, by functions of jax"
         )
-    if call.request.strict and not all(used):
-        k = list(used).index(False)
-        raise ValueError(
-            f"ys does not depend on xs{call.paths[k]} (shape {call.xs[k].shape}), and strict=True "
-            "asks for it; without strict its blocks are zero"
-        )
+    if call.request.strict:
+        check_related(call.inputs, used)
 
 
 def _device(xs: Sequence[Any]) -> Any:
@@ -255,16 +264,9 @@ def _problem(request: Request) -> Problem:
                 "parts: f(a + 1j * b) with x = (a, b)"
             )
     _check_related(call, keys.reached(closed, 0))
-    batch = _batch(call, shape)
+    batch = request.batch_axes(shape, call.inputs)
     consts = [x if isinstance(x, jax.Array) else jnp.array(x) for x in closed.consts]
     return _compiled(call, program(closed, batch), consts, shape, batch, device)
-
-
-def _batch(call: _Call, shape: Shape) -> list[int | None] | None:
-    if call.request.batch_axis is None:
-        return None
-    shapes = [(path, tuple(x.shape)) for path, x in zip(call.paths, call.xs, strict=True)]
-    return batch_axes(call.request.batch_axis, shape, shapes)
 
 
 def _compiled(
@@ -293,7 +295,7 @@ def _eager(call: _Call, device: Any) -> Problem:
     ys, arrays = call.run(*call.xs)
     call.request.check_output(ys.shape)
     _check_complex(call, ys.dtype)
-    batch = _batch(call, tuple(ys.shape))
+    batch = call.request.batch_axes(tuple(ys.shape), call.inputs)
     aux = call.aux(arrays) if call.request.has_aux else None
     if call.request.strict or call.xs:
         _check_related(call, _followed(call))
@@ -340,35 +342,26 @@ def _moved(call: _Call, new: Any) -> _Call:
     """The same call at new inputs."""
     found, structure = tree_flatten(new)
     if structure != call.structure:
-        raise ValueError(
-            "at() takes new values in the structure of xs, one argument for each x of a tuple: "
-            f"xs is {call.structure}, got {structure}"
-        )
+        raise other_structure(f"xs is {call.structure}", str(structure))
     values = []
     for path, x, value in zip(call.paths, call.xs, found, strict=True):
         dtype = getattr(value, "dtype", None) or np.result_type(value)
         if np.shape(value) != x.shape or not np.can_cast(dtype, x.dtype, "same_kind"):
-            raise ValueError(
-                f"at() needs an array of shape {x.shape} and dtype {x.dtype} for xs{path}, got "
-                f"shape {np.shape(value)} and dtype {dtype}; another shape is another problem: "
-                "call lh.hessian again"
+            raise other_kind(
+                path,
+                f"an array of shape {x.shape} and dtype {x.dtype}",
+                f"shape {np.shape(value)} and dtype {dtype}",
             )
         values.append(jnp.asarray(value, x.dtype))
     return _Call(call.request.at(tree_unflatten(structure, values)))
 
 
-class Jax:
-    """See `lazyhess._engines.framework.Adapter`."""
+class Jax(FrontEnd):
+    """See `lazyhess._frontends.base.FrontEnd`."""
 
     def problem(self, request: Request) -> Problem:
         """The engine for a request."""
         return _problem(request)
 
-    def gradient(self, request: Request) -> Any:
-        """The gradient, in the structure of xs."""
-        problem = _problem(request)
-        made = problem.rebuild(problem.tree, problem.engine.gradient)
-        return (made, problem.aux) if request.has_aux else made
 
-
-ADAPTER = Jax()
+FRONT_END = Jax()

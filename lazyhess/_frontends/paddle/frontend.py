@@ -8,14 +8,15 @@ from typing import Any
 
 import paddle
 
-from lazyhess._engines.framework import Problem, check_alike, check_new, graph_problem
+from lazyhess._engines.problem import Problem
+from lazyhess._frontends.base import check_alike, check_new, check_related, graph_problem
 from lazyhess._frontends.paddle.products import DTYPES, UNRELATED, Graph
-from lazyhess._frontends.request import Request, batch_axes, call, one_output
+from lazyhess._frontends.request import Request, call, one_output
 from lazyhess._trees import inside, leaves, rebuild
 
 
 class Paddle:
-    """See `lazyhess._engines.framework.Adapter`."""
+    """See `lazyhess._frontends.base.FrontEnd`."""
 
     def problem(self, request: Request) -> Problem:
         function = _is_function(request.ys)
@@ -32,10 +33,10 @@ class Paddle:
         zeros = paddle.zeros_like
         parts = iter([zeros(x) if g is None else g for x, g in zip(graph.xs, made, strict=True)])
         answer = rebuild(tree, lambda _: next(parts))
-        return (answer, aux) if request.has_aux else answer
+        return request.with_aux(answer, aux)
 
 
-ADAPTER = Paddle()
+FRONT_END = Paddle()
 
 
 def _is_function(ys: Any) -> bool:
@@ -72,12 +73,7 @@ def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None
     check_alike(inputs, "place", "dtype")
     check = partial(_output, function=function)
     root = one_output(ys, request.reduction, check, _total, "paddle.stack")
-    shape = tuple(root.shape)
-    request.check_output(shape)
-    batch = None
-    if request.batch_axis is not None:
-        shapes = [(path, tuple(x.shape)) for path, x in inputs]
-        batch = batch_axes(request.batch_axis, shape, shapes)
+    batch = request.batch_axes(tuple(root.shape), inputs)
     graph = Graph(root, [x for _, x in inputs], create, own=function)
     return graph, xs, aux, batch
 
@@ -179,14 +175,11 @@ def _check_related(gradients: list[Any], tree: Any, function: bool, strict: bool
     such as ``w[0]``, made for this call, is never what was meant.
     """
     inputs = list(leaves(tree))
+    if strict:
+        check_related(inputs, (gradient is not None for gradient in gradients))
     missing = [x for x, gradient in zip(inputs, gradients, strict=True) if gradient is None]
     for path, x in missing:
         shape = tuple(x.shape)
-        if strict:
-            raise ValueError(
-                f"ys does not depend on xs{path} (shape {shape}), and strict=True asks for it; "
-                "without strict its blocks are zero"
-            )
         if not function and not x.is_leaf:
             raise ValueError(
                 f"xs{path} (shape {shape}) is no leaf, and ys was not computed from it: an "

@@ -18,11 +18,21 @@ from typing import Any, TypeVar
 import numpy as np
 import tensorflow as tf
 
-from lazyhess._engines.framework import FrameworkEngine, Problem, engine_of, refuse_interacting
-from lazyhess._frontends.request import Request, batch_axes, call, one_output
+from lazyhess._engines.framework import FrameworkEngine
+from lazyhess._engines.problem import Problem
+from lazyhess._frontends.base import (
+    FrontEnd,
+    check_related,
+    engine_of,
+    matched,
+    other_kind,
+    other_structure,
+    refuse_interacting,
+)
+from lazyhess._frontends.request import Request, call, one_output
 from lazyhess._frontends.tensorflow.products import program
 from lazyhess._frontends.tensorflow.record import Record, recording, unrecorded
-from lazyhess._trees import inside, leaves, rebuild
+from lazyhess._trees import inside, is_node, leaves
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -116,19 +126,12 @@ def _takes_none(function: Any, args: Any) -> bool:
 
 def _matched(old: Any, new: Any) -> None:
     """Refuse values for at() that are those of another problem."""
-    before, after = list(leaves(old)), list(leaves(new))
-    if [path for path, _ in before] != [path for path, _ in after]:
-        raise ValueError(
-            "at() takes new values in the structure of xs, one argument for each x of a tuple: it "
-            f"has {[f'xs{path}' for path, _ in before]}, got {[f'xs{path}' for path, _ in after]}"
-        )
-    for (path, x), (_, value) in zip(before, after, strict=True):
+    for path, x, value in matched(old, new):
+        if is_node(value):
+            raise other_structure(f"xs{path} is a tensor", type(value).__name__)
         _check_input(path, value)
         if tuple(x.shape) != tuple(value.shape) or tf.as_dtype(x.dtype) != tf.as_dtype(value.dtype):
-            raise ValueError(
-                f"at() needs {_what(x)} for xs{path}, got {_what(value)}; another shape or dtype "
-                "is another problem: call lh.hessian again"
-            )
+            raise other_kind(path, _what(x), _what(value))
 
 
 def _picked(request: Request) -> Any:
@@ -157,8 +160,8 @@ def _unconverted(method: _Method) -> _Method:
     return made
 
 
-class TensorFlow:
-    """See `lazyhess._engines.framework.Adapter`."""
+class TensorFlow(FrontEnd):
+    """See `lazyhess._frontends.base.FrontEnd`."""
 
     @_unconverted
     def problem(self, request: Request) -> Problem:
@@ -206,13 +209,9 @@ class TensorFlow:
                 "tf.ensure_shape in the function, or call lh.hessian outside of tf.function"
             )
         output = tuple(root.shape)
-        request.check_output(output)
-        batch = None
-        if request.batch_axis is not None:
-            shapes = [(path, tuple(x.shape)) for path, x in inputs]
-            batch = batch_axes(request.batch_axis, output, shapes)
+        batch = request.batch_axes(output, inputs)
         if request.strict:
-            _check_related(made, inputs)
+            check_related(inputs, made.related())
         if alone and not any(made.related()):
             raise ValueError(
                 "ys needs no arguments, so it was called without any, and it reads none of the "
@@ -226,31 +225,16 @@ class TensorFlow:
         def again(new: Any) -> Problem:
             new = _containers(new)
             _matched(xs, new)
-            pairs = zip(leaves(xs), leaves(new), strict=True)
-            if alone and any(old is not now for (_, old), (_, now) in pairs):
+            if alone and any(old is not now for _, old, now in matched(xs, new)):
                 raise ValueError(
                     "at() of a function without arguments takes the same Variables, and their "
                     "values as they are now: variable.assign(...), then H.at(*variables)"
                 )
             return self.problem(request.at(new))
 
-        return Problem(engine, xs, rebuild, aux, again)
+        return Problem(engine, xs, aux=aux, again=again)
 
-    @_unconverted
-    def gradient(self, request: Request) -> Any:
-        problem = self.problem(request)
-        numbers = iter(range(len(problem.engine.dtypes)))
-        made = problem.rebuild(problem.tree, lambda _: problem.engine.gradient(next(numbers)))
-        return (made, problem.aux) if request.has_aux else made
-
-
-def _check_related(made: Record, inputs: list[tuple[str, Any]]) -> None:
-    for (path, x), related in zip(inputs, made.related(), strict=True):
-        if not related:
-            raise ValueError(
-                f"ys does not depend on xs{path} (shape {tuple(x.shape)}), and strict=True asks "
-                "for it; without strict its blocks are zero"
-            )
+    gradient = _unconverted(FrontEnd.gradient)
 
 
 def _check_samples(engine: FrameworkEngine, request: Request, root: Any) -> None:
@@ -269,4 +253,4 @@ def _check_samples(engine: FrameworkEngine, request: Request, root: Any) -> None
     refuse_interacting(engine, request.batch_axis)
 
 
-ADAPTER = TensorFlow()
+FRONT_END = TensorFlow()

@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
-from lazyhess._engines.framework import Problem, check_alike, check_new, graph_problem
-from lazyhess._frontends.request import Request, batch_axes, call, one_output
+from lazyhess._engines.problem import Problem
+from lazyhess._frontends.base import check_alike, check_new, check_related, graph_problem
+from lazyhess._frontends.request import Request, call, one_output
 from lazyhess._frontends.torch.products import Graph, explained, nodes, recording
 from lazyhess._frontends.torch.samples import Samples
 from lazyhess._trees import inside, leaves, rebuild
@@ -18,7 +19,7 @@ _DTYPES = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
 
 
 class Torch:
-    """See `lazyhess._engines.framework.Adapter`."""
+    """See `lazyhess._frontends.base.FrontEnd`."""
 
     def problem(self, request: Request) -> Problem:
         function = _is_function(request.ys)
@@ -39,10 +40,10 @@ class Torch:
         zeros = torch.zeros_like
         parts = iter([zeros(x) if g is None else g for x, g in zip(graph.xs, made, strict=True)])
         answer = rebuild(tree, lambda _: next(parts))
-        return (answer, aux) if request.has_aux else answer
+        return request.with_aux(answer, aux)
 
 
-ADAPTER = Torch()
+FRONT_END = Torch()
 
 
 def _is_function(ys: Any) -> bool:
@@ -74,12 +75,7 @@ def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None
     check_alike(inputs, "device", "dtype")
     check = partial(_output, function=function)
     root = one_output(ys, request.reduction, check, _total, "torch.stack")
-    shape = tuple(root.shape)
-    request.check_output(shape)
-    batch = None
-    if request.batch_axis is not None:
-        shapes = [(path, tuple(x.shape)) for path, x in inputs]
-        batch = batch_axes(request.batch_axis, shape, shapes)
+    batch = request.batch_axes(tuple(root.shape), inputs)
     if not function:
         _check_apart(root, inputs)
     tensors = [x for _, x in inputs]
@@ -87,12 +83,7 @@ def _prepare(request: Request) -> tuple[Graph, Any, Any, list[int | None] | None
     if function and batch is not None and None in batch:
         graph = Samples(root, tensors, create, _of_leaves(request, xs), batch)
     if request.strict:
-        for i, (path, x) in enumerate(inputs):
-            if not graph.related(i):
-                raise ValueError(
-                    f"ys does not depend on xs{path} (shape {tuple(x.shape)}), and strict=True "
-                    "asks for it; without strict its blocks are zero"
-                )
+        check_related(inputs, map(graph.related, range(len(inputs))))
     return graph, xs, aux, batch
 
 
