@@ -46,6 +46,9 @@ class Engine(Protocol):
     def vectors(self, operand: Any) -> Any:
         """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
 
+    def interacting(self) -> int | None:
+        """A sample of a batch that interacts with another one, if any."""
+
     def value(self) -> Any:
         """The value of ys."""
 
