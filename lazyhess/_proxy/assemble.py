@@ -11,7 +11,7 @@ import numpy as np
 
 from lazyhess._engines.arrays import Arrays
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._proxy.chunks import Piece
+from lazyhess._proxy.chunks import ChunkProjection
 
 
 def empty(shape: Shape, dtype: np.dtype[Any]) -> Array:
@@ -37,7 +37,7 @@ def _memory() -> float:
 
 
 def fill(
-    pieces: Sequence[Piece],
+    projections: Sequence[ChunkProjection],
     count: int,
     of_row: Ids,
     columns: Ids,
@@ -50,7 +50,7 @@ def fill(
 
     Parameters
     ----------
-    pieces : sequence of Piece
+    projections : sequence of ChunkProjection
         `count` rows of `width` columns.
     of_row, columns : ndarray of intp
         For every element which row, by its number, and which column; they broadcast to `shape`.
@@ -65,52 +65,51 @@ def fill(
     order = (*outer, *inner)
     grid_like = all(columns.shape[axis] == 1 for axis in outer)
     if not arrays.in_place:
-        place = np.argsort(np.concatenate([piece.at for piece in pieces]))
-        parts = [_whole(piece, arrays) for piece in pieces]
-        whole = parts[0] if len(parts) == 1 else arrays.concatenate(parts)
+        place = np.argsort(np.concatenate([part.at for part in projections]))
+        chunks = [_whole(part, arrays) for part in projections]
+        whole = chunks[0] if len(chunks) == 1 else arrays.concatenate(chunks)
         if not grid_like:
             return arrays.points(whole, *np.broadcast_arrays(place[of_row], columns))
         numbers = place[of_row.reshape(-1)]
         straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
-        made = whole  # which the parts were joined to, or is kept, and then a copy is taken
-        if len(parts) == 1 or not straight:
-            made = arrays.take(whole, numbers, 0)
+        answer = whole  # which the chunks were joined to, or is kept, and then a copy is taken
+        if len(chunks) == 1 or not straight:
+            answer = arrays.take(whole, numbers, 0)
         wanted = np.broadcast_to(
             columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
         ).reshape(-1)
         if len(wanted) != width or not (wanted[1:] > wanted[:-1]).all():
-            made = arrays.take(made, wanted, 1)
-        made = arrays.reshape(made, tuple(shape[axis] for axis in order))
-        return (
-            arrays.transpose(made, np.argsort(order).tolist())
-            if list(order) != sorted(order)
-            else made
-        )
+            answer = arrays.take(answer, wanted, 1)
+        answer = arrays.reshape(answer, tuple(shape[axis] for axis in order))
+        in_order = list(order) == sorted(order)
+        return answer if in_order else arrays.transpose(answer, np.argsort(order).tolist())
     if grid_like:
         out = empty(tuple(shape[axis] for axis in order), dtype)
         grid = out.reshape(of_row.size, prod(shape[axis] for axis in inner))
         wanted = np.broadcast_to(
             columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
         )
-        _fill_grid(pieces, count, of_row.reshape(-1), wanted.reshape(-1), grid, width, arrays)
+        _fill_grid(projections, count, of_row.reshape(-1), wanted.reshape(-1), grid, width, arrays)
         # A plain transposed view would keep the caller's array in an order that NumPy never gives.
         return np.ascontiguousarray(out.transpose(np.argsort(order))).reshape(shape)
     out = empty(shape, dtype)
     numbers = np.broadcast_to(of_row, shape).reshape(-1)
-    _fill_points(pieces, count, numbers, np.broadcast_to(columns, shape).reshape(-1), out, arrays)
+    _fill_points(
+        projections, count, numbers, np.broadcast_to(columns, shape).reshape(-1), out, arrays
+    )
     return out
 
 
-def _whole(piece: Piece, arrays: Arrays) -> Any:
-    """The rows of a piece, in its order; the kept ones themselves, where that is all of them."""
-    rows, offset = piece.rows, piece.offset
+def _whole(part: ChunkProjection, arrays: Arrays) -> Any:
+    """Rows of a chunk in the order of the projection; the kept ones themselves, if they are all."""
+    rows, offset = part.rows, part.offset
     if len(offset) == rows.shape[0] and bool((offset == np.arange(len(offset))).all()):
         return rows
     return arrays.take(rows, offset, 0)
 
 
 def _fill_grid(
-    pieces: Sequence[Piece],
+    projections: Sequence[ChunkProjection],
     count: int,
     numbers: Ids,
     columns: Ids,
@@ -122,23 +121,28 @@ def _fill_grid(
     everything = len(columns) == width and bool((columns == np.arange(width)).all())
     straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
     target = grid if straight else np.empty((count, grid.shape[1]), grid.dtype)
-    for piece in pieces:
-        arrays.write(target, piece.at, piece.rows, piece.offset, None if everything else columns)
+    for part in projections:
+        arrays.write(target, part.at, part.rows, part.offset, None if everything else columns)
     if not straight:
         np.take(target, numbers, axis=0, out=grid)
 
 
 def _fill_points(
-    pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, out: Array, arrays: Arrays
+    projections: Sequence[ChunkProjection],
+    count: int,
+    numbers: Ids,
+    columns: Ids,
+    out: Array,
+    arrays: Arrays,
 ) -> None:
     """Single elements, without the grid of all rows and columns."""
-    piece_of = np.zeros(count, np.intp)
+    chunk_of = np.zeros(count, np.intp)
     offset_of = np.zeros(count, np.intp)
-    for k, piece in enumerate(pieces):
-        piece_of[piece.at] = k
-        offset_of[piece.at] = piece.offset
+    for k, part in enumerate(projections):
+        chunk_of[part.at] = k
+        offset_of[part.at] = part.offset
     flat = out.reshape(-1)
-    owner = piece_of[numbers]
-    for k, piece in enumerate(pieces):
+    owner = chunk_of[numbers]
+    for k, part in enumerate(projections):
         at = np.flatnonzero(owner == k)
-        flat[at] = arrays.points(piece.rows, offset_of[numbers[at]], columns[at])
+        flat[at] = arrays.points(part.rows, offset_of[numbers[at]], columns[at])

@@ -302,10 +302,10 @@ class Hessian(LazyArray[ArrayT_co]):
             empty(
                 wanted.shape, np.dtype(f"V{self.itemsize}")
             )  # too large for this machine: say so before the work
-        by_rows, pieces = core.gather(i, j, rows, columns)
+        by_rows, projections = core.gather(i, j, rows, columns)
         if by_rows:
             made = fill(
-                pieces,
+                projections,
                 len(rows),
                 of_row,
                 wanted.columns,
@@ -316,7 +316,7 @@ class Hessian(LazyArray[ArrayT_co]):
             )
         else:
             made = fill(
-                pieces,
+                projections,
                 len(columns),
                 of_column,
                 wanted.rows,

@@ -18,7 +18,7 @@ import numpy as np
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.protocol import Engine, Rows
 from lazyhess._indices import Array, Ids, divide
-from lazyhess._proxy.chunks import CacheInfo, Piece, Store
+from lazyhess._proxy.chunks import CacheInfo, ChunkProjection, Store
 
 
 @dataclass(eq=False)
@@ -50,7 +50,7 @@ def _stands(rows: Array, buffer: Array, place: int) -> bool:
 
 
 class Shelf:
-    """Passes of a flight put together into slabs of a good size.
+    """Passes of a flight put together into chunks of a good size.
 
     Many small arrays that live long between large ones that do not would tear the heap to pieces.
     """
@@ -63,7 +63,7 @@ class Shelf:
         row = (
             sum(self.widths.values()) * engine.arrays.itemsize(engine.dtypes[flight.i]) + 8
         )  # and its id
-        self.most = max(1, core.store.slab // max(row, 1))
+        self.most = max(1, core.store.chunk_bytes // max(row, 1))
         self.left = len(flight.ids)
         self.ids: list[Ids] = []
         self.held = 0
@@ -80,7 +80,7 @@ class Shelf:
             self._keep(done, made)
             self.left -= done.size
             return
-        # Of a grid the slabs are filled position by position, along the last axis of the ids.
+        # Of a grid the chunks are filled position by position, along the last axis of the ids.
         samples, total = prod(done.shape[:-1]), done.shape[-1]
         start = 0
         while start < total:
@@ -187,7 +187,7 @@ class Core:
         with self._turn:
             return min(self._cost(i, j, rows)[0], self._cost(j, i, columns)[0])
 
-    def gather(self, i: int, j: int, rows: Ids, columns: Ids) -> tuple[bool, list[Piece]]:
+    def gather(self, i: int, j: int, rows: Ids, columns: Ids) -> tuple[bool, list[ChunkProjection]]:
         """Rows of (i, j), or rows of (j, i), that hold every pair of the request.
 
         Parameters
@@ -200,15 +200,15 @@ class Core:
         Returns
         -------
         by_rows : bool
-            Whether the pieces hold `rows`; else they hold `columns`.
-        pieces : list of Piece
+            Whether the projections hold `rows`; else they hold `columns`.
+        projections : list of ChunkProjection
             Together every wanted row once.
         """
         while True:
             with self._turn:
                 by_rows = self._by_rows(i, j, rows, columns)
                 a, b, ids = (i, j, rows) if by_rows else (j, i, columns)
-                missing, pieces = self.store.find(a, b, ids)
+                missing, projections = self.store.find(a, b, ids)
                 others = [f for f in self._flights if f.i == a and b in f.columns]
                 mine = ids[missing]
                 for flight in others:
@@ -228,14 +228,14 @@ class Core:
             for flight in (own, *others):
                 for done, made in flight.parts:
                     if len(done) == len(wanted) and bool((done == wanted).all()):
-                        pieces.append(Piece(missing, made[b], np.arange(len(done))))
+                        projections.append(ChunkProjection(missing, made[b], np.arange(len(done))))
                         continue
                     at = np.searchsorted(wanted, done)
                     at[at == len(wanted)] = 0
                     offset = np.flatnonzero(wanted[at] == done) if len(wanted) else at[:0]
                     if len(offset):
-                        pieces.append(Piece(missing[at[offset]], made[b], offset))
-            return by_rows, pieces
+                        projections.append(ChunkProjection(missing[at[offset]], made[b], offset))
+            return by_rows, projections
 
     def apply(self, j: int, tangents: Any, i: int) -> Any:
         """Products of x_j, seen by x_i; counted, not kept."""
@@ -249,10 +249,10 @@ class Core:
         size = prod(self.engine.shapes[i])
         arrays = self.engine.arrays
         with self._turn:
-            missing, pieces = self.store.find(i, j, np.arange(self.rows_of(i)))
+            missing, projections = self.store.find(i, j, np.arange(self.rows_of(i)))
         found = [
-            (piece.at, *arrays.nonzeros(arrays.take(piece.rows, piece.offset, 0)))
-            for piece in pieces
+            (part.at, *arrays.nonzeros(arrays.take(part.rows, part.offset, 0)))
+            for part in projections
         ]
         for done, made in self.engine.rows(i, missing, (j,)) if len(missing) else ():
             count = self.engine.products(i, done) if done.ndim == 1 else done.shape[1]

@@ -12,7 +12,7 @@ import lazyhess as lh
 from lazyhess._engines.csr import CSR
 from lazyhess._engines.recorded.engine import NumpyEngine
 from lazyhess._maps import Expand, Gather, Map, Permute, Reduce, Reshape, Scale
-from lazyhess._proxy.chunks import Ledger
+from lazyhess._proxy.chunks import PageTable
 from lazyhess._tangents import (
     Factored,
     Sparse,
@@ -319,11 +319,11 @@ def test_whether_samples_interact_is_told_by_axes() -> None:
 @pytest.mark.parametrize(
     "first, last", [(0, 3), (4090, 4099), (5, 9000), (4096, 8192), (9000, 9001)]
 )
-def test_a_ledger_of_rows_in_order(first: int, last: int) -> None:
-    ledger, want = Ledger(), np.zeros(10000, np.intp)
+def test_a_page_table_of_rows_in_order(first: int, last: int) -> None:
+    table, want = PageTable(), np.zeros(10000, np.intp)
     for ids in (np.arange(first, last), rng.permutation(10000)[:50], np.arange(first, last, 3)):
         numbers = rng.integers(1, 1 << 40, len(ids))
-        ledger[ids] = numbers
+        table[ids] = numbers
         want[ids] = numbers
         for asked in (np.arange(10000), ids[np.argsort(ids)], np.arange(0, 10000, 7)):
-            np.testing.assert_array_equal(ledger[asked], want[asked])
+            np.testing.assert_array_equal(table[asked], want[asked])
