@@ -36,7 +36,7 @@ def _memory() -> float:
         return float("inf")
 
 
-def fill(
+def assemble(
     projections: Sequence[ChunkProjection],
     count: int,
     of_row: Ids,
@@ -62,42 +62,42 @@ def fill(
     """
     outer = [axis for axis in range(len(shape)) if of_row.shape[axis] != 1]
     inner = [axis for axis in range(len(shape)) if axis not in outer]
-    order = (*outer, *inner)
-    grid_like = all(columns.shape[axis] == 1 for axis in outer)
-    if not arrays.in_place:
-        place = np.argsort(np.concatenate([part.at for part in projections]))
-        chunks = [_whole(part, arrays) for part in projections]
-        whole = chunks[0] if len(chunks) == 1 else arrays.concatenate(chunks)
-        if not grid_like:
+    if any(columns.shape[axis] != 1 for axis in outer):
+        if not arrays.in_place:
+            whole, place = _joined(projections, arrays)
             return arrays.points(whole, *np.broadcast_arrays(place[of_row], columns))
-        numbers = place[of_row.reshape(-1)]
-        straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
-        answer = whole  # which the chunks were joined to, or is kept, and then a copy is taken
-        if len(chunks) == 1 or not straight:
-            answer = arrays.take(whole, numbers, 0)
-        wanted = np.broadcast_to(
-            columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
-        ).reshape(-1)
-        if len(wanted) != width or not (wanted[1:] > wanted[:-1]).all():
-            answer = arrays.take(answer, wanted, 1)
-        answer = arrays.reshape(answer, tuple(shape[axis] for axis in order))
-        in_order = list(order) == sorted(order)
-        return answer if in_order else arrays.transpose(answer, np.argsort(order).tolist())
-    if grid_like:
+        out = empty(shape, dtype)
+        numbers, wanted = (np.broadcast_to(ids, shape).reshape(-1) for ids in (of_row, columns))
+        _write_points(projections, count, numbers, wanted, out, arrays)
+        return out
+    # A grid of rows and columns.
+    order = (*outer, *inner)
+    numbers = of_row.reshape(-1)
+    wanted = np.broadcast_to(columns, [shape[k] if k in inner else 1 for k in range(len(shape))])
+    wanted = wanted.reshape(-1)
+    if arrays.in_place:
         out = empty(tuple(shape[axis] for axis in order), dtype)
         grid = out.reshape(of_row.size, prod(shape[axis] for axis in inner))
-        wanted = np.broadcast_to(
-            columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
-        )
-        _fill_grid(projections, count, of_row.reshape(-1), wanted.reshape(-1), grid, width, arrays)
+        _write_grid(projections, count, numbers, wanted, grid, width, arrays)
         # A plain transposed view would keep the caller's array in an order that NumPy never gives.
         return np.ascontiguousarray(out.transpose(np.argsort(order))).reshape(shape)
-    out = empty(shape, dtype)
-    numbers = np.broadcast_to(of_row, shape).reshape(-1)
-    _fill_points(
-        projections, count, numbers, np.broadcast_to(columns, shape).reshape(-1), out, arrays
-    )
-    return out
+    answer, place = _joined(projections, arrays)
+    numbers = place[numbers]
+    straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
+    if len(projections) == 1 or not straight:  # what is kept is copied, what was joined is not
+        answer = arrays.take(answer, numbers, 0)
+    if len(wanted) != width or not (wanted[1:] > wanted[:-1]).all():
+        answer = arrays.take(answer, wanted, 1)
+    answer = arrays.reshape(answer, tuple(shape[axis] for axis in order))
+    in_order = list(order) == sorted(order)
+    return answer if in_order else arrays.transpose(answer, np.argsort(order).tolist())
+
+
+def _joined(projections: Sequence[ChunkProjection], arrays: Arrays) -> tuple[Any, Ids]:
+    """All rows in one array, and where in it each wanted row is."""
+    place = np.argsort(np.concatenate([part.at for part in projections]))
+    chunks = [_whole(part, arrays) for part in projections]
+    return chunks[0] if len(chunks) == 1 else arrays.concatenate(chunks), place
 
 
 def _whole(part: ChunkProjection, arrays: Arrays) -> Any:
@@ -108,7 +108,7 @@ def _whole(part: ChunkProjection, arrays: Arrays) -> Any:
     return arrays.take(rows, offset, 0)
 
 
-def _fill_grid(
+def _write_grid(
     projections: Sequence[ChunkProjection],
     count: int,
     numbers: Ids,
@@ -127,7 +127,7 @@ def _fill_grid(
         np.take(target, numbers, axis=0, out=grid)
 
 
-def _fill_points(
+def _write_points(
     projections: Sequence[ChunkProjection],
     count: int,
     numbers: Ids,

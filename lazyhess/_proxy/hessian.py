@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._proxy.assemble import empty, fill
+from lazyhess._proxy.assemble import assemble, empty
 from lazyhess._proxy.chunks import CacheInfo
 from lazyhess._proxy.index import Selection, select
 from lazyhess._proxy.lazy_array import ArrayT_co, LazyArray, dense
@@ -304,32 +304,15 @@ class Hessian(LazyArray[ArrayT_co]):
             )  # too large for this machine: say so before the work
         by_rows, projections = core.gather(i, j, rows, columns)
         if by_rows:
-            made = fill(
-                projections,
-                len(rows),
-                of_row,
-                wanted.columns,
-                wanted.shape,
-                sizes[j],
-                self.dtype,
-                core.engine.arrays,
-            )
-        else:
-            made = fill(
-                projections,
-                len(columns),
-                of_column,
-                wanted.rows,
-                wanted.shape,
-                sizes[i],
-                self.dtype,
-                core.engine.arrays,
-            )
+            asked = len(rows), of_row, wanted.columns, wanted.shape, sizes[j]
+        else:  # by symmetry, rows of (j, i)
+            asked = len(columns), of_column, wanted.rows, wanted.shape, sizes[i]
+        answer = assemble(projections, *asked, self.dtype, core.engine.arrays)
         arrays = core.engine.arrays
         if arrays.in_place:
-            return made[()] if wanted.scalar else made
+            return answer[()] if wanted.scalar else answer
         # By symmetry rows may be those of x_j, in its dtype.
-        return made if made.dtype == self.dtype else arrays.cast(made, self.dtype)
+        return answer if answer.dtype == self.dtype else arrays.cast(answer, self.dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """The dense array, for `numpy.asarray`.
