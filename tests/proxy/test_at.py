@@ -226,7 +226,7 @@ def test_masks_that_change_do_not_pile_up() -> None:
     for _ in range(30):
         H = H.at(RNG.normal(size=5000))
         H.tocoo()
-        structure: Any = H._core.engine
+        structure: Any = H._source.engine
         sizes.append(sum(w for _, w, _ in structure._structure._patterns.values()))
     assert sizes[-1] < 1.5 * max(sizes[:15])
 
@@ -265,7 +265,7 @@ def test_old_points_are_let_go() -> None:
     gc.disable()
     try:
         for k in range(3):
-            old = weakref.ref(H._core.engine.root)
+            old = weakref.ref(H._source.engine.root)
             H = H.at(np.full(50, float(k)))
             np.asarray(H)
             assert old() is None

@@ -182,7 +182,7 @@ def test_a_failure_keeps_what_is_done() -> None:
     """Rows that a cut pass was completed to are right, however far it came."""
     w = lh.variable(W)
     H = lh.hessian(softmax(w), w, block_size=30, cache=60 * 130 * 8)
-    engine: Any = H._core.engine
+    engine: Any = H._source.engine
     rows = engine.rows
 
     def failing(*args: Any) -> Any:

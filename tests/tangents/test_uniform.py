@@ -276,7 +276,7 @@ def test_sparse_rows_stay_sparse() -> None:
 
 def test_a_pass_that_fails_leaves_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
     H = lh.hessian(FUNCTIONS["layers"], X, 0, block_size=4)
-    engine = H._core.engine
+    engine = H._source.engine
     rows = engine.rows
 
     def failing(*args: Any) -> Any:
