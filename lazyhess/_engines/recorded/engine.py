@@ -17,7 +17,7 @@ from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Rows, progress_bar
 from lazyhess._engines.recorded.arrays import VariableArrays
 from lazyhess._engines.recorded.passes import PassSizes, SymmetricRows
-from lazyhess._engines.recorded.pattern_cache import Structure
+from lazyhess._engines.recorded.pattern_cache import PatternCache
 from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
 from lazyhess._indices import Array, Ids, Shape, changes, divide
 from lazyhess._record.tape import Tape
@@ -86,7 +86,7 @@ class NumpyEngine:
         self._outputs: LRUCache[int, Linearization] = LRUCache(_OUTPUTS)
         # What engines of the same graph at other points share.
         self._tape: Tape | None = None
-        self._structure: Structure | None = None
+        self._pattern_cache: PatternCache | None = None
         self._counts: dict[Any, list[int]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
@@ -94,7 +94,7 @@ class NumpyEngine:
             "_lock": None,
             "_outputs": LRUCache(_OUTPUTS),
             "_tape": None,
-            "_structure": None,
+            "_pattern_cache": None,
         }
         return {**self.__dict__, **left}
 
@@ -114,9 +114,13 @@ class NumpyEngine:
         """The engine of the same graph at other values of xs."""
         if self._tape is None:
             root = self.root if self.create_graph else autobatched(self.root, self.xs)
-            self._tape, self._structure = Tape(root, self.xs), Structure()
+            self._tape, self._pattern_cache = Tape(root, self.xs), PatternCache()
         made = self.like(*self._tape.evaluate(values))
-        made._tape, made._structure, made._counts = self._tape, self._structure, self._counts
+        made._tape, made._pattern_cache, made._counts = (
+            self._tape,
+            self._pattern_cache,
+            self._counts,
+        )
         return made
 
     def value(self) -> Any:
@@ -253,7 +257,7 @@ class NumpyEngine:
             samples=batch.samples,
             block_size=self.block_size,
             runs=not batch,
-            known=self._counts.get(key, []) if self._structure is not None else [],
+            known=self._counts.get(key, []) if self._pattern_cache is not None else [],
         )
         same = [j for j in plan.targets if self.xs[j]._serial == x._serial]  # x may be named twice
         complete: SymmetricRows | None = None
@@ -279,8 +283,8 @@ class NumpyEngine:
                 answer |= dict.fromkeys(same, complete.complete(answer[i]))
             yield ids, count, answer
             done += count
-            if self._structure is not None and isinstance(tangents, Sparse) and not batch:
-                self._structure.keep(i, ids, tangents.pattern)
+            if self._pattern_cache is not None and isinstance(tangents, Sparse) and not batch:
+                self._pattern_cache.keep(i, ids, tangents.pattern)
             if complete is not None:
                 start = done // prod(x.shape[1:])
             sizes.measured(held, partial=start > 0)
@@ -291,9 +295,9 @@ class NumpyEngine:
         """The unit tangents of some rows."""
         x = self.xs[i]
         if not self.batch:
-            if self._structure is None:
+            if self._pattern_cache is None:
                 return identity(ids, x.shape, x.dtype)
-            return self._structure.seeds(i, ids, x.shape, x.dtype)
+            return self._pattern_cache.seeds(i, ids, x.shape, x.dtype)
         if ids.ndim == 2:  # the same in all samples
             axis, *_ = self.batch.leading(i)
             thin = (*x.shape[:axis], 1, *x.shape[axis + 1 :])

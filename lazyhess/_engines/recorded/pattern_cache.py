@@ -21,7 +21,7 @@ class _Kept(NamedTuple):
     derived: int  # how many things had been derived from it when its bytes were counted
 
 
-class Structure:
+class PatternCache:
     """Patterns of identity seeds, with all that maps derived from them; the last used ones.
 
     The maps of a graph that is evaluated again are the same objects, or have the same keys, so
