@@ -30,7 +30,7 @@ class Arrays(ABC):
         """The numbers as a NumPy array, without their graph; shared where that is possible."""
 
     @abstractmethod
-    def own(self, array: Array, dtype: Any) -> Any:
+    def from_numpy(self, array: Array, dtype: Any) -> Any:
         """A NumPy array as one of this kind, in a dtype of this kind."""
 
     @abstractmethod
@@ -75,8 +75,8 @@ class Arrays(ABC):
 
     def matmul(self, a: Any, b: Any) -> Any:
         """The product of two arrays, of which one may be NumPy's."""
-        a = self.own(a, b.dtype) if isinstance(a, np.ndarray) else a
-        b = self.own(b, a.dtype) if isinstance(b, np.ndarray) else b
+        a = self.from_numpy(a, b.dtype) if isinstance(a, np.ndarray) else a
+        b = self.from_numpy(b, a.dtype) if isinstance(b, np.ndarray) else b
         if 1 not in (len(a.shape), len(b.shape)):
             return a @ b
         # Not every framework multiplies by vectors.
@@ -159,7 +159,7 @@ class NumpyArrays(NumpyFunctions):
     def numpy(self, array: Any) -> Array:
         return np.asarray(array)
 
-    def own(self, array: Array, dtype: Any) -> Any:
+    def from_numpy(self, array: Array, dtype: Any) -> Any:
         return array.astype(dtype, copy=False)
 
     def zeros(self, shape: Shape, dtype: Any) -> Any:

@@ -276,12 +276,12 @@ class FrameworkEngine:
         units = units.reshape((count, *shape))
         axis, all_samples = self.batch.axes[i], self.batch.samples
         if axis is None:
-            return self.arrays.own(units, self.dtypes[i])
+            return self.arrays.from_numpy(units, self.dtypes[i])
         there = np.ones((count, all_samples), np.bool_)
         if samples is not None:
             there = np.arange(all_samples) == samples[:, None]
         there = there.reshape((count, *(1,) * axis, -1, *(1,) * (len(shape) - axis)))
-        return self.arrays.own(np.expand_dims(units, axis + 1) & there, self.dtypes[i])
+        return self.arrays.from_numpy(np.expand_dims(units, axis + 1) & there, self.dtypes[i])
 
     # --- products -------------------------------------------------------------------------------
 
@@ -317,9 +317,9 @@ class FrameworkEngine:
     def _applied(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         arrays, dtype, count = self.arrays, self.dtypes[j], len(tangents)
         if not self.lead:
-            return self.function.products(j, arrays.own(tangents, dtype), columns, None)
+            return self.function.products(j, arrays.from_numpy(tangents, dtype), columns, None)
         if self.batch.together:
-            whole = arrays.own(tangents.transpose(self.batch.from_front(j)), dtype)
+            whole = arrays.from_numpy(tangents.transpose(self.batch.from_front(j)), dtype)
             made = self.function.products(j, whole, columns, None)
             return {i: arrays.transpose(made[i], self.batch.to_front(i)) for i in columns}
         # Each output with a tangent of its own.
@@ -331,7 +331,7 @@ class FrameworkEngine:
             full = np.zeros((self.batch.samples, *flat.shape), flat.dtype)
             full[which, np.arange(len(flat))] = flat
             flat = np.moveaxis(full, 0, axis + 1)
-        made = self.function.products(j, arrays.own(flat, dtype), columns, which)
+        made = self.function.products(j, arrays.from_numpy(flat, dtype), columns, which)
         return {
             i: arrays.reshape(
                 self._own_sample(i, made[i], which), (count, *self.lead, *self.shapes[i])

@@ -18,7 +18,7 @@ class VariableArrays(NumpyFunctions):
     def numpy(self, array: Any) -> Array:
         return np.asarray(getattr(array, "_value", array))
 
-    def own(self, array: Any, dtype: Any) -> Any:
+    def from_numpy(self, array: Any, dtype: Any) -> Any:
         if isinstance(array, Variable):
             return array
         return leaf(np.array(array.dense() if isinstance(array, CSR) else array, dtype))

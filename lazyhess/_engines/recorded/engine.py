@@ -312,7 +312,7 @@ class NumpyEngine:
 
     def _recorded(self, j: int, array: Any) -> Any:
         """What belongs to x_j as a Variable, where answers are."""
-        return self.arrays.own(array, self.dtypes[j]) if self.create_graph else array
+        return self.arrays.from_numpy(array, self.dtypes[j]) if self.create_graph else array
 
     def _collect(self, i: int, j: int, ids: Ids, count: int, block: Block) -> Rows:
         """What came out for x_j as rows: for each id its row of the block (i, j)."""

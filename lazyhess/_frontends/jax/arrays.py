@@ -53,7 +53,7 @@ class JaxArrays(Arrays):
         made: Array = np.asarray(array)
         return made
 
-    def own(self, array: Array, dtype: Any) -> Any:
+    def from_numpy(self, array: Array, dtype: Any) -> Any:
         return self._put(np.array(array, dtype))
 
     def zeros(self, shape: Shape, dtype: Any) -> Any:

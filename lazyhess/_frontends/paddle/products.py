@@ -42,11 +42,11 @@ class Tensors(Arrays):
         made: Array = array.detach().numpy()
         return made
 
-    def own(self, array: Array, dtype: Any) -> Any:
+    def from_numpy(self, array: Array, dtype: Any) -> Any:
         return paddle.to_tensor(np.asarray(array, DTYPES[dtype]), place=self.place)
 
     def zeros(self, shape: Shape, dtype: Any) -> Any:
-        return self.own(np.zeros(shape, DTYPES[dtype]), dtype)
+        return self.from_numpy(np.zeros(shape, DTYPES[dtype]), dtype)
 
     def concatenate(self, parts: Sequence[Any]) -> Any:
         return paddle.concat(list(parts))
@@ -140,7 +140,7 @@ class Graph(Single):
         return differentiate(self.root, self.xs, None, self.create_graph)
 
     def weighted(self, weights: Array) -> list[Any]:
-        cotangent = self.arrays.own(weights, self.root.dtype)
+        cotangent = self.arrays.from_numpy(weights, self.root.dtype)
         made = differentiate(self.root, self.xs, cotangent, create_graph=False)
         return [
             paddle.zeros_like(x) if g is None else g for x, g in zip(self.xs, made, strict=True)
@@ -197,7 +197,7 @@ class Graph(Single):
             weights = np.ones(self.root.shape)
             if output is not None:
                 weights = (np.arange(weights.size) == output).reshape(weights.shape)
-            cotangent = self.arrays.own(weights, self.root.dtype)
+            cotangent = self.arrays.from_numpy(weights, self.root.dtype)
             cotangent.stop_gradient = False
             try:
                 made = differentiate(self.root, self.xs, cotangent, create_graph=True)

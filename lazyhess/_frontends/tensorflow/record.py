@@ -33,7 +33,7 @@ class Tensors(Arrays):
         # What NumPy itself does not know (bfloat16) comes as the next wider type that it does.
         return made.astype(np.float32) if made.dtype.kind == "V" else made
 
-    def own(self, array: Array, dtype: Any) -> Any:
+    def from_numpy(self, array: Array, dtype: Any) -> Any:
         return tf.constant(np.asarray(array).astype(dtype.as_numpy_dtype))
 
     def zeros(self, shape: Shape, dtype: Any) -> Any:
@@ -202,14 +202,14 @@ class Record(Single):
         shape = tuple(self.root.shape)
         flat = np.zeros(int(np.prod(shape)), np.bool_)
         flat[output] = True
-        return self.arrays.own(flat.reshape(shape), self.root.dtype)
+        return self.arrays.from_numpy(flat.reshape(shape), self.root.dtype)
 
     def gradient(self, i: int, output: int | None) -> Any:
         self._check_recording()
         return dense(self._all(output)[i], self.xs[i])
 
     def weighted(self, weights: Array) -> list[Any]:
-        seed = self.arrays.own(weights, self.root.dtype)
+        seed = self.arrays.from_numpy(weights, self.root.dtype)
         with unrecorded():
             made = differentiated(self._first, self.root, self.xs, seed)
             return [dense(g, x) for g, x in zip(made, self.xs, strict=True)]

@@ -43,7 +43,7 @@ class Tensors(Arrays):
         made: Array = array.numpy()
         return made
 
-    def own(self, array: Array, dtype: Any) -> Any:
+    def from_numpy(self, array: Array, dtype: Any) -> Any:
         array = np.ascontiguousarray(array)
         if not array.flags.writeable:
             array = array.copy()
