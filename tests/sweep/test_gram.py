@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._engines.recorded.engine import NumpyEngine
+from lazyhess._engines.recorded.engine import RecordedEngine
 from lazyhess._engines.recorded.passes import SymmetricRows
 
 RNG = np.random.default_rng(0)
@@ -91,7 +91,7 @@ def test_whole_matrices_are_their_rows(name: str, block_size: int | None) -> Non
 def test_what_a_rank_k_update_is_made_for(name: str) -> None:
     function, xs, expected = CASES[name]
     variables = tuple(lh.variable(x) for x in xs)
-    square = NumpyEngine(function(*variables), variables)._gram(0)
+    square = RecordedEngine(function(*variables), variables)._gram(0)
     assert (square is not None) == expected
 
 
@@ -101,13 +101,13 @@ def test_infinite_weights_take_the_sweeps() -> None:
     A[3, 5] = np.inf
     with np.errstate(all="ignore"):
         y = np.sum(np.exp(-(np.abs(A) @ (x + 1))))
-    assert NumpyEngine(y, (x,))._gram(0) is None
+    assert RecordedEngine(y, (x,))._gram(0) is None
 
 
 def test_half_of_the_columns_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     """Passes after the first compute (i, i) from their own rows on."""
     w = lh.variable(W)
-    engine = NumpyEngine(softmax(w), (w,), block_size=30)
+    engine = RecordedEngine(softmax(w), (w,), block_size=30)
     computed: list[int] = []
     true = SymmetricRows.complete
 

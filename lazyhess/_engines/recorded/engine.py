@@ -39,7 +39,7 @@ from lazyhess._tangents import (
 _OUTPUTS = 4
 
 
-class NumpyEngine:
+class RecordedEngine:
     """Hessian rows of a recorded graph.
 
     Parameters
@@ -98,9 +98,9 @@ class NumpyEngine:
         }
         return {**self.__dict__, **left}
 
-    def like(self, root: Variable, xs: Sequence[Variable]) -> NumpyEngine:
+    def like(self, root: Variable, xs: Sequence[Variable]) -> RecordedEngine:
         """An engine with these options for another output and other inputs."""
-        return NumpyEngine(
+        return RecordedEngine(
             root,
             xs,
             batch=self.batch.axes if self.batch else None,
@@ -110,7 +110,7 @@ class NumpyEngine:
             progress=self.progress,
         )
 
-    def at(self, values: Sequence[Array | Variable]) -> NumpyEngine:
+    def at(self, values: Sequence[Array | Variable]) -> RecordedEngine:
         """The engine of the same graph at other values of xs."""
         if self._tape is None:
             root = self.root if self.create_graph else autobatched(self.root, self.xs)

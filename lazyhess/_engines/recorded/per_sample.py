@@ -11,7 +11,7 @@ import numpy as np
 from lazyhess._engines.batch import Batch
 from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Rows
-from lazyhess._engines.recorded.engine import NumpyEngine
+from lazyhess._engines.recorded.engine import RecordedEngine
 from lazyhess._engines.recorded.prepared import linearize
 from lazyhess._indices import Array, Ids
 from lazyhess._record.variable import Variable
@@ -24,13 +24,13 @@ class PerSampleEngine:
 
     Parameters
     ----------
-    inner : NumpyEngine
+    inner : RecordedEngine
         Rows of every output.
     batch : sequence of int or None
         The position of the batch axis in each x; ``None`` where all samples share it.
     """
 
-    def __init__(self, inner: NumpyEngine, batch: Sequence[int | None]) -> None:
+    def __init__(self, inner: RecordedEngine, batch: Sequence[int | None]) -> None:
         self.inner = inner
         self.arrays, self.dtypes = inner.arrays, inner.dtypes
         self.create_graph = inner.create_graph
