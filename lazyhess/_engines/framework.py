@@ -146,9 +146,9 @@ class FrameworkEngine:
         """The gradient with respect to x_i."""
         if not self._by_output(i):
             return self.function.gradient(i, None)
-        made = [self.function.gradient(i, output) for output in range(prod(self.lead))]
+        gradients = [self.function.gradient(i, output) for output in range(prod(self.lead))]
         arrays, shape = self.arrays, self.shapes[i]
-        parts = [arrays.reshape(part, (1, *shape)) for part in made]
+        parts = [arrays.reshape(part, (1, *shape)) for part in gradients]
         whole = arrays.concatenate(parts) if parts else arrays.zeros((0, *shape), self.dtypes[i])
         return arrays.reshape(whole, self.lead + shape)
 
@@ -202,15 +202,15 @@ class FrameworkEngine:
     ) -> Iterator[tuple[Ids, dict[int, Any]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
         bar = progress_bar(self.products(i, rows)) if self.progress else None
-        passes = self._samples if self.batch.together else self._rows
-        for ids, made in passes(i, rows, columns):
+        passes = self._by_position if self.batch.together else self._by_row
+        for ids, blocks in passes(i, rows, columns):
             if bar is not None:
                 bar.update(self.products(i, ids))
-            yield ids, made
+            yield ids, blocks
         if bar is not None:
             bar.close()
 
-    def _block(self, i: int, columns: Sequence[int]) -> int:
+    def _at_once(self, i: int, columns: Sequence[int]) -> int:
         """How many products to run at once."""
         if self.block_size is not None:
             return self.block_size
@@ -218,55 +218,50 @@ class FrameworkEngine:
         most = COSTS.framework_bytes // max(row * self.arrays.itemsize(self.dtypes[i]), 1)
         return max(1, min(most, self.function.at_once(i)))
 
-    def _rows(
+    def _by_row(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Any]]]:
         """One product for each row: of one output, or of all, where only one counts."""
-        block, arrays = self._block(i, columns), self.arrays
+        block, arrays = self._at_once(i, columns), self.arrays
         for start in range(0, len(rows), block):
             ids = rows[start : start + block]
             lead, position = self.batch.divide(i, ids)
             outputs = lead if self.lead else None
-            made = self.function.products(i, self._units(i, position, lead), columns, outputs)
-            yield (
-                ids,
-                {
-                    j: arrays.reshape(
-                        self._own_sample(j, made[j], lead), (len(ids), self.batch.sizes[j])
-                    )
-                    for j in columns
-                },
-            )
+            units = self._units(i, position, lead)
+            products = self.function.products(i, units, columns, outputs)
+            blocks = {}
+            for j in columns:
+                part = self._part(j, products[j], lead)
+                blocks[j] = arrays.reshape(part, (len(ids), self.batch.sizes[j]))
+            yield ids, blocks
 
-    def _own_sample(self, j: int, made: Any, samples: Ids) -> Any:
-        """What products with one sample each give for x_j, of that sample."""
+    def _part(self, j: int, products: Any, samples: Ids) -> Any:
+        """Of products seen by x_j, that of each with one sample's part of x_j."""
         if self.batch.axes[j] is None:
-            return made
+            return products
         which = np.arange(len(samples)) * self.batch.samples + samples
-        return self.arrays.take(self._by_sample(j, made), which, 0)
+        return self.arrays.take(self._by_sample(j, products), which, 0)
 
-    def _samples(
+    def _by_position(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Any]]]:
         """One product for each position, with all the samples asked for there."""
-        block = self._block(i, columns)
+        block = self._at_once(i, columns)
         order, starts = self.batch.by_position(i, rows)
         for start in range(0, len(starts) - 1, block):
             stop = min(start + block, len(starts) - 1)
             ids = order[starts[start] : starts[stop]]
             sample, position = self.batch.divide(i, ids)
             once = position[starts[start:stop] - starts[start]]
-            made = self.function.products(i, self._units(i, once), columns, None)
+            products = self.function.products(i, self._units(i, once), columns, None)
             which = np.searchsorted(once, position) * self.batch.samples + sample
-            yield (
-                ids,
-                {j: self.arrays.take(self._by_sample(j, made[j]), which, 0) for j in columns},
-            )
+            take = self.arrays.take
+            yield ids, {j: take(self._by_sample(j, products[j]), which, 0) for j in columns}
 
-    def _by_sample(self, j: int, made: Any) -> Any:
+    def _by_sample(self, j: int, products: Any) -> Any:
         """``(K,) + full shape`` -> ``(K * samples, size of a sample)``."""
-        made = self.arrays.transpose(made, self.batch.to_front(j))
-        return self.arrays.reshape(made, (made.shape[0] * self.batch.samples, self.batch.sizes[j]))
+        rows = self.arrays.transpose(products, self.batch.to_front(j))
+        return self.arrays.reshape(rows, (rows.shape[0] * self.batch.samples, self.batch.sizes[j]))
 
     def _units(self, i: int, positions: Ids, samples: Ids | None = None) -> Any:
         """Unit tangents of x_i: of one sample each, or else the same in all samples."""
@@ -293,26 +288,25 @@ class FrameworkEngine:
 
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
-        arrays, count = self.arrays, len(tangents)
-        native = self.arrays.of_framework(tangents)  # one for each product
-        block = self._block(j, columns)
+        arrays, block = self.arrays, self._at_once(j, columns)
         parts: dict[int, list[Any]] = {i: [] for i in columns}
-        for start in range(0, count, block):
+        for start in range(0, len(tangents), block):
             part = tangents[start : start + block]
-            made = (
-                self.function.products(j, part, columns, None)
-                if native
-                else self._applied(j, part, columns)
-            )
+            if arrays.of_framework(tangents):  # in the shape of x_j
+                products = self.function.products(j, part, columns, None)
+            else:
+                products = self._applied(j, part, columns)
             for i in columns:
-                parts[i].append(made[i])
-        none = {i: (0, *self.lead, *self.shapes[i]) for i in columns}
-        return {
-            i: arrays.concatenate(parts[i])
-            if len(parts[i]) > 1
-            else (parts[i][0] if parts[i] else arrays.zeros(none[i], self.dtypes[i]))
-            for i in columns
-        }
+                parts[i].append(products[i])
+        return {i: self._concatenated(i, parts[i]) for i in columns}
+
+    def _concatenated(self, i: int, parts: list[Any]) -> Any:
+        """Products seen by x_i, of which there may be none."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return self.arrays.zeros((0, *self.lead, *self.shapes[i]), self.dtypes[i])
+        return self.arrays.concatenate(parts)
 
     def _applied(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         arrays, dtype, count = self.arrays, self.dtypes[j], len(tangents)
@@ -320,8 +314,8 @@ class FrameworkEngine:
             return self.function.products(j, arrays.from_numpy(tangents, dtype), columns, None)
         if self.batch.together:
             whole = arrays.from_numpy(tangents.transpose(self.batch.from_front(j)), dtype)
-            made = self.function.products(j, whole, columns, None)
-            return {i: arrays.transpose(made[i], self.batch.to_front(i)) for i in columns}
+            products = self.function.products(j, whole, columns, None)
+            return {i: arrays.transpose(products[i], self.batch.to_front(i)) for i in columns}
         # Each output with a tangent of its own.
         outputs = prod(self.lead)
         which = np.tile(np.arange(outputs), count)
@@ -331,13 +325,12 @@ class FrameworkEngine:
             full = np.zeros((self.batch.samples, *flat.shape), flat.dtype)
             full[which, np.arange(len(flat))] = flat
             flat = np.moveaxis(full, 0, axis + 1)
-        made = self.function.products(j, arrays.from_numpy(flat, dtype), columns, which)
-        return {
-            i: arrays.reshape(
-                self._own_sample(i, made[i], which), (count, *self.lead, *self.shapes[i])
-            )
-            for i in columns
-        }
+        products = self.function.products(j, arrays.from_numpy(flat, dtype), columns, which)
+        answer = {}
+        for i in columns:
+            part = self._part(i, products[i], which)
+            answer[i] = arrays.reshape(part, (count, *self.lead, *self.shapes[i]))
+        return answer
 
 
 def by_output(
@@ -354,9 +347,9 @@ def by_output(
     order = np.argsort(outputs, kind="stable")
     for ids in np.split(order, np.flatnonzero(np.diff(outputs[order])) + 1):
         if len(ids):
-            made = run(arrays.take(tangents, ids, 0), int(outputs[ids[0]]))
+            products = run(arrays.take(tangents, ids, 0), int(outputs[ids[0]]))
             for j in columns:
-                parts[j].append(made[j])
+                parts[j].append(products[j])
     if not len(outputs):
         return run(tangents, None)
     back = np.argsort(order, kind="stable")
