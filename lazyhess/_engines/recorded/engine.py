@@ -115,13 +115,10 @@ class RecordedEngine:
         if self._tape is None:
             root = self.root if self.create_graph else autobatched(self.root, self.xs)
             self._tape, self._pattern_cache = Tape(root, self.xs), PatternCache()
-        made = self.like(*self._tape.evaluate(values))
-        made._tape, made._pattern_cache, made._counts = (
-            self._tape,
-            self._pattern_cache,
-            self._counts,
-        )
-        return made
+        engine = self.like(*self._tape.evaluate(values))
+        engine._tape, engine._counts = self._tape, self._counts
+        engine._pattern_cache = self._pattern_cache
+        return engine
 
     def value(self) -> Any:
         """The value of ys."""
@@ -131,9 +128,9 @@ class RecordedEngine:
         """The gradient with respect to x_i."""
         if not self.each:
             return self.linearization().gradient(i)
-        made = [self.linearization(output).gradient(i) for output in range(self.root.size)]
+        parts = [self.linearization(output).gradient(i) for output in range(self.root.size)]
         none = self.arrays.zeros((0, *self.shapes[i]), self.dtypes[i])
-        whole = np.stack(made) if made else none
+        whole = np.stack(parts) if parts else none
         return np.reshape(whole, self.lead + self.shapes[i])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -144,17 +141,17 @@ class RecordedEngine:
         if not self.each and not self.create_graph:
             return linearize(self.root, self.xs)
         with self._lock:
-            found = self._outputs.get(output)
-            if found is None:
+            linearization = self._outputs.get(output)
+            if linearization is None:
                 root = self.root if self.create_graph else autobatched(self.root, self.xs)
-                found = Linearization(
+                linearization = Linearization(
                     root,
                     self.xs,
                     unit_cotangent(self.root, output if self.each else None),
                     recorded=self.create_graph,
                 )
-                self._outputs[output] = found
-            return found
+                self._outputs[output] = linearization
+            return linearization
 
     def interacting(self) -> int | None:
         """The first sample whose output depends on another sample, if any."""
@@ -344,8 +341,8 @@ class RecordedEngine:
                 row = at * count + block.seed
             block = Sparse(Pattern(shape[0], (size,), row, column), block.val)
         if block.pattern.entries * 4 > prod(shape) or prod(shape) <= COSTS.small:
-            made = add_up(block.pattern.keys(), block.val, prod(shape))
-            return made.reshape((*ids.shape, size))
+            dense_rows = add_up(block.pattern.keys(), block.val, prod(shape))
+            return dense_rows.reshape((*ids.shape, size))
         return CSR.of(block)
 
     # --- products -------------------------------------------------------------------------------
@@ -358,47 +355,43 @@ class RecordedEngine:
 
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
-        count = len(tangents)
         if self.batch:
             tangents = np.transpose(tangents, self.batch.from_front(j))
-        outputs = range(self.root.size) if self.each else range(1)
-        made: dict[int, list[Array]] = {i: [] for i in columns}
-        for output in outputs:
-            plan = self.linearization(output).plan(j, columns)
-            part = tangents
-            if self.each:
-                part = tangents.reshape((count, self.root.size, *self.shapes[j]))[:, output]
-            width = max(plan.size * tangents.dtype.itemsize, 1)
-            block = self.block_size or max(1, COSTS.pass_bytes // width)
-            parts: dict[int, list[Array]] = {i: [] for i in columns}
-            for start in range(0, count, block):
-                seeds = part[start : start + block]
-                blocks, _ = plan.push(seeds)
-                for i in columns:
-                    shape = self.xs[i].shape
-                    rows = dense(blocks[i], len(seeds), shape, self.dtypes[i])
-                    if self.batch:
-                        rows = np.transpose(rows, self.batch.to_front(i))
-                    parts[i].append(rows)
-            for i in columns:
-                made[i].append(_joined(parts[i], count, self._whole(i), self.dtypes[i]))
         if not self.each:
-            return {i: self._recorded(i, made[i][0]) for i in columns}
-        return {
-            i: self._recorded(
-                i,
-                np.stack(made[i], 1).reshape((count, *self.lead, *self.shapes[i]))
-                if made[i]
-                else np.zeros((count, *self.lead, *self.shapes[i]), self.dtypes[i]),
-            )
-            for i in columns
-        }
+            products = self._products(0, j, tangents, columns)
+            return {i: self._recorded(i, products[i]) for i in columns}
+        count, size = len(tangents), self.root.size
+        tangents = tangents.reshape((count, size, *self.shapes[j]))
+        by_output = [self._products(k, j, tangents[:, k], columns) for k in range(size)]
+        answer = {}
+        for i in columns:
+            shape = (count, *self.lead, *self.shapes[i])
+            if by_output:
+                stacked = np.stack([products[i] for products in by_output], 1)
+                answer[i] = self._recorded(i, stacked.reshape(shape))
+            else:
+                answer[i] = self.arrays.zeros(shape, self.dtypes[i])
+        return answer
 
-    def _whole(self, i: int) -> Shape:
-        return self.shapes[i] if self.each else self.lead + self.shapes[i]
+    def _products(
+        self, output: int, j: int, tangents: Any, columns: tuple[int, ...]
+    ) -> dict[int, Any]:
+        """Products of one output (of all, where they are summed or samples), some at a time."""
+        plan = self.linearization(output).plan(j, columns)
+        width = max(plan.size * tangents.dtype.itemsize, 1)
+        step = self.block_size or max(1, COSTS.pass_bytes // width)
+        parts: dict[int, list[Any]] = {i: [] for i in columns}
+        for start in range(0, len(tangents), step):
+            seeds = tangents[start : start + step]
+            blocks, _ = plan.push(seeds)
+            for i in columns:
+                part = dense(blocks[i], len(seeds), self.xs[i].shape, self.dtypes[i])
+                parts[i].append(np.transpose(part, self.batch.to_front(i)) if self.batch else part)
+        return {i: self._joined(i, parts[i]) for i in columns}
 
-
-def _joined(parts: list[Array], count: int, shape: Shape, dtype: np.dtype[Any]) -> Array:
-    if not parts:
-        return np.zeros((count, *shape), dtype)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _joined(self, i: int, parts: list[Any]) -> Any:
+        """Products seen by x_i, of which there may be none."""
+        if not parts:
+            shape = self.shapes[i] if self.each else self.lead + self.shapes[i]
+            return np.zeros((0, *shape), self.dtypes[i])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -52,8 +52,8 @@ class PerSampleEngine:
 
     def gradient(self, i: int) -> Any:
         """The gradient of each sample: as x_i, or behind an axis of samples where it is shared."""
-        made = self.inner.gradient(i).reshape((*self.lead, *self.batch.full[i]))
-        return made if self.batch.axes[i] is None else np.sum(made, axis=0)
+        gradients = self.inner.gradient(i).reshape((*self.lead, *self.batch.full[i]))
+        return gradients if self.batch.axes[i] is None else np.sum(gradients, axis=0)
 
     def interacting(self) -> int | None:
         """The first sample whose output depends on another sample, if any."""
@@ -73,12 +73,12 @@ class PerSampleEngine:
         sample, _ = self.batch.divide(i, rows)
         places = sample * whole + self.batch.places(i, rows)
         order = np.argsort(places)
-        for found, made in self.inner.rows(i, places[order], columns):
-            ids = rows[order[np.searchsorted(places[order], found)]]
+        for at, blocks in self.inner.rows(i, places[order], columns):
+            ids = rows[order[np.searchsorted(places[order], at)]]
             output = int(self.batch.divide(i, ids[:1])[0][0])
-            yield ids, {j: self._own_part(j, output, made[j]) for j in columns}
+            yield ids, {j: self._part(j, output, blocks[j]) for j in columns}
 
-    def _own_part(self, j: int, sample: int, rows: Rows) -> Rows:
+    def _part(self, j: int, sample: int, rows: Rows) -> Rows:
         """Of rows of one sample's output, by all of x_j, what is by its own part."""
         if self.batch.axes[j] is None:
             return rows
@@ -92,20 +92,20 @@ class PerSampleEngine:
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
         count, samples, full = len(tangents), self.batch.samples, self.batch.full
-        each = np.arange(samples)[:, None]
+        sample = np.arange(samples)[:, None]
         if self.batch.axes[j] is not None:
             size = self.batch.sizes[j]
             flat = np.reshape(tangents, (count, samples, size))
             padded = np.concatenate([flat, np.zeros((count, samples, 1), flat.dtype)], axis=2)
             source = np.full((samples, prod(full[j])), size)
-            source[each, self.batch.parts(j)] = np.arange(size)
-            tangents = padded[:, each, source]
+            source[sample, self.batch.parts(j)] = np.arange(size)
+            tangents = padded[:, sample, source]
         lead = self.inner.lead
-        made = self.inner.apply(j, np.reshape(tangents, (count, *lead, *full[j])), columns)
+        products = self.inner.apply(j, np.reshape(tangents, (count, *lead, *full[j])), columns)
         answer = {}
         for i in columns:
-            part = np.reshape(made[i], (count, samples, prod(full[i])))
+            part = np.reshape(products[i], (count, samples, prod(full[i])))
             if self.batch.axes[i] is not None:
-                part = part[:, each, self.batch.parts(i)]
+                part = part[:, sample, self.batch.parts(i)]
             answer[i] = np.reshape(part, (count, samples, *self.shapes[i]))
         return answer
