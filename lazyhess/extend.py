@@ -53,7 +53,7 @@ from lazyhess._primitives.base import (
     scale,
 )
 from lazyhess._primitives.einsum import contract
-from lazyhess._record.linear import linear
+from lazyhess._record.linear import linear_map_of as linear
 from lazyhess._record.primitive import Primitive
 from lazyhess._record.variable import Variable, record, value_of
 

@@ -10,7 +10,7 @@ import pytest
 
 import lazyhess as lh
 from lazyhess._engines.recorded import prepared
-from lazyhess._maps.matmul import Arrangement
+from lazyhess._maps.matmul import MatmulPlan
 from lazyhess._sweep.linearization import Linearization
 from lazyhess._tangents import Pattern
 from tests import oracles
@@ -184,13 +184,13 @@ def test_value_gradient_and_hessian_share_one_linearization(monkeypatch):
 
 def test_the_adjoint_sweep_goes_on_for_the_gradient_only(monkeypatch):
     products = []
-    apply = Arrangement.apply
+    apply = MatmulPlan.apply
 
     def counting(self, left, right):
         products.append(1)
         return apply(self, left, right)
 
-    monkeypatch.setattr(Arrangement, "apply", counting)
+    monkeypatch.setattr(MatmulPlan, "apply", counting)
     rng = np.random.default_rng(0)
     X, v, x = rng.normal(size=(20, 300)), rng.normal(size=30), rng.normal(size=30)
 

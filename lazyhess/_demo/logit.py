@@ -24,7 +24,7 @@ PUBLISHED = {
 
 
 @dataclass
-class Step:
+class NewtonStep:
     """One step of Newton's method: what held where it began."""
 
     log_likelihood: float
@@ -38,7 +38,7 @@ class Fit:
 
     coefficients: Array
     errors: Array
-    steps: list[Step]
+    steps: list[NewtonStep]
 
     def agrees(self) -> bool:
         """Whether all published digits are reproduced."""
@@ -65,7 +65,7 @@ def negative_log_likelihood(coefficients: Any, regressors: Array, improved: Arra
 def fit(regressors: Array, improved: Array, tolerance: float = 1e-10) -> Fit:
     """Newton's method: value, gradient and Hessian of each step come from one recording."""
     coefficients = np.zeros(regressors.shape[1])
-    steps: list[Step] = []
+    steps: list[NewtonStep] = []
     while len(steps) < 50 and not (steps and steps[-1].gradient < tolerance):
         b = lh.variable(coefficients)
         loss = negative_log_likelihood(b, regressors, improved)
@@ -73,6 +73,6 @@ def fit(regressors: Array, improved: Array, tolerance: float = 1e-10) -> Fit:
         information = np.asarray(hessian)
         coefficients = coefficients - np.linalg.solve(information, gradient)
         largest = float(np.abs(gradient).max())
-        steps.append(Step(-loss.item(), largest, hessian.cache_info().products))
+        steps.append(NewtonStep(-loss.item(), largest, hessian.cache_info().products))
     errors = np.sqrt(np.diagonal(np.linalg.inv(information)))
     return Fit(coefficients, errors, steps)

@@ -9,7 +9,7 @@ import numpy as np
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Map, thin
-from lazyhess._tangents import Block, Factored, Pattern, Sparse, settle, spread
+from lazyhess._tangents import Block, KhatriRao, Pattern, SourceView, Sparse, settle, spread
 
 # Sums of more elements than this are left to `numpy.add.reduce`, which adds pairs up.
 _LONG = 512
@@ -61,22 +61,25 @@ class Reshape(Map):
                 moved = pattern.boxed(self.out, boxes, distinct=pattern.distinct)
             else:
                 moved = pattern.moved(self.out, pattern.pos, distinct=pattern.distinct)
-            moved.start = pattern.start
+            moved.view = pattern.view and self.view(pattern.view)
             return moved
 
         return Sparse(pattern.derive(("reshape", self.out), make), block.val)
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def view(self, view: SourceView) -> SourceView | None:
+        return view if view.axes is None or self.inp == self.out else None
+
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return followed(axes, self.inp, self.out)
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.keeps(axes)
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.out_axes(axes)
         return None if made is None else (Reshape(thin(self.inp, axes), thin(self.out, made)), made)
 
     def reach(self, labels: Ids) -> Ids:
         return labels.reshape(self.out)
 
-    def each(self, count: int) -> Map:
+    def batched(self, count: int) -> Map:
         return Reshape((count, *self.inp), (count, *self.out))
 
     @property
@@ -102,16 +105,18 @@ class Permute(Map):
         def make() -> Pattern:
             pos = pattern.project(self.axes)
             moved = pattern.moved(self.out, pos, distinct=pattern.distinct)
-            if pattern.start is not None:
-                moved.turned = pattern.start, self.axes
+            moved.view = pattern.view and self.view(pattern.view)
             return moved
 
         return Sparse(pattern.derive(("permute", self.axes), make), block.val)
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def view(self, view: SourceView) -> SourceView | None:
+        return SourceView(view.start, view.stop, self.axes) if view.axes is None else None
+
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return tuple(self.axes.index(axis) for axis in axes)
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
         made = tuple(self.axes.index(axis) for axis in axes)
         return Permute(thin(self.inp, axes), self.axes), made
 
@@ -155,22 +160,22 @@ class Reduce(Map):
 
         return settle(Sparse(pattern.derive(("reduce", self.axes, self.out), make), block.val))
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         if not set(axes) <= set(self.kept):
             return None
         thin = tuple(1 if axis in self.axes else n for axis, n in enumerate(self.inp))
         return followed(axes, thin, self.out)
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.keeps(axes)
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.out_axes(axes)
         if made is None:
             return None
         return Reduce(thin(self.inp, axes), self.axes, thin(self.out, made)), made
 
-    def factored(self, block: Factored) -> Block:
+    def khatri_rao(self, block: KhatriRao) -> Block:
         inner, axes = block.inner, block.axes
         if isinstance(inner, Sparse) or not set(axes) <= set(self.axes):
-            return super().factored(block)
+            return super().khatri_rao(block)
         rest = tuple(axis + 1 for axis in self.axes if axis not in axes)
         thin = [1 if axis in rest else n for axis, n in enumerate(inner.shape)]
         inner = summed(inner, rest).reshape(thin)
@@ -189,7 +194,7 @@ class Reduce(Map):
         made: Ids = np.max(labels, axis=self.axes, initial=NOTHING)
         return made.reshape(self.out)
 
-    def each(self, count: int) -> Map:
+    def batched(self, count: int) -> Map:
         axes = tuple(axis + 1 for axis in self.axes)
         return Reduce((count, *self.inp), axes, (count, *self.out))
 
@@ -250,11 +255,11 @@ class Expand(Map):
             return Reshape(self.inp, self.out).sparse(block)
         return spread(block, self.thin, self.axes, self.out)
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return followed(axes, self.inp, self.thin, without=self.axes)
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.keeps(axes)
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.out_axes(axes)
         if made is None:
             return None
         return Expand(thin(self.inp, axes), self.axes, thin(self.out, made)), made
@@ -284,7 +289,7 @@ class Accumulate(Map):
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return None if self.axis in axes else axes
 
     def reach(self, labels: Ids) -> Ids:

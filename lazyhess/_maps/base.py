@@ -12,12 +12,13 @@ from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, divide
 from lazyhess._tangents import (
     Block,
-    Factored,
+    KhatriRao,
     Pattern,
+    Repeated,
+    SourceView,
     Sparse,
-    Uniform,
     compact,
-    uniform,
+    repeated,
 )
 
 # The label of what depends on nothing.
@@ -30,6 +31,7 @@ class Map(ABC):
     inp: Shape
     out: Shape
     grows = False  # whether it can give more elements than it takes
+    work = 0  # multiplications for one seed, as far as they are products of matrices
 
     @property
     def finite(self) -> bool:
@@ -43,38 +45,38 @@ class Map(ABC):
         if isinstance(block, Sparse):
             return self.sparse(block)
         if not isinstance(block, np.ndarray):
-            return self.factored(block) if isinstance(block, Factored) else block.mapped(self)
+            return self.khatri_rao(block) if isinstance(block, KhatriRao) else block.mapped(self)
         if self.grows and block.size <= COSTS.small:
             return self._grow(block)
         return self.dense(block)
 
-    def factored(self, block: Factored) -> Block:
+    def khatri_rao(self, block: KhatriRao) -> Block:
         """The map of a factored block: of its inner one, where it does not mix the weights."""
-        axes = self.keeps(block.axes)
+        axes = self.out_axes(block.axes)
         if axes is None:
             return self.apply(block.expanded())
         return block.moved(axes, self.apply(block.inner))
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         """Where these axes of the input come out, if the map works at every place along them alone.
 
         ``None`` where it does not.
         """
         return None
 
-    def uniform(self, block: Uniform) -> Block:
+    def repeated(self, block: Repeated) -> Block:
         """The map of a block that is the same along some axes: of one place, if that is the same.
 
         (`Chain` and the like apply their maps one by one.)
         """
-        found = self.thinned(block.axes)
+        found = self.at_one_place(block.axes)
         if found is None:
             return self.apply(block.expanded())
         map_, axes = found
-        return uniform(map_.apply(block.inner), axes, self.out)
+        return repeated(map_.apply(block.inner), axes, self.out)
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        """The map at one place of some axes, and where these come out (see `keeps`).
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        """The map at one place of some axes, and where these come out (see `out_axes`).
 
         Its arrays have length 1 along them. ``None`` where places along them differ, or mix.
         """
@@ -102,16 +104,24 @@ class Map(ABC):
     @abstractmethod
     def T(self) -> Map: ...
 
-    def each(self, count: int) -> Map:
+    def batched(self, count: int) -> Map:
         """The map of each of `count` arrays that stand along a leading axis."""
-        return Each(self, count)
+        return Batched(self, count)
 
-    def tail(self, start: int) -> Map | None:
-        """The map to what lies from `start` on along the first axis of the output.
-
-        ``None`` where that would not spare much.
-        """
+    def trailing(self, start: int) -> Map | None:
+        """The map to the output rows ``start:`` alone, or ``None`` if that saves little."""
         return None
+
+    def view(self, view: SourceView) -> SourceView | None:
+        """The output as a view of a source, where that is what the input is; else ``None``."""
+        return None
+
+    def seed_group(self, view: SourceView) -> int:
+        """How many identity seeds in a row this map makes one factored block of; 0 where none.
+
+        The seeds are of a source that the input is a view of.
+        """
+        return 0
 
 
 def all_finite(array: Array) -> bool:
@@ -155,8 +165,8 @@ class Weighted(Map):
         # A dense zero means "not there" as well as the number; an infinity must not meet it.
         return self.sparse(Sparse.of(block))
 
-    def factored(self, block: Factored) -> Block:
-        return super().factored(block) if self.finite else self.apply(block.expanded())
+    def khatri_rao(self, block: KhatriRao) -> Block:
+        return super().khatri_rao(block) if self.finite else self.apply(block.expanded())
 
 
 class Chain(Map):
@@ -166,6 +176,11 @@ class Chain(Map):
         self.maps = maps
         self.inp = maps[0].inp
         self.out = maps[-1].out
+
+    @property
+    def work(self) -> int:  # type: ignore[override]
+        """The multiplications for one seed."""
+        return sum([step.work for step in self.maps])
 
     @property
     def finite(self) -> bool:
@@ -183,11 +198,11 @@ class Chain(Map):
     def sparse(self, block: Sparse) -> Sparse | Array:
         raise AssertionError("a chain applies its maps one by one")
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         found: tuple[int, ...] | None = axes
         for step in self.maps:
             if found is not None:
-                found = step.keeps(found)
+                found = step.out_axes(found)
         return found
 
     def reach(self, labels: Ids) -> Ids:
@@ -195,9 +210,25 @@ class Chain(Map):
             labels = step.reach(labels)
         return labels
 
-    def tail(self, start: int) -> Map | None:
-        last = self.maps[-1].tail(start)
+    def trailing(self, start: int) -> Map | None:
+        last = self.maps[-1].trailing(start)
         return None if last is None else Chain(*self.maps[:-1], last)
+
+    def view(self, view: SourceView) -> SourceView | None:
+        seen: SourceView | None = view
+        for step in self.maps:
+            if seen is not None:
+                seen = step.view(seen)
+        return seen
+
+    def seed_group(self, view: SourceView) -> int:
+        seen: SourceView | None = view
+        for step in self.maps:
+            group = step.seed_group(seen) if seen else 0
+            if group or seen is None:
+                return group
+            seen = step.view(seen)
+        return 0
 
     @cached_property
     def _transposed(self) -> Map:
@@ -208,7 +239,7 @@ class Chain(Map):
         return self._transposed
 
 
-class Each(Map):
+class Batched(Map):
     """A map of each of `count` arrays: they stand along a leading axis."""
 
     def __init__(self, map_: Map, count: int) -> None:
@@ -235,7 +266,7 @@ class Each(Map):
             count = pattern.count * self.count
             return Pattern(count, self.map.inp, seed, pos, distinct=pattern.distinct)
 
-        flat = Sparse(pattern.derive(("each", self.count), make), block.val)
+        flat = Sparse(pattern.derive(("batched", self.count), make), block.val)
         return self._gathered(self.map.apply(flat), pattern.count)
 
     def _gathered(self, block: Block, seeds: int) -> Block:
@@ -261,4 +292,4 @@ class Each(Map):
 
     @property
     def T(self) -> Map:
-        return Each(self.map.T, self.count)
+        return Batched(self.map.T, self.count)

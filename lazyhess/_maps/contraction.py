@@ -12,16 +12,17 @@ from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
 from lazyhess._maps.axes import Expand, Permute
 from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
 from lazyhess._maps.gather import Gather
-from lazyhess._maps.matmul import arranged
-from lazyhess._maps.pairing import Labels, Pairing, pairing
+from lazyhess._maps.matmul import matmul_plan
+from lazyhess._maps.pairing import ContractionSpec, Labels, contraction_spec
 from lazyhess._tangents import (
     Block,
-    Factored,
+    KhatriRao,
     Pattern,
+    SourceView,
     Sparse,
     identity,
+    repeated,
     settle,
-    uniform,
 )
 
 
@@ -35,9 +36,9 @@ class Contract(Weighted):
     def __init__(
         self, labels: Labels, with_: Labels, onto: Labels, weights: Array, inp: Shape
     ) -> None:
-        self._set(pairing(labels, with_, onto, weights.shape, inp), weights)
+        self._set(contraction_spec(labels, with_, onto, weights.shape, inp), weights)
 
-    def _set(self, how: Pairing, weights: Array) -> None:
+    def _set(self, how: ContractionSpec, weights: Array) -> None:
         self.how = how
         self.weights = weights
         self.inp, self.out, self.grows = how.inp, how.out, how.grows
@@ -48,7 +49,7 @@ class Contract(Weighted):
         return self.weights.transpose(self.how.turn).reshape(self.how.matrix)
 
     @property
-    def work(self) -> int:
+    def work(self) -> int:  # type: ignore[override]
         """The multiplications for one seed."""
         how = self.how
         return how.places * how.rows * how.width
@@ -62,7 +63,7 @@ class Contract(Weighted):
         if not how.summed and not how.new:
             result = block.transpose(how.forth) * self.matrix.reshape(how.spread)
             return result.transpose(how.back)
-        return arranged(
+        return matmul_plan(
             how,
             (block.shape, weights.shape),
             (block.strides, weights.strides),
@@ -95,9 +96,9 @@ class Contract(Weighted):
         grid = self._grid(block)
         if grid is not None:
             return grid
-        if block.unit and how.places == 1 and not how.shared:
+        if block.is_identity and how.places == 1 and not how.shared:
             # Identity seeds pick rows of the matrix: the answer is a view of the operand.
-            start, labels = self._born(block.pattern)
+            start, labels = self._seeded(block.pattern)
             summed = tuple(label for label in labels if label in how.summed)
             rows = self.matrix_for(summed)[start : start + block.count]
             if rows.dtype == np.result_type(rows, block.val):
@@ -109,25 +110,22 @@ class Contract(Weighted):
             return self.dense(block.dense())
         return self._across(block)
 
-    def _born(self, pattern: Pattern) -> tuple[int, tuple[int, ...]]:
-        """Where identity seeds start, and the labels of the array that they were born in."""
-        if pattern.turned is None:
-            return pattern.start or 0, self.how.labels
-        start, axes = pattern.turned
-        return start, self._before(axes)
+    def _seeded(self, pattern: Pattern) -> tuple[int, Labels]:
+        """The first position of identity seeds in the source, and its labels."""
+        assert pattern.view is not None
+        return -pattern.view.start, self._source_labels(pattern.view)
 
-    def _before(self, axes: tuple[int, ...]) -> tuple[int, ...]:
-        """The labels of the input before its axes were put into this order."""
-        return tuple(self.how.labels[axes.index(axis)] for axis in range(len(axes)))
+    def _source_labels(self, view: SourceView) -> Labels:
+        """The labels of the source that the input is a view of: as its axes were ordered there."""
+        axes, labels = view.axes, self.how.labels
+        if axes is None:
+            return labels
+        return tuple(labels[axes.index(axis)] for axis in range(len(axes)))
 
-    def unit(self, axes: tuple[int, ...] | None = None) -> int:
-        """How many identity seeds in a row make a factored block; 0 where none do.
+    def seed_group(self, view: SourceView) -> int:
+        return self._seed_group(self._source_labels(view))
 
-        With `axes` they are those of an array whose axes were put into this order.
-        """
-        return self._unit(self.how.labels if axes is None else self._before(axes))
-
-    def _unit(self, labels: tuple[int, ...]) -> int:
+    def _seed_group(self, labels: Labels) -> int:
         how = self.how
         if how.shared or not (how.free and how.summed and how.new):
             return 0
@@ -137,54 +135,54 @@ class Contract(Weighted):
             return how.places
         return how.rows if labels == free + summed else 0
 
-    def _grid(self, block: Sparse) -> Factored | None:
-        """Identity seeds as a factored block: the matrix along the new axes, units along the free.
+    def _grid(self, block: Sparse) -> KhatriRao | None:
+        """Identity seeds as a factored block: the matrix by new axes, unit vectors by free ones.
 
         ``None`` where they are no grid, or a small one.
         """
         how = self.how
-        if not block.unit:
+        if not block.is_identity:
             return None
-        start, labels = self._born(block.pattern)
-        unit, count = self._unit(labels), block.count
-        if not unit or count * prod(self.out) <= COSTS.small or not self.finite:
+        start, labels = self._seeded(block.pattern)
+        group, count = self._seed_group(labels), block.count
+        if not group or count * prod(self.out) <= COSTS.small or not self.finite:
             return None
-        low, rest = divmod(start, unit)
-        high = low + count // unit
-        if rest or count % unit:
+        low, rest = divmod(start, group)
+        high = low + count // group
+        if rest or count % group:
             return None
         free = tuple(label for label in labels if label in how.free)
         summed = tuple(label for label in labels if label in how.summed)
         weights = self.matrix_for(summed).reshape((how.rows, *how.shape(how.new)))
         first = labels[0] in summed
         if first:
-            weights, units = weights[low:high], np.arange(how.places)
+            weights, positions = weights[low:high], np.arange(how.places)
         else:
-            units = np.arange(low, high)
+            positions = np.arange(low, high)
         if len(weights) == 1:
             return None
         axes = tuple(how.onto.index(label) for label in how.new)
-        seeds = identity(units, how.shape(free), block.dtype)
+        seeds = identity(positions, how.shape(free), block.dtype)
         made = tuple(label for label in how.onto if label in free)
         if made != free:
             turn = Permute(how.shape(free), tuple(free.index(label) for label in made))
             seeds = turn.sparse(seeds)
         inner = Expand(how.shape(made), axes, self.out).sparse(seeds)
-        return Factored(weights, axes, inner, first)
+        return KhatriRao(weights, axes, inner, first)
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         how = self.how
         names = [how.labels[axis] for axis in axes]
         return tuple(map(how.onto.index, names)) if set(names) <= set(how.onto) else None
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
         how = self.how
         names = [how.labels[axis] for axis in axes]
         if not set(names) <= set(how.free):
             return None
         return self._at_one(axes), tuple(map(how.onto.index, names))
 
-    def factored(self, block: Factored) -> Block:
+    def khatri_rao(self, block: KhatriRao) -> Block:
         how = self.how
         names = tuple(how.labels[axis] for axis in block.axes)
         inner, (count, others) = block.inner, block.grid
@@ -193,9 +191,9 @@ class Contract(Weighted):
         alike = tuple(axis for axis in alike if axis not in block.axes)
         if alike:
             assert isinstance(inner, np.ndarray)
-            one = Factored(block.weights, block.axes, _one(inner, alike), block.first)
+            one = KhatriRao(block.weights, block.axes, _one(inner, alike), block.first)
             come = tuple(how.onto.index(how.labels[axis]) for axis in alike)
-            return uniform(self._at_one(alike).apply(one), come, self.out)
+            return repeated(self._at_one(alike).apply(one), come, self.out)
         if (
             set(names) != set(how.summed)
             or how.shared
@@ -203,7 +201,7 @@ class Contract(Weighted):
             or not self.finite
             or others * free < how.width
         ):
-            return super().factored(block)
+            return super().khatri_rao(block)
         # The weights times the matrix, for each a and each new place: that is the smaller array.
         order = (*(block.axes[k] + 1 for k in range(len(names))), 0)
         order += tuple(how.labels.index(label) + 1 for label in how.free)
@@ -284,7 +282,7 @@ class Contract(Weighted):
             fibres = np.matmul(full.reshape(len(keys), summed), self.matrix)
         else:
             fibres = self._rows(at)
-            fibres = fibres if block.unit else fibres * val[:, None]
+            fibres = fibres if block.is_identity else fibres * val[:, None]
             if not self.finite:
                 fibres[val == 0] = 0
             if not alone:
@@ -349,7 +347,7 @@ class Contract(Weighted):
         made._finite = self.finite
         return made
 
-    def tail(self, start: int) -> Map | None:
+    def trailing(self, start: int) -> Map | None:
         how = self.how
         if not how.onto or not how.summed:
             return None

@@ -9,7 +9,7 @@ import numpy as np
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Map, Weighted, thin
-from lazyhess._tangents import Block, Factored, Pattern, Sparse, compact, compactly
+from lazyhess._tangents import Block, KhatriRao, Pattern, Sparse, compact, compactly
 from lazyhess._tangents.boxes import weigh
 
 
@@ -31,10 +31,10 @@ class Scale(Weighted):
             return made
         return self._weighed(block, len(block) > 1)
 
-    def factored(self, block: Factored) -> Block:
+    def khatri_rao(self, block: KhatriRao) -> Block:
         if self.finite and isinstance(block.inner, np.ndarray) and block.inner.size > COSTS.small:
             return block.moved(block.axes, self._weighed(block.inner, True))
-        return super().factored(block)
+        return super().khatri_rao(block)
 
     def _weighed(self, block: Array, many: bool) -> Array:
         """The product; with `many` seeds in the best order in memory, whatever that of weights."""
@@ -82,10 +82,10 @@ class Scale(Weighted):
             val[block.val == 0] = 0
         return Sparse(block.pattern, val)
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
         missing = len(self.inp) - self.weights.ndim
         if any(axis >= missing and self.weights.shape[axis - missing] != 1 for axis in axes):
             return None
@@ -141,7 +141,7 @@ class Mask(Map):
         moved, keep = pattern.derive_few("masks", self.digest, make)
         return Sparse(moved, block.val[keep])
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes
 
     def reach(self, labels: Ids) -> Ids:
@@ -167,17 +167,17 @@ class Conjugate(Map):
     def sparse(self, block: Sparse) -> Sparse:
         return Sparse(block.pattern, np.conjugate(block.val))
 
-    def factored(self, block: Factored) -> Block:
+    def khatri_rao(self, block: KhatriRao) -> Block:
         if block.weights.dtype.kind != "c":
-            return super().factored(block)
+            return super().khatri_rao(block)
         # The conjugate of a product is that of both.
         weights = np.conjugate(block.weights)
-        return super().factored(Factored(weights, block.axes, block.inner, block.first))
+        return super().khatri_rao(KhatriRao(weights, block.axes, block.inner, block.first))
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return axes
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
         return Conjugate(thin(self.inp, axes)), axes
 
     def reach(self, labels: Ids) -> Ids:

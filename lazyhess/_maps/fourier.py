@@ -33,7 +33,7 @@ class Fourier(Map):
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         return None if self.axis in axes else axes
 
     def reach(self, labels: Ids) -> Ids:

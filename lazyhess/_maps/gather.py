@@ -12,7 +12,7 @@ from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, divide, runs
 from lazyhess._maps.axes import Reshape, summed
 from lazyhess._maps.base import NOTHING, Chain, Map, thin
-from lazyhess._tangents import Block, Pattern, Sparse, settle
+from lazyhess._tangents import Block, Pattern, SourceView, Sparse, settle
 from lazyhess._tangents.boxes import Cut, cut, picked, put_back
 
 
@@ -139,6 +139,12 @@ class Gather(Map):
             first += start * width
         return first, first + prod(self.out)
 
+    def view(self, view: SourceView) -> SourceView | None:
+        if view.axes is not None or self.window is None:
+            return None
+        first, last = self.window
+        return SourceView(view.start + first, view.start + last)
+
     def dense(self, block: Array) -> Array:
         if self.basic:
             return block[(slice(None), *self.index)]
@@ -162,22 +168,22 @@ class Gather(Map):
         return settle(Sparse(moved, val))
 
     def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | list[Cut] | None]:
+        view = pattern.view and self.view(pattern.view)
         found = picked(pattern.boxes, self.inp, self.ranges) if pattern.boxes else None
         if found is not None:
             boxes, cuts = found
             boxed = pattern.boxed(self.out, boxes, distinct=pattern.distinct)
-            if cuts is None and pattern.start is not None and self.window is not None:
-                boxed.start = pattern.start - self.window[0]
+            if cuts is None:
+                boxed.view = view
             return boxed, cuts
-        if pattern.start is not None and self.window is not None:
+        if pattern.view and view:
             # Identity seeds in order: the hits are a slice of them.
-            first, last = self.window
-            lo = max(first - pattern.start, 0)
-            hi = max(min(last - pattern.start, pattern.count), lo)
-            pos, seed = pattern.pos[lo:hi] - first, pattern.seed[lo:hi]
-            moved = pattern.moved(self.out, pos, seed=seed, distinct=True)
+            lo = max(view.start, 0)
+            hi = max(min(view.stop, pattern.count), lo)
+            pos = pattern.pos[lo:hi] - (view.start - pattern.view.start)
+            moved = pattern.moved(self.out, pos, seed=pattern.seed[lo:hi], distinct=True)
             if hi - lo == pattern.count:
-                moved.start = pattern.start - first
+                moved.view = view
             return moved, slice(lo, hi)
         keep: Ids | None = None
         hits: list[tuple[Ids, int]] = []
@@ -211,7 +217,7 @@ class Gather(Map):
         begins = ends[places]
         copies = ends[places + 1] - begins
         keep = np.arange(len(places)).repeat(copies)
-        if pattern.start is not None:  # places in a row: so are the runs of their copies
+        if pattern.view and pattern.view.axes is None:  # places in a row: so are their copies' runs
             pos = order[begins[0] : begins[0] + len(keep)]
         else:
             begins -= np.cumsum(copies) - copies
@@ -256,15 +262,15 @@ class Gather(Map):
                         break
         return found
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         kept = self.kept
         return tuple(kept[axis] for axis in axes) if all(axis in kept for axis in axes) else None
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
         # Arrays of integers that count up take their axis whole, but have no place in one of 1.
         if not self.basic and any(axis >= self.lead for axis in axes):
             return None
-        made = self.keeps(axes)
+        made = self.out_axes(axes)
         if made is None:
             return None
         return Gather(thin(self.inp, axes), self.index, thin(self.out, made)), made
@@ -273,9 +279,9 @@ class Gather(Map):
         made: Ids = labels[self.index]
         return made
 
-    def each(self, count: int) -> Map:
+    def batched(self, count: int) -> Map:
         if not self.basic:
-            return super().each(count)
+            return super().batched(count)
         index = (slice(None), *self.index)
         return Gather((count, *self.inp), index, (count, *self.out))
 
@@ -334,16 +340,16 @@ class Scatter(Map):
         moved = pattern.derive(("scatter", id(gather)), make)[0]
         return settle(Sparse(moved, block.val))
 
-    def keeps(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
         back = {place: axis for axis, place in self.gather.kept.items()}
         return tuple(back[axis] for axis in axes) if all(axis in back for axis in axes) else None
 
-    def thinned(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.keeps(axes)
-        back = None if made is None else self.gather.thinned(made)
+    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+        made = self.out_axes(axes)
+        back = None if made is None else self.gather.at_one_place(made)
         return None if made is None or back is None else (back[0].T, made)
 
-    def tail(self, start: int) -> Map | None:
+    def trailing(self, start: int) -> Map | None:
         window = self.gather.window
         if window is None or not self.out:
             return None

@@ -18,7 +18,7 @@ import numpy as np
 
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Shape
-from lazyhess._maps.pairing import Labels, Pairing
+from lazyhess._maps.pairing import ContractionSpec, Labels
 
 # About how long it takes, in nanoseconds: a multiplication, a further product of a batch, an
 # element that is copied, and one that lies elsewhere than where the next map looks for it.
@@ -45,7 +45,7 @@ class Operand(NamedTuple):
         return array.reshape(self.shape)
 
 
-class Arrangement(NamedTuple):
+class MatmulPlan(NamedTuple):
     """A contraction as one call of `numpy.matmul`."""
 
     left: Operand
@@ -65,7 +65,7 @@ class Arrangement(NamedTuple):
         return made.transpose(self.order)
 
 
-class _Lying:
+class StridedOperand:
     """An operand with its strides, in elements."""
 
     def __init__(self, labels: Labels, shape: Shape, strides: tuple[int, ...], item: int) -> None:
@@ -113,38 +113,38 @@ class _Lying:
 
 
 @lru_cache(maxsize=4096)
-def arranged(
-    how: Pairing,
+def matmul_plan(
+    how: ContractionSpec,
     shapes: tuple[Shape, Shape],
     strides: tuple[tuple[int, ...], tuple[int, ...]],
     items: tuple[int, int],
-) -> Arrangement:
-    """The arrangement of a contraction that should be fastest.
+) -> MatmulPlan:
+    """The plan of a contraction that should be fastest.
 
     Parameters
     ----------
-    how : Pairing
+    how : ContractionSpec
         The labels.
     shapes, strides, items
         Shape, strides and the size of an element, of the block and of the weights.
     """
     labels, onto = how.seeded
-    a = _Lying(labels, shapes[0], strides[0], items[0])
-    b = _Lying(how.with_, shapes[1], strides[1], items[1])
+    a = StridedOperand(labels, shapes[0], strides[0], items[0])
+    b = StridedOperand(how.with_, shapes[1], strides[1], items[1])
     best, least = None, np.inf
-    for batch, inner in _choices(a, b, onto):
-        choice = _Choice(a, b, onto, batch, inner)
-        cost, clean = choice.cost()
+    for batch, inner in _batches(a, b, onto):
+        candidate = _Candidate(a, b, onto, batch, inner)
+        cost, clean = candidate.cost()
         if cost < least:
-            best, least = choice, cost
+            best, least = candidate, cost
         # More in the batch would only make smaller products; for small arrays any will do.
         if clean or a.size + b.size <= COSTS.small:
             break
     assert best is not None
-    return best.arrangement()
+    return best.plan()
 
 
-def _choices(a: _Lying, b: _Lying, onto: Labels) -> Iterator[tuple[Labels, Labels]]:
+def _batches(a: StridedOperand, b: StridedOperand, onto: Labels) -> Iterator[tuple[Labels, Labels]]:
     """Labels for the batch, and those that are summed in each product, in order."""
     both = [label for label in a.labels if label in b.extent]
     shared = [label for label in onto if label in both]
@@ -158,10 +158,12 @@ def _choices(a: _Lying, b: _Lying, onto: Labels) -> Iterator[tuple[Labels, Label
                 yield (*order[:cut], *batch), order[cut:]
 
 
-class _Choice:
-    """An arrangement by the labels of its batch, and of what is summed in each product."""
+class _Candidate:
+    """A plan by the labels of its batch, and of what is summed in each product."""
 
-    def __init__(self, a: _Lying, b: _Lying, onto: Labels, batch: Labels, inner: Labels) -> None:
+    def __init__(
+        self, a: StridedOperand, b: StridedOperand, onto: Labels, batch: Labels, inner: Labels
+    ) -> None:
         self.a, self.b, self.onto, self.batch, self.inner = a, b, onto, batch, inner
         self.extent = a.extent | b.extent
         self.rows = a.ordered(tuple(x for x in a.labels if x not in batch and x not in inner))
@@ -192,11 +194,11 @@ class _Choice:
             rest += _ASTRAY * self._size(self.onto)
         return cost + _CALL * count + rest, not rest
 
-    def arrangement(self) -> Arrangement:
+    def plan(self) -> MatmulPlan:
         batch, rows, inner, columns = self.batch, self.rows, self.inner, self.columns
         left = (inner, rows) if self.swapped else (rows, inner)
         right = (columns, inner) if self.swapped else (inner, columns)
-        return Arrangement(
+        return MatmulPlan(
             self.a.operand(batch, *left, self.lies[0]),
             self.b.operand(batch, *right, self.lies[1]),
             self.swapped,

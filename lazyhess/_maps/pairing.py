@@ -10,7 +10,7 @@ from lazyhess._indices import Shape
 Labels = tuple[int, ...]
 
 
-class Pairing:
+class ContractionSpec:
     """What of ``einsum("labels,with_->onto", block, weights)`` does not depend on numbers.
 
     Labels are `shared` (in all three), `summed` (in both operands), `free` (not in the weights) or
@@ -56,19 +56,21 @@ class Pairing:
         """The lengths of some labels."""
         return tuple(self.extent[label] for label in labels)
 
-    def at_one(self, axes: tuple[int, ...]) -> Pairing:
+    def at_one(self, axes: tuple[int, ...]) -> ContractionSpec:
         """That at one place of some free axes of the block."""
         inp = tuple(1 if axis in axes else n for axis, n in enumerate(self.inp))
-        return pairing(self.labels, self.with_, self.onto, self.shape(self.with_), inp)
+        return contraction_spec(self.labels, self.with_, self.onto, self.shape(self.with_), inp)
 
     @cached_property
-    def T(self) -> Pairing:
+    def T(self) -> ContractionSpec:
         """That of the transposed map."""
         met = self.shape(self.with_)
-        return pairing(self.onto, self.with_, self.labels, met, self.out)
+        return contraction_spec(self.onto, self.with_, self.labels, met, self.out)
 
 
 @lru_cache(maxsize=4096)
-def pairing(labels: Labels, with_: Labels, onto: Labels, met: Shape, inp: Shape) -> Pairing:
+def contraction_spec(
+    labels: Labels, with_: Labels, onto: Labels, met: Shape, inp: Shape
+) -> ContractionSpec:
     """The one object for these labels and shapes."""
-    return Pairing(labels, with_, onto, met, inp)
+    return ContractionSpec(labels, with_, onto, met, inp)

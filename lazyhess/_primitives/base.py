@@ -10,11 +10,11 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._maps import Each, Map, Scale, all_finite, broadcast, chain
-from lazyhess._record.linear import curvature, linear
+from lazyhess._maps import Batched, Map, Scale, all_finite, broadcast, chain
+from lazyhess._record.linear import curvature, linear_map_of
 from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler, Primitive
 from lazyhess._record.variable import Variable, record, shape_of, value_of
-from lazyhess._tangents import Block, Factored, Sparse, Uniform, compact, dense
+from lazyhess._tangents import Block, KhatriRao, Repeated, Sparse, compact, dense
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,7 +56,7 @@ class RecordedMap(Map):
     def apply(self, block: Block) -> Block:
         if block is None:
             return None
-        plain = isinstance(block, (Sparse, Factored, Uniform))
+        plain = isinstance(block, (Sparse, KhatriRao, Repeated))
         made: Block = self.dense(dense(block, 0, self.inp, float) if plain else block)
         return made
 
@@ -245,7 +245,7 @@ class Differential(Curved):
 
     def jacobian(self, k: int, args: tuple[Any, ...], out: Array) -> Map | None:
         dtype = args[k].dtype if isinstance(args[k], (Variable, np.ndarray)) else out.dtype
-        return linear(lambda t: self.differential(k, args, out, t), shape_of(args[k]), dtype)
+        return linear_map_of(lambda t: self.differential(k, args, out, t), shape_of(args[k]), dtype)
 
 
 class Structural(Primitive):
@@ -263,7 +263,7 @@ class Structural(Primitive):
         return self.map
 
     def each(self, count: int, along: tuple[bool, ...]) -> Primitive:
-        return Structural(self.name, self.map.each(count))
+        return Structural(self.name, self.map.batched(count))
 
 
 class Cast(Primitive):
@@ -297,7 +297,7 @@ def shaped(name: str, kind: Callable[..., Map], *args: Any) -> Structural:
 @implements(Variable.mapped)
 def mapped(x: Any, map_: Map) -> Any:
     """Record a map of each array along the first axis."""
-    return structural("map", x, Each(map_, len(x)))
+    return structural("map", x, Batched(map_, len(x)))
 
 
 @implements(np.astype)

@@ -1,91 +1,233 @@
-"""The Jacobian of a recorded graph as one linear map.
+"""Recorded steps as linear maps.
 
-Two things are made of it: a Jacobian that a rule writes down as NumPy code, linear in a tangent
-(`linear`), and the curvature of a primitive that states its Jacobians alone (`curvature`), which is
-the Jacobian of ``J_kᵀ adjoint``.
+`recorded_maps` gives the graph between some inputs and an output, for the sweeps. `linear_map_of`
+gives one map: of what a rule writes down as NumPy code, linear in a tangent. `curvature` is that of
+a primitive that states its Jacobians alone: the Jacobian of ``J_kᵀ adjoint``.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass
+from typing import Any, TypeVar
 
 import numpy as np
 
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._maps import NOTHING, Map
+from lazyhess._maps import NOTHING, Map, Scale
+from lazyhess._maps.graph import (
+    BLOCKS,
+    LABELS,
+    Algebra,
+    CurvatureEdge,
+    Edge,
+    MapGraph,
+    Step,
+)
 from lazyhess._record.primitive import Primitive
 from lazyhess._record.variable import Variable, ancestors, leaf, new_variable, record, value_of
-from lazyhess._tangents import Block, Sparse, cast, total
+from lazyhess._tangents import Block, Sparse, cast, dense
 
-# What a slot is made from: its number, dtype, and (operand's slot, Jacobian, transpose) for each.
-_Step: TypeAlias = tuple[int, np.dtype[Any], list[tuple[int, Map, Map]]]
+V = TypeVar("V")
 
 
-class Through(Map):
-    """From one slot to another through recorded steps; forwards, or transposed backwards."""
+# --- a graph for the sweeps -----------------------------------------------------------------------
+
+
+class Curvature:
+    """The curvature maps of a recorded step, worked out when they are first asked for."""
+
+    __slots__ = ("_edges", "_pending")
+
+    def __init__(self, *pending: Any) -> None:
+        self._edges: list[CurvatureEdge] = []
+        # Primitive, operands, value, the slots of active operands by their positions, adjoint.
+        self._pending: tuple[Any, ...] | None = pending
+
+    def set_adjoint(self, adjoint: Block) -> None:
+        """What the curvature is weighted by: the adjoint of the step, a block of one array."""
+        assert self._pending is not None
+        primitive, args, out, slots = self._pending
+        self._pending = primitive, args, out, slots, dense(adjoint, 1, out.shape, out.dtype)[0]
+
+    @property
+    def edges(self) -> list[CurvatureEdge]:
+        """The maps, between the slots of operands."""
+        pending = self._pending
+        if pending is not None:
+            primitive, args, out, slots, adjoint = pending
+            maps = primitive.curvature(args, out, adjoint, tuple(slots))
+            self._edges = _merged([(slots[k], slots[l], c) for k, l, c in maps])
+            self._pending = None
+        return self._edges
+
+
+@dataclass
+class RecordedMaps:
+    """The graph between some inputs and one output as linear maps, at the recorded point.
+
+    Slots number the arrays that depend on an input, in the order of recording, and inputs.
+    """
+
+    graph: MapGraph
+    curvature: dict[int, Curvature]  # by the slots of steps, the last one first
+    root: int | None  # slots; None where nothing depends on an input,
+    inputs: list[int | None]  # or where nothing depends on this one
+    shapes: list[Shape]  # of the inputs
+    dtypes: list[np.dtype[Any]]
+    sizes: list[int]  # elements of each slot
+
+
+def recorded_maps(
+    root: Variable, xs: Sequence[Variable], *, recorded: bool = False
+) -> RecordedMaps:
+    """Linearize what lies between some inputs and an output.
+
+    Parameters
+    ----------
+    root : Variable
+        The output.
+    xs : sequence of Variable
+        The inputs; intermediates are allowed.
+    recorded : bool
+        Whether the maps are made of Variables, so that what they give can be differentiated again.
+    """
+    wanted = {x._serial for x in xs}
+    slot_of: dict[int, int] = {}
+    nodes: list[Variable] = []
+    active: list[dict[int, int]] = []  # for each slot the positions of active operands, their slots
+    for node in ancestors([root]):
+        operands = {}
+        for k, x in enumerate(node._operands):
+            if type(x) is Variable:
+                operand = slot_of.get(x._serial)
+                if operand is not None:
+                    operands[k] = operand
+        if operands or node._serial in wanted:
+            slot_of[node._serial] = len(nodes)
+            nodes.append(node)
+            active.append(operands)
+    output = slot_of.get(root._serial)
+    steps: list[Step] = []
+    curvature: dict[int, Curvature] = {}
+    # What the root depends on is told by the maps: an adjoint may be zero by its values.
+    reached = {output}
+    for slot in range(len(nodes) - 1, -1, -1):
+        node, operands = nodes[slot], active[slot]
+        primitive = node._primitive
+        if slot not in reached or primitive is None:
+            continue
+        # Unless recorded, no Variable is kept: the root keeps its linearization, and a cycle
+        # would outlive both.
+        args = node._operands
+        out: Any = node
+        if not recorded:
+            args = tuple([x._value if type(x) is Variable else x for x in args])
+            out = node._value
+        edges = _edges(primitive, operands, args, out)
+        if len(operands) > 1 and len(set(operands.values())) < len(operands):
+            merged = _merged([(k, slot, j) for k, j, _ in edges])
+            edges = [(k, j, j.T) for k, _, j in merged]
+        if not edges:
+            continue
+        steps.append((slot, node._value.dtype, edges))
+        reached.update([k for k, _, _ in edges])
+        if primitive.curved(tuple(operands)):
+            curvature[slot] = Curvature(primitive, args, out, operands)
+    steps.reverse()
+    return RecordedMaps(
+        MapGraph(steps),
+        curvature,
+        output,
+        [slot_of.get(x._serial) for x in xs],
+        [x.shape for x in xs],
+        [x.dtype for x in xs],
+        [node._value.size for node in nodes],
+    )
+
+
+def _edges(
+    primitive: Primitive, slots: dict[int, int], args: tuple[Any, ...], out: Any
+) -> list[Edge]:
+    """The Jacobians of a step by its active operands, whose slots stand by their positions."""
+    edges = []
+    for k, slot in slots.items():
+        jacobian = primitive.jacobian(k, args, out)
+        if jacobian is not None:
+            edges.append((slot, jacobian, jacobian.T))
+    return edges
+
+
+def _merged(edges: list[CurvatureEdge]) -> list[CurvatureEdge]:
+    """Maps between slots, where diagonal maps between the same two are one."""
+    if len(edges) < 2:
+        return edges
+    places: dict[tuple[int, int], int] = {}
+    merged: list[CurvatureEdge] = []
+    for k, l, map_ in edges:
+        at = places.get((k, l))
+        if type(map_) is not Scale:
+            merged.append((k, l, map_))
+        elif at is None:
+            places[k, l] = len(merged)
+            merged.append((k, l, map_))
+        else:
+            other: Any = merged[at][2]
+            merged[at] = k, l, Scale(other.weights + map_.weights, map_.out)
+    return merged
+
+
+# --- one map --------------------------------------------------------------------------------------
+
+
+class JacobianMap(Map):
+    """From one slot of a graph of maps to another; forward, or transposed backward."""
 
     def __init__(
         self,
-        steps: list[_Step],
-        ends: tuple[int, int],
+        graph: MapGraph,
+        slots: tuple[int, int],
         shapes: tuple[Shape, Shape],
         dtypes: tuple[np.dtype[Any], np.dtype[Any]],
-        backwards: bool = False,
+        transposed: bool = False,
     ) -> None:
-        self.steps = steps
-        self.ends, self.shapes, self.dtypes = ends, shapes, dtypes
-        self.backwards = backwards
-        self.inp, self.out = shapes[::-1] if backwards else shapes
+        self.graph = graph
+        self.slots, self.shapes, self.dtypes = slots, shapes, dtypes
+        self.transposed = transposed
+        self.inp, self.out = shapes[::-1] if transposed else shapes
 
     @property
     def finite(self) -> bool:
-        """Whether no number in the steps is infinite or NaN."""
-        return all(j.finite for _, _, edges in self.steps for _, j, _ in edges)
+        """Whether no number in the maps is infinite or NaN."""
+        return self.graph.finite
+
+    def _carried(self, value: V, algebra: Algebra[V]) -> V | None:
+        """What comes out at the other end; ``None`` where nothing does."""
+        source, target = self.slots
+        if not self.transposed:
+            return self.graph.forward({source: value}, algebra).get(target)
+        parts = self.graph.backward({target: [value]}, algebra).get(source)
+        return None if parts is None else algebra.add(parts, self.dtypes[0])
 
     def apply(self, block: Block) -> Block:
-        source, target = self.ends
-        if not self.backwards:
-            tangents = {source: block}
-            for slot, dtype, edges in self.steps:
-                parts = [j.apply(tangents[k]) for k, j, _ in edges if k in tangents]
-                tangents[slot] = cast(total(parts), dtype)
-            return tangents.get(target)
-        pending = {target: [block]}
-        for slot, dtype, edges in reversed(self.steps):
-            adjoint = cast(total(pending.pop(slot, ())), dtype)
-            for k, _, transposed in edges:
-                pending.setdefault(k, []).append(transposed.apply(adjoint))
-        return cast(total(pending.get(source, ())), self.dtypes[0])
+        return self._carried(block, BLOCKS)
 
     def dense(self, block: Array) -> Sparse | Array:
-        raise AssertionError("the steps apply themselves")
+        raise AssertionError("the maps of the graph are applied one by one")
 
     def sparse(self, block: Sparse) -> Sparse | Array:
-        raise AssertionError("the steps apply themselves")
+        raise AssertionError("the maps of the graph are applied one by one")
 
     def reach(self, labels: Ids) -> Ids:
-        source, target = self.ends
-        held: dict[int, Ids] = {target if self.backwards else source: labels}
-
-        def add(slot: int, made: Ids) -> None:
-            held[slot] = np.maximum(held[slot], made) if slot in held else made
-
-        for slot, _, edges in self.steps[:: -1 if self.backwards else 1]:
-            for k, j, transposed in edges:
-                if self.backwards and slot in held:
-                    add(k, transposed.reach(held[slot]))
-                elif not self.backwards and k in held:
-                    add(slot, j.reach(held[k]))
-        found = held.get(source if self.backwards else target)
-        return np.full(self.out, NOTHING) if found is None else found
+        reached = self._carried(labels, LABELS)
+        return np.full(self.out, NOTHING) if reached is None else reached
 
     @property
     def T(self) -> Map:
-        return Through(self.steps, self.ends, self.shapes, self.dtypes, not self.backwards)
+        return JacobianMap(self.graph, self.slots, self.shapes, self.dtypes, not self.transposed)
 
 
-def _through(
+def _jacobian_maps(
     root: Variable, sources: Sequence[Variable], held: dict[int, Any], *, again: bool
 ) -> list[Map | None]:
     """The Jacobians of `root` by some of its ancestors; ``None`` where it does not depend on one.
@@ -103,41 +245,38 @@ def _through(
     """
     first = min(x._serial for x in sources)
     slots = {x._serial: n for n, x in enumerate(sources)}
-    steps: list[_Step] = []
+    steps: list[Step] = []
     for node in ancestors([root], lambda node: node._serial >= first):
         serial, primitive = node._serial, node._primitive
         if primitive is None:
             held.setdefault(serial, node._value)
             continue
-        active = [
-            (k, slots[x._serial])
+        active = {
+            k: slots[x._serial]
             for k, x in enumerate(node._operands)
             if type(x) is Variable and x._serial in slots
-        ]
+        }
         if not active and not again:
             continue  # stands for itself
         args = tuple(held.get(x._serial, x) if type(x) is Variable else x for x in node._operands)
         if serial not in held:
             fresh = again and any(type(x) is Variable for x in args)
             held[serial] = record(primitive, *args) if fresh else node._value
-        edges = []
-        for k, slot in active:
-            jacobian = primitive.jacobian(k, args, held[serial])
-            if jacobian is not None:
-                edges.append((slot, jacobian, jacobian.T))
+        edges = _edges(primitive, active, args, held[serial])
         if edges:
             slots[serial] = len(slots)
             steps.append((slots[serial], node.dtype, edges))
     target = slots.get(root._serial)
+    if target is None:
+        return [None] * len(sources)
+    graph = MapGraph(steps)
     return [
-        None
-        if target is None
-        else Through(steps, (n, target), (x.shape, root.shape), (x.dtype, root.dtype))
+        JacobianMap(graph, (n, target), (x.shape, root.shape), (x.dtype, root.dtype))
         for n, x in enumerate(sources)
     ]
 
 
-def linear(function: Callable[[Any], Any], shape: Shape, dtype: Any) -> Map | None:
+def linear_map_of(function: Callable[[Any], Any], shape: Shape, dtype: Any) -> Map | None:
     """The map of a function that is linear, written with NumPy functions.
 
     Parameters
@@ -152,7 +291,7 @@ def linear(function: Callable[[Any], Any], shape: Shape, dtype: Any) -> Map | No
         root = function(tangent)
         if not isinstance(root, Variable):
             return None
-        return _through(root, [tangent], {}, again=False)[0]
+        return _jacobian_maps(root, [tangent], {}, again=False)[0]
 
 
 def curvature(
@@ -174,8 +313,8 @@ def curvature(
         recorded: Any = cast(pulled, leaves[k].dtype)
         held = {leaves[l]._serial: args[l] for l in inner}
         held |= {weight._serial: adjoint, node._serial: out}
-        found = _through(recorded[0], list(leaves.values()), held, again=True)
-        for l, map_ in zip(inner, found, strict=True):
+        maps = _jacobian_maps(recorded[0], list(leaves.values()), held, again=True)
+        for l, map_ in zip(inner, maps, strict=True):
             if l in active and map_ is not None:
                 yield k, l, map_
 

@@ -5,8 +5,8 @@ A block is one of these kinds, and every linear map acts on each of them:
 * ``None``: all K arrays are zero;
 * `Sparse`: entries (seed, position, value); what is not listed is zero, what is listed twice
   adds up. Where they stand, arrays tell, or boxes (`lazyhess._tangents.boxes`);
-* `Factored`: seeds of a grid, whose arrays are products of two smaller families;
-* `Uniform`: a sparse block that is the same all along some axes: the seeds of a whole batch;
+* `KhatriRao`: seeds of a grid, whose arrays are products of two smaller families;
+* `Repeated`: a sparse block that is the same all along some axes: the seeds of a whole batch;
 * an ``ndarray`` of shape ``(K,) + shape``, whose stride-0 axes are kept as they are;
 * `Recorded`: a Variable of that shape, where the sweeps are themselves recorded, for derivatives
   of higher order.
@@ -19,10 +19,10 @@ meet an infinity.
 from lazyhess._tangents import heap
 from lazyhess._tangents.blocks import (
     Block,
-    Factored,
+    KhatriRao,
     Recorded,
+    Repeated,
     Sparse,
-    Uniform,
     add_up,
     cast,
     compact,
@@ -30,12 +30,12 @@ from lazyhess._tangents.blocks import (
     dense,
     identity,
     nbytes,
+    repeated,
     settle,
     shape_of,
     spread,
-    uniform,
 )
-from lazyhess._tangents.pattern import Pattern
+from lazyhess._tangents.pattern import Pattern, SourceView
 from lazyhess._tangents.sums import Folded, total
 
 heap.keep()
@@ -43,12 +43,13 @@ heap.keep()
 __all__ = [
     "FEW",
     "Block",
-    "Factored",
     "Folded",
+    "KhatriRao",
     "Pattern",
     "Recorded",
+    "Repeated",
+    "SourceView",
     "Sparse",
-    "Uniform",
     "add_up",
     "cast",
     "compact",
@@ -56,9 +57,9 @@ __all__ = [
     "dense",
     "identity",
     "nbytes",
+    "repeated",
     "settle",
     "shape_of",
     "spread",
     "total",
-    "uniform",
 ]

@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, divide, embed, strides
 from lazyhess._tangents.boxes import Box, comb, worthwhile
-from lazyhess._tangents.pattern import Pattern
+from lazyhess._tangents.pattern import Pattern, SourceView
 
 
 class Sparse:
@@ -58,11 +58,10 @@ class Sparse:
         return self.pattern.nbytes + self.val.nbytes
 
     @property
-    def unit(self) -> bool:
-        """Whether this is a block of identity seeds, as they are born."""
+    def is_identity(self) -> bool:
+        """Whether this is a block of identity seeds, of places in a row, wherever they have got."""
         pattern = self.pattern
-        ordered = pattern.start is not None or pattern.turned is not None
-        return ordered and self.val.strides == (0,)
+        return pattern.view is not None and self.val.strides == (0,)
 
     def merged(self) -> Sparse:
         """The same block with every (seed, position) once, sorted."""
@@ -83,7 +82,7 @@ class Sparse:
         return out.reshape((pattern.count, *pattern.shape))
 
 
-class Factored:
+class KhatriRao:
     """A tangent block whose seeds are a grid (a, b): ``weights[a] * inner[b]``.
 
     The weights vary along some axes of the shape only. So are the tangents of ``X @ W``, by W, and
@@ -132,7 +131,7 @@ class Factored:
         inner = self.inner
         return len(self.weights), inner.count if isinstance(inner, Sparse) else len(inner)
 
-    def like(self, other: Factored) -> bool:
+    def like(self, other: KhatriRao) -> bool:
         """Whether the two differ in `inner` only."""
         return (
             self.weights is other.weights and self.axes == other.axes and self.first == other.first
@@ -147,7 +146,7 @@ class Factored:
         weights = self.weights
         if order != list(range(len(axes))):
             weights = weights.transpose((0, *(k + 1 for k in order)))
-        return Factored(weights, tuple(sorted(axes)), inner, self.first)
+        return KhatriRao(weights, tuple(sorted(axes)), inner, self.first)
 
     def ordered(self, grid: Array) -> Array:
         """An array with axes (a, b) in front, with one seed axis."""
@@ -187,7 +186,7 @@ class Factored:
         return Sparse(moved, (weights * inner.val).reshape(-1))
 
 
-class Uniform:
+class Repeated:
     """A sparse tangent block that is the same all along some axes.
 
     So are seeds of one position in every sample of a batch. A map that treats all places along
@@ -220,7 +219,7 @@ class Uniform:
 
     def mapped(self, map_: Any) -> Block:
         """A linear map of each of the K arrays."""
-        made: Block = map_.uniform(self)
+        made: Block = map_.repeated(self)
         return made
 
     def expanded(self) -> Sparse | Array:
@@ -244,7 +243,7 @@ class Recorded(Protocol):
     def __getitem__(self, index: Any) -> Any: ...
 
 
-Block: TypeAlias = Sparse | Factored | Uniform | Array | Recorded | None
+Block: TypeAlias = Sparse | KhatriRao | Repeated | Array | Recorded | None
 
 
 def add_up(keys: Ids, val: Array, total: int) -> Array:
@@ -264,15 +263,16 @@ def add_up(keys: Ids, val: Array, total: int) -> Array:
 def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
     """Seeds: unit vectors at the given flat positions of an array of `shape`."""
     count = len(positions)
-    start = None
+    view = None
     in_order = count and bool((positions[1:] > positions[:-1]).all())
     if in_order and int(positions[-1]) - int(positions[0]) == count - 1:
         start = int(positions[0])
+        view = SourceView(-start, prod(shape) - start)
     seed = np.arange(count, dtype=np.intp)
-    boxes = [] if start is None else [Box((count,), start, (1,), 0, (1,))]
+    boxes = [] if view is None else [Box((count,), -view.start, (1,), 0, (1,))]
     if not worthwhile(boxes):
         boxes = []
-    pattern = Pattern(count, shape, seed, positions, distinct=True, start=start, boxes=boxes)
+    pattern = Pattern(count, shape, seed, positions, distinct=True, view=view, boxes=boxes)
     return Sparse(pattern, np.broadcast_to(np.ones((), dtype), (count,)))
 
 
@@ -308,7 +308,7 @@ def spread(block: Sparse, thin: Shape, axes: tuple[int, ...], out: Shape) -> Spa
     return Sparse(moved, np.repeat(block.val, copies))
 
 
-def uniform(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
+def repeated(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     """A block that is the same all along some axes, from the block at one place of them.
 
     What varies along the other axes only is a factored block of one inner seed: what follows acts
@@ -316,10 +316,10 @@ def uniform(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     """
     if block is None:
         return None
-    if isinstance(block, Factored):
+    if isinstance(block, KhatriRao):
         inner = block.inner
         if isinstance(inner, Sparse):
-            return block.moved(block.axes, Uniform(inner, axes, shape).expanded())
+            return block.moved(block.axes, Repeated(inner, axes, shape).expanded())
         return block.moved(block.axes, np.broadcast_to(inner, (len(inner), *shape)))
     assert isinstance(block, (Sparse, np.ndarray))
     count = block.shape[0] if isinstance(block, np.ndarray) else block.count
@@ -327,12 +327,12 @@ def uniform(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     if isinstance(block, np.ndarray) and large and _sparse_again(block):
         block = Sparse.of(block)
     if isinstance(block, Sparse):
-        return Uniform(block, axes, shape)
+        return Repeated(block, axes, shape)
     rest = tuple(axis for axis in range(len(shape)) if axis not in axes)
     if large and count > 1 and rest and np.isfinite(block).all():
         weights = block.reshape((count, *(shape[axis] for axis in rest)))
         ones = np.broadcast_to(np.ones((), block.dtype), (1, *shape))
-        return Factored(weights, rest, ones, first=True)
+        return KhatriRao(weights, rest, ones, first=True)
     return np.broadcast_to(block, (count, *shape))
 
 
@@ -345,7 +345,7 @@ def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Any:
     """Any block as an array of shape ``(count,) + shape`` (it may share memory, or be stride 0)."""
     if block is None:
         return np.broadcast_to(np.zeros((), dtype), (count, *shape))
-    if isinstance(block, (Factored, Uniform)):
+    if isinstance(block, (KhatriRao, Repeated)):
         block = block.expanded()
     if isinstance(block, Sparse):
         return block.dense()
@@ -356,7 +356,7 @@ def shape_of(block: Block, none: Shape) -> Shape:
     """The shape of the K arrays of a block; of a zero block it is not known, and is `none`."""
     if block is None:
         return none
-    return block.shape if isinstance(block, (Sparse, Factored, Uniform)) else block.shape[1:]
+    return block.shape if isinstance(block, (Sparse, KhatriRao, Repeated)) else block.shape[1:]
 
 
 def cast(block: Block, dtype: np.dtype[Any]) -> Block:
@@ -365,9 +365,9 @@ def cast(block: Block, dtype: np.dtype[Any]) -> Block:
         return block
     if isinstance(block, Sparse):
         return Sparse(block.pattern, _cast(block.val, dtype))
-    if isinstance(block, Uniform):
-        return uniform(cast(block.inner, dtype), block.axes, block.shape)
-    if isinstance(block, Factored):
+    if isinstance(block, Repeated):
+        return repeated(cast(block.inner, dtype), block.axes, block.shape)
+    if isinstance(block, KhatriRao):
         return cast(block.expanded(), dtype)
     if isinstance(block, np.ndarray):
         return _cast(block, dtype)

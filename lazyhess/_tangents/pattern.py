@@ -6,7 +6,7 @@ import itertools
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -21,6 +21,18 @@ _NONE = np.zeros(0, np.intp)
 
 
 _serials = itertools.count()
+
+
+class SourceView(NamedTuple):
+    """An array that is a piece of another one, the source: elements `start` to `stop`, in order.
+
+    With `axes`, those of the piece were then put into this order. What a map makes of it `Map.view`
+    tells.
+    """
+
+    start: int
+    stop: int
+    axes: tuple[int, ...] | None = None
 
 
 class Pattern:
@@ -41,8 +53,7 @@ class Pattern:
         "entries",
         "serial",
         "shape",
-        "start",
-        "turned",
+        "view",
     )
 
     def __init__(
@@ -54,7 +65,7 @@ class Pattern:
         *,
         distinct: bool = False,
         core: int | None = None,
-        start: int | None = None,
+        view: SourceView | None = None,
         boxes: Sequence[Box] = (),
     ) -> None:
         self.count = count
@@ -65,9 +76,9 @@ class Pattern:
         self.entries = sum([box.size for box in boxes]) if pos is None else len(pos)
         self.distinct = distinct  # no (seed, position) stands twice
         self.core = self.entries if core is None else core  # when last known without repeats
-        self.start = start  # identity seeds: seed k stands at position start + k
-        # As `start`, of the array whose axes were then put into this order.
-        self.turned: tuple[int, tuple[int, ...]] | None = None
+        # Identity seeds of places in a row: the array as a view of the array of all seeds. (Seed k
+        # stands at position k - view.start, before axes were put into another order.)
+        self.view = view
         self.serial = next(_serials)  # younger patterns have larger ones
         self._derived: dict[Any, Any] = {}
 

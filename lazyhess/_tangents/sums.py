@@ -12,13 +12,13 @@ from lazyhess._costs import COSTS
 from lazyhess._indices import Array
 from lazyhess._tangents.blocks import (
     Block,
-    Factored,
+    KhatriRao,
+    Repeated,
     Sparse,
-    Uniform,
     add_up,
     compactly,
+    repeated,
     settle,
-    uniform,
 )
 from lazyhess._tangents.boxes import Box, disjoint, spans
 from lazyhess._tangents.pattern import Pattern
@@ -35,7 +35,7 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
         return blocks[0]
     parts = [block for block in blocks if block is not None]
     made: list[Any] = []  # arrays that nobody else has
-    if len(parts) > 1 and any(isinstance(part, (Factored, Uniform)) for part in parts):
+    if len(parts) > 1 and any(isinstance(part, (KhatriRao, Repeated)) for part in parts):
         parts = _factors(given := parts)
         made = [part for part in parts if not any(part is other for other in given)]
     if len(parts) <= 1:
@@ -84,15 +84,15 @@ def _factors(parts: list[Any]) -> list[Any]:
     Likewise blocks that are the same all along the same axes.
     """
     first = parts[0]
-    if isinstance(first, Uniform) and all(
-        isinstance(part, Uniform) and part.axes == first.axes for part in parts
+    if isinstance(first, Repeated) and all(
+        isinstance(part, Repeated) and part.axes == first.axes for part in parts
     ):
-        return [uniform(total([part.inner for part in parts]), first.axes, first.shape)]
-    if isinstance(first, Factored) and all(
-        isinstance(part, Factored) and first.like(part) for part in parts
+        return [repeated(total([part.inner for part in parts]), first.axes, first.shape)]
+    if isinstance(first, KhatriRao) and all(
+        isinstance(part, KhatriRao) and first.like(part) for part in parts
     ):
         return [first.moved(first.axes, total([part.inner for part in parts]))]
-    return [part.expanded() if isinstance(part, (Factored, Uniform)) else part for part in parts]
+    return [part.expanded() if isinstance(part, (KhatriRao, Repeated)) else part for part in parts]
 
 
 def _plus(out: Array, array: Array) -> Array:

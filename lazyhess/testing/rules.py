@@ -14,11 +14,13 @@ import numpy as np
 
 from lazyhess._api import gradient, hessian
 from lazyhess._indices import Array
+from lazyhess._maps import Map
+from lazyhess._maps.graph import CurvatureEdge
 from lazyhess._proxy.hessian import Hessian
 from lazyhess._record.linear import curvature
 from lazyhess._record.primitive import Primitive
 from lazyhess._record.variable import Variable, ancestors, value_of, variable
-from lazyhess._sweep.linearization import Linearization, Step
+from lazyhess._sweep.linearization import Linearization
 from lazyhess._tangents import Pattern, Sparse, dense
 from lazyhess._trees import leaves
 
@@ -318,13 +320,12 @@ class Rule:
         """The weighted sum of the elements."""
         return np.sum(self.weights * np.real(self.function(*xs)))
 
-    def _steps(self) -> list[Step]:
-        """The recorded steps as linear maps, curvatures worked out."""
+    def _maps(self) -> tuple[list[Map], list[list[CurvatureEdge]]]:
+        """The Jacobians of the recorded steps, and their curvatures."""
         lin = Linearization(self.out, self.xs, np.asarray(self.weights, self.out.dtype))
         with np.errstate(all="ignore"):
-            for step in lin.steps:
-                _ = step.curvature  # worked out when first asked for
-        return lin.steps
+            curvatures = [curvature.edges for curvature in lin.maps.curvature.values()]
+        return [jacobian for _, jacobian, _ in lin.maps.graph.edges], curvatures
 
     def value(self) -> None:
         """The value, its shape and its dtype are those of the plain function."""
@@ -352,24 +353,24 @@ class Rule:
     def maps(self) -> None:
         """Transposes are adjoint, and sparse blocks give what dense ones give."""
         rng = np.random.default_rng(4)
-        for step in self._steps():
-            for map_ in [j for _, j, _ in step.jacobian] + [c for _, _, c in step.curvature]:
-                count = 3
-                t, u = (rng.normal(size=(count, *shape)) for shape in (map_.inp, map_.out))
-                forward = dense(map_.apply(t), count, map_.out, float)
-                back = dense(map_.T.apply(u), count, map_.inp, float)
-                # Tangents and adjoints pair by the real part of their product.
-                left, right = np.sum((forward * u).real), np.sum((t * back).real)
-                room = self.exact * max(1.0, float(np.abs(forward * u).sum()))
-                assert abs(left - right) <= room, (
-                    f"{type(map_).__name__} and its transpose disagree: {left} and {right}"
-                )
-                for one in (map_, map_.T):
-                    sparse = _some_block(rng, count, one.inp)
-                    a = dense(one.apply(sparse), count, one.out, float)
-                    b = dense(one.apply(sparse.dense()), count, one.out, float)
-                    names = ("sparse block", "dense block")
-                    _compare(type(one).__name__, a, b, self.exact, names)
+        jacobians, curvatures = self._maps()
+        for map_ in jacobians + [c for edges in curvatures for _, _, c in edges]:
+            count = 3
+            t, u = (rng.normal(size=(count, *shape)) for shape in (map_.inp, map_.out))
+            forward = dense(map_.apply(t), count, map_.out, float)
+            back = dense(map_.T.apply(u), count, map_.inp, float)
+            # Tangents and adjoints pair by the real part of their product.
+            left, right = np.sum((forward * u).real), np.sum((t * back).real)
+            room = self.exact * max(1.0, float(np.abs(forward * u).sum()))
+            assert abs(left - right) <= room, (
+                f"{type(map_).__name__} and its transpose disagree: {left} and {right}"
+            )
+            for one in (map_, map_.T):
+                sparse = _some_block(rng, count, one.inp)
+                a = dense(one.apply(sparse), count, one.out, float)
+                b = dense(one.apply(sparse.dense()), count, one.out, float)
+                names = ("sparse block", "dense block")
+                _compare(type(one).__name__, a, b, self.exact, names)
 
     def _forms(self, pairs: Any, rng: np.random.Generator) -> tuple[Any, Any]:
         """A curvature as a bilinear form at random tangents, both ways round."""
@@ -386,8 +387,8 @@ class Rule:
 
     def symmetry(self) -> None:
         """Every curvature is symmetric."""
-        for step in self._steps():
-            a, b = self._forms(step.curvature, np.random.default_rng(5))
+        for edges in self._maps()[1]:
+            a, b = self._forms(edges, np.random.default_rng(5))
             assert abs(a - b) <= 10 * self.exact * max(1.0, abs(a)), (
                 f"a curvature is not symmetric: {a} one way, {b} the other"
             )

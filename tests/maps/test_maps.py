@@ -17,7 +17,7 @@ from lazyhess._maps import (
     broadcast,
     chain,
 )
-from lazyhess._maps.matmul import arranged
+from lazyhess._maps.matmul import matmul_plan
 from lazyhess._tangents import Pattern, Sparse, compact, dense, identity, settle, total
 
 rng = np.random.default_rng(6)
@@ -306,7 +306,7 @@ def test_a_convolution_copies_nothing():
     ]:
         how = contract(text, block.shape[1:], None, weights).how
         shapes, strides = (block.shape, weights.shape), (block.strides, weights.strides)
-        found = arranged(how, shapes, strides, (8, 8))
+        found = matmul_plan(how, shapes, strides, (8, 8))
         assert not found.left.copied
         assert not found.right.copied
         assert contract(text, block.shape[1:], None, weights).dense(block).flags.c_contiguous

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from lazyhess._maps import (
+    Batched,
     Conjugate,
-    Each,
     Expand,
     Fourier,
     Map,
@@ -20,7 +20,17 @@ from lazyhess._maps import (
     Reshape,
     Scale,
 )
-from lazyhess._tangents import Factored, Sparse, cast, dense, identity, nbytes, shape_of, total
+from lazyhess._tangents import (
+    KhatriRao,
+    SourceView,
+    Sparse,
+    cast,
+    dense,
+    identity,
+    nbytes,
+    shape_of,
+    total,
+)
 from tests.maps.test_maps import MAPS, POISON, contract, sparse
 
 rng = np.random.default_rng(7)
@@ -39,7 +49,7 @@ ONES: dict[str, Map] = {
     "contract ones": contract("abi,ij->abj", (2, 1, 1), (1, 3)),
     "contract inner ones": contract("abi,abj->ij", (1, 1, 3), (1, 1, 2)),
     "contract to a number": contract("ij,ij->", (4, 3), (4, 3)),
-    "each": Each(Permute((2, 3), (1, 0)), 4),
+    "batched": Batched(Permute((2, 3), (1, 0)), 4),
 }
 ONES |= {f"{name}, transposed": m.T for name, m in ONES.items()}
 small = {name: m for name, m in (MAPS | ONES).items() if np.prod((*m.inp, *m.out)) < 10**6}
@@ -53,7 +63,7 @@ def factored(
     first: bool,
     dtype: Any = float,
     count: int = 3,
-) -> Factored:
+) -> KhatriRao:
     """A block of a random grid; some weights are zero."""
     weights = N(size=(count, *(shape[axis] for axis in axes)))
     weights[rng.random(weights.shape) < 0.2] = 0
@@ -68,10 +78,10 @@ def factored(
         inner = Sparse(inner.pattern, inner.val * 1j) if kind == "sparse" else inner * 1j
     made = cast(inner, np.dtype(dtype))
     assert isinstance(made, (Sparse, np.ndarray))
-    return Factored(weights.astype(dtype), axes, made, first)
+    return KhatriRao(weights.astype(dtype), axes, made, first)
 
 
-def seeds(block: Factored) -> np.ndarray:
+def seeds(block: KhatriRao) -> np.ndarray:
     """What a factored block means, seed by seed."""
     count, others = block.grid
     inner = dense(block.inner, others, block.shape, block.dtype)
@@ -94,7 +104,7 @@ def blocks(shape: tuple[int, ...], dtype: Any = float) -> Any:
                     yield factored(shape, axes, kind, first, dtype, count)
 
 
-def check(map_: Map, block: Factored, tolerance: float = 1e-12) -> Any:
+def check(map_: Map, block: KhatriRao, tolerance: float = 1e-12) -> Any:
     array = seeds(block)
     want = dense(map_.apply(array), len(array), map_.out, array.dtype)
     made = map_.apply(block)
@@ -109,7 +119,7 @@ def check(map_: Map, block: Factored, tolerance: float = 1e-12) -> Any:
 def test_maps_of_factored_blocks_are_those_of_their_seeds(map_: Map) -> None:
     for block in blocks(map_.inp):
         made = check(map_, block)
-        if isinstance(made, Factored):
+        if isinstance(made, KhatriRao):
             assert made.shape == map_.out
             assert made.axes == tuple(sorted(set(made.axes)))
             assert made.weights.shape[1:] == tuple(map_.out[axis] for axis in made.axes)
@@ -155,7 +165,7 @@ def test_where_weights_stay() -> None:
     ]
     for map_, axes, places in kept:
         made = map_.apply(factored(map_.inp, axes, "dense", True))
-        assert isinstance(made, Factored)
+        assert isinstance(made, KhatriRao)
         assert made.axes == places
     mixed: list[tuple[Map, tuple[int, ...]]] = [
         (Reshape(shape, (12,)), (0,)),
@@ -226,20 +236,21 @@ def test_identity_seeds_of_products(
     text: str, inp: tuple[int, ...], shape: tuple[int, ...], dtype: Any
 ) -> None:
     map_ = contract(text, inp, shape, N(size=shape).astype(dtype))
-    size, unit = int(np.prod(inp)), map_.unit()
-    assert unit > 0
-    groups = size // unit
+    size = int(np.prod(inp))
+    group = map_.seed_group(SourceView(0, size))
+    assert group > 0
+    groups = size // group
     for low, high in {(0, groups), (1, groups), (groups // 2, groups // 2 + 2)}:
-        positions = np.arange(low * unit, min(high, groups) * unit)
+        positions = np.arange(low * group, min(high, groups) * group)
         block = identity(positions, inp, dtype)
         made = map_.apply(block)
         want = map_.dense(block.dense())
-        assert isinstance(made, Factored) == (len(positions) * want[0].size > 4096)
+        assert isinstance(made, KhatriRao) == (len(positions) * want[0].size > 4096)
         np.testing.assert_allclose(dense(made, len(positions), map_.out, dtype), want)
-    for positions in (np.arange(1, size), np.arange(0, size, 2), np.arange(unit + 1)):
+    for positions in (np.arange(1, size), np.arange(0, size, 2), np.arange(group + 1)):
         block = identity(positions, inp, dtype)
         made = map_.apply(block)
-        assert not isinstance(made, Factored) or len(positions) % unit == 0
+        assert not isinstance(made, KhatriRao) or len(positions) % group == 0
         want = map_.dense(block.dense())
         np.testing.assert_allclose(dense(made, len(positions), map_.out, dtype), want)
 
@@ -252,12 +263,12 @@ def test_products_that_make_none() -> None:
         ("ikj,nij->nk", (5, 30, 6), (50, 5, 6)),
     ):
         map_ = contract(text, inp, shape)
-        assert map_.unit() == 0
-        assert not isinstance(map_.apply(identity(np.arange(30), inp, float)), Factored)
+        assert map_.seed_group(SourceView(0, int(np.prod(inp)))) == 0
+        assert not isinstance(map_.apply(identity(np.arange(30), inp, float)), KhatriRao)
     numbers = N(size=(50, 30))
     numbers[3, 4] = np.inf
     map_ = contract("ik,ni->nk", (30, 7), (50, 30), numbers)
-    assert not isinstance(map_.apply(identity(np.arange(210), (30, 7), float)), Factored)
+    assert not isinstance(map_.apply(identity(np.arange(210), (30, 7), float)), KhatriRao)
 
 
 # --- sums and casts -------------------------------------------------------------------------------
@@ -268,10 +279,10 @@ def summands() -> dict[str, Any]:
     one = factored(SHAPE, (1,), "dense", True)
     return {
         "one": one,
-        "like": Factored(one.weights, one.axes, N(size=(2, *SHAPE)), True),
-        "like, sparse": Factored(one.weights, one.axes, sparse(SHAPE, 2, 4), True),
-        "like, another sparse": Factored(one.weights, one.axes, sparse(SHAPE, 2, 30), True),
-        "other order": Factored(one.weights, one.axes, one.inner, False),
+        "like": KhatriRao(one.weights, one.axes, N(size=(2, *SHAPE)), True),
+        "like, sparse": KhatriRao(one.weights, one.axes, sparse(SHAPE, 2, 4), True),
+        "like, another sparse": KhatriRao(one.weights, one.axes, sparse(SHAPE, 2, 30), True),
+        "other order": KhatriRao(one.weights, one.axes, one.inner, False),
         "other weights": factored(SHAPE, (1,), "sparse", True),
         "other axes": factored(SHAPE, (0, 2), "thin", True),
         "single": factored(SHAPE, (1,), "dense", True, np.float32),
@@ -302,9 +313,9 @@ def test_sums(count: int, last: bool) -> None:
 def test_sums_of_the_same_weights_stay_factored() -> None:
     parts = summands()
     made = total([parts["like, sparse"], None, parts["like"], parts["one"]])
-    assert isinstance(made, Factored)
+    assert isinstance(made, KhatriRao)
     assert made.weights is parts["one"].weights
-    assert not isinstance(total([parts["one"], parts["other order"]]), Factored)
+    assert not isinstance(total([parts["one"], parts["other order"]]), KhatriRao)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, float, np.complex64, complex])
@@ -323,10 +334,10 @@ def test_casts(dtype: Any) -> None:
 
 # --- maps to a part of the output -----------------------------------------------------------------
 @every
-def test_tails_are_the_output_cut(map_: Map) -> None:
+def test_trailing_rows_are_the_output_cut(map_: Map) -> None:
     length = map_.out[0] if map_.out else 0
     for start in range(1, min(length, 5)):
-        cut = map_.tail(start)
+        cut = map_.trailing(start)
         if cut is None:
             continue
         assert cut.inp == map_.inp
@@ -334,27 +345,27 @@ def test_tails_are_the_output_cut(map_: Map) -> None:
         given: list[Any] = [N(size=(4, *map_.inp)), sparse(map_.inp, 4, 9), None]
         given += [np.broadcast_to(1.5, (4, *map_.inp)), *blocks(map_.inp)]
         for block in given:
-            count = len(seeds(block)) if isinstance(block, Factored) else 4
+            count = len(seeds(block)) if isinstance(block, KhatriRao) else 4
             want = dense(map_.apply(block), count, map_.out, float)[:, start:]
             got = dense(cut.apply(block), count, cut.out, float)
             np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
 
 
-def test_which_maps_have_tails() -> None:
+def test_which_maps_can_be_restricted() -> None:
     for name in ("matrix", "left", "turned", "vector", "batch", "batch vector", "many"):
-        assert small[f"contract {name}"].tail(1) is not None
+        assert small[f"contract {name}"].trailing(1) is not None
     for name in ("contract inner", "contract outer", "reduce", "scale", "gather slice"):
-        assert small[name].tail(1) is None
+        assert small[name].trailing(1) is None
 
 
 @pytest.mark.parametrize("poison", [np.inf, np.nan])
 @pytest.mark.parametrize("at", [0, 3])
 @pytest.mark.filterwarnings("ignore:invalid value")
-def test_tails_of_what_is_not_finite(poison: float, at: int) -> None:
+def test_trailing_rows_of_what_is_not_finite(poison: float, at: int) -> None:
     numbers = N(size=(6, 4))
     numbers[1, at] = poison
     map_ = contract("ij,jk->ki", (3, 6), (6, 4), numbers)
-    cut = map_.tail(2)
+    cut = map_.trailing(2)
     assert cut is not None
     assert cut.finite == (at < 2)
     array = N(size=(5, 3, 6))

@@ -14,16 +14,16 @@ from lazyhess._engines.recorded.engine import RecordedEngine
 from lazyhess._maps import Expand, Gather, Map, Permute, Reduce, Reshape, Scale
 from lazyhess._proxy.chunks import PageTable
 from lazyhess._tangents import (
-    Factored,
+    KhatriRao,
+    Repeated,
     Sparse,
-    Uniform,
     cast,
     dense,
     identity,
     nbytes,
+    repeated,
     shape_of,
     total,
-    uniform,
 )
 from tests.costs import DENSE, SPARSE, costs
 from tests.maps.test_maps import MAPS, POISON, contract, sparse
@@ -45,10 +45,10 @@ def blocks(shape: tuple[int, ...], dtype: Any = float) -> Any:
         for inner in (sparse(one, 3), identity(np.arange(np.prod(one)), one, float)):
             made = cast(inner, np.dtype(dtype))
             assert isinstance(made, Sparse)
-            yield Uniform(made, axes, shape)
+            yield Repeated(made, axes, shape)
 
 
-def seeds(block: Uniform) -> np.ndarray:
+def seeds(block: Repeated) -> np.ndarray:
     """What the block means."""
     inner = block.inner.dense()
     return np.array(np.broadcast_to(inner, (len(inner), *block.shape)))
@@ -105,9 +105,9 @@ def test_where_places_are_alike_one_is_enough(
     map_: Map, axes: tuple[int, ...], places: tuple[int, ...]
 ) -> None:
     one = thin(map_.inp, axes)
-    block = Uniform(identity(np.arange(2, np.prod(one)), one, float), axes, map_.inp)
+    block = Repeated(identity(np.arange(2, np.prod(one)), one, float), axes, map_.inp)
     made = map_.apply(block)
-    assert isinstance(made, Uniform)
+    assert isinstance(made, Repeated)
     assert made.axes == places
     assert made.shape == map_.out
     assert len(made.inner.pos) <= made.inner.count * np.prod(map_.out) / made.shape[places[0]]
@@ -127,9 +127,9 @@ MIXED: dict[str, tuple[Map, tuple[int, ...]]] = {
 @pytest.mark.parametrize("map_, axes", MIXED.values(), ids=MIXED)
 def test_where_places_differ_each_counts(map_: Map, axes: tuple[int, ...]) -> None:
     one = thin(map_.inp, axes)
-    block = Uniform(identity(np.arange(3, 9), one, float), axes, map_.inp)
+    block = Repeated(identity(np.arange(3, 9), one, float), axes, map_.inp)
     made = map_.apply(block)
-    assert not isinstance(made, Uniform)
+    assert not isinstance(made, Repeated)
     want = map_.apply(seeds(block))
     np.testing.assert_allclose(
         dense(made, 6, map_.out, float), dense(want, 6, map_.out, float), atol=1e-12
@@ -139,13 +139,13 @@ def test_where_places_differ_each_counts(map_: Map, axes: tuple[int, ...]) -> No
 def test_a_product_with_a_matrix_is_its_rows() -> None:
     W = N(size=(40, 7))
     flat = contract("bi,ij->bj", (50, 40), W.shape, W)
-    made = flat.apply(Uniform(identity(np.arange(3, 30), (1, 40), float), (0,), (50, 40)))
-    assert isinstance(made, Factored)  # one inner seed: what follows acts on that one
+    made = flat.apply(Repeated(identity(np.arange(3, 30), (1, 40), float), (0,), (50, 40)))
+    assert isinstance(made, KhatriRao)  # one inner seed: what follows acts on that one
     assert made.grid == (27, 1)
     assert made.inner.strides == (0, 0, 0)
     assert np.shares_memory(made.weights, W)
     again = contract("bi,ij->bj", (50, 7), (7, 5)).apply(made)
-    assert isinstance(again, Factored)
+    assert isinstance(again, KhatriRao)
     assert again.inner.strides == (0, 0, 0)
 
 
@@ -164,11 +164,11 @@ def test_zeros_meet_no_infinity(make: Any, shape: tuple[int, ...], poison: float
 
 def test_sums() -> None:
     shape = (30, 2, 40)
-    a, b = (uniform(sparse((1, 2, 40), 3), (0,), shape) for _ in range(2))
-    other = uniform(sparse((30, 1, 40), 3), (1,), shape)
+    a, b = (repeated(sparse((1, 2, 40), 3), (0,), shape) for _ in range(2))
+    other = repeated(sparse((30, 1, 40), 3), (1,), shape)
     array = N(size=(3, *shape))
     entries = sparse(shape, 3)
-    assert isinstance(total([a, b]), Uniform)
+    assert isinstance(total([a, b]), Repeated)
     for parts in ([a, b], [a, b, None], [a, other], [a, array], [entries, a], [a, entries, array]):
         want = sum(dense(part, 3, shape, float) for part in parts if part is not None)
         before = array.copy()
@@ -178,7 +178,7 @@ def test_sums() -> None:
 
 def test_sums_leave_arrays_of_others_alone() -> None:
     weights, inner = N(size=(4, 60)), N(size=(1, 30, 60))
-    block = Factored(weights, (1,), inner, first=True)
+    block = KhatriRao(weights, (1,), inner, first=True)
     array = N(size=(4, 30, 60))
     before = array.copy(), inner.copy()
     for parts in ([block, array], [array, block], [block, array, array]):

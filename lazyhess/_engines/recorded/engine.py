@@ -23,7 +23,7 @@ from lazyhess._indices import Array, Ids, Shape, changes, divide
 from lazyhess._record.tape import Tape
 from lazyhess._record.variable import Variable
 from lazyhess._sweep.linearization import Linearization
-from lazyhess._sweep.products import Plan
+from lazyhess._sweep.products import ProductPlan
 from lazyhess._tangents import (
     Block,
     Pattern,
@@ -31,8 +31,8 @@ from lazyhess._tangents import (
     add_up,
     dense,
     identity,
+    repeated,
     shape_of,
-    uniform,
 )
 
 # Outputs whose linear maps are kept.
@@ -201,13 +201,13 @@ class RecordedEngine:
         """The whole block (i, i), where symmetric rank-k updates give most of it."""
         lin = self.linearization()
         plan = lin.plan(i, (i,))
-        squares = plan.squares()
-        if not squares:
+        terms = plan.gram_terms()
+        if not terms:
             return None
-        rest = lin.plan(i, (i,), frozenset(square.scale for square in squares))
-        if 4 * (rest.work + sum(square.work for square in squares)) > 3 * plan.work:
+        rest = lin.plan(i, (i,), frozenset(term.scale for term in terms))
+        if 4 * (rest.work + sum(term.work for term in terms)) > 3 * plan.work:
             return None
-        parts: list[Any] = [square.matrix() for square in squares]
+        parts: list[Any] = [term.matrix() for term in terms]
         if any(part is None for part in parts):
             return None
         matrix: Array = sum(parts[1:], parts[0])
@@ -229,7 +229,7 @@ class RecordedEngine:
             yield int(part[0]) // size, part
 
     def _passes(
-        self, plan: Plan, i: int, rows: Ids, *, symmetric: bool = False
+        self, plan: ProductPlan, i: int, rows: Ids, *, symmetric: bool = False
     ) -> Iterator[tuple[Ids, int, dict[int, Rows]]]:
         """Rows in passes: their ids, the number of seeds, and the rows of each block.
 
@@ -274,7 +274,7 @@ class RecordedEngine:
             symmetric = symmetric and isinstance(blocks[i], np.ndarray)
             if not symmetric:
                 complete = None
-            elif complete is None and count < seeds and plan.ends:
+            elif complete is None and count < seeds and plan.cuttable:
                 complete = SymmetricRows(seeds, x.dtype)
             if complete is not None:
                 answer |= dict.fromkeys(same, complete.complete(answer[i]))
@@ -298,7 +298,7 @@ class RecordedEngine:
         if ids.ndim == 2:  # the same in all samples
             axis, *_ = self.batch.leading(i)
             thin = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-            return uniform(identity(ids[0], thin, x.dtype), (axis,), x.shape)
+            return repeated(identity(ids[0], thin, x.dtype), (axis,), x.shape)
         places = self.batch.places(i, ids)
         tangents = identity(places, x.shape, x.dtype)
         if len(ids) != count:  # one seed stands in several samples

@@ -10,7 +10,7 @@ from lazyhess._costs import COSTS
 from lazyhess._engines.protocol import Rows
 from lazyhess._indices import Array, Ids
 from lazyhess._record.variable import Variable
-from lazyhess._sweep.products import Plan
+from lazyhess._sweep.products import ProductPlan
 
 
 class AlignedRun(NamedTuple):
@@ -30,15 +30,15 @@ class AlignedRun(NamedTuple):
         return rest if rest - count == self.unit else count  # one unit makes no factored block
 
 
-def aligned_runs(plan: Plan, x: Variable, rows: Ids) -> list[AlignedRun]:
+def aligned_runs(plan: ProductPlan, x: Variable, rows: Ids) -> list[AlignedRun]:
     """The aligned runs of rows that are consecutive, else none."""
     count, width = len(rows), x.dtype.itemsize
-    if not count or count * plan.size * width < COSTS.aligned_bytes or not plan.segments:
+    if not count or count * plan.size * width < COSTS.aligned_bytes or not plan.aligned_runs:
         return []
     if rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
         return []
     runs, low = [], int(rows[0])
-    for start, stop, unit in plan.segments:
+    for start, stop, unit in plan.aligned_runs:
         first = start + -(-max(low - start, 0) // unit) * unit
         last = start + (min(low + count, stop) - start) // unit * unit
         # Few seeds are better pushed together with others; too large a pass holds too much.
@@ -53,7 +53,7 @@ class PassSizes:
 
     Parameters
     ----------
-    plan : Plan
+    plan : ProductPlan
         What the seeds are pushed through.
     x : Variable
         Their source.
@@ -69,7 +69,7 @@ class PassSizes:
 
     def __init__(
         self,
-        plan: Plan,
+        plan: ProductPlan,
         x: Variable,
         rows: Ids,
         *,
@@ -114,7 +114,7 @@ class PassSizes:
 
     def summary(self) -> list[int]:
         """Sizes for the same rows at another point."""
-        if self.plan.segments:
+        if self.plan.aligned_runs:
             return self.taken
         # As many seeds in passes of one size, none larger than the largest was.
         passes = -(-self.seeds // max(self.taken))
