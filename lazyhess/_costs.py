@@ -47,6 +47,8 @@ class Costs:
     """Bytes of the Jacobian that a symmetric rank-k update may form."""
     framework_bytes: int = 1 << 28
     """Bytes of the rows and tangents of one pass of a framework."""
+    pattern_bytes: int = 1 << 30
+    """Bytes of patterns that are kept from one point to the next."""
     # --- loops put together ---------------------------------------------------------------------
     loop_steps: int = 64
     """Steps of a graph from which it is worth looking for loops."""

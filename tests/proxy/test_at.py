@@ -16,6 +16,7 @@ import pytest
 import lazyhess as lh
 from lazyhess._engines.recorded.pattern_cache import PatternCache
 from lazyhess._tangents import Pattern
+from tests.costs import costs
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(30, 4))
@@ -231,10 +232,10 @@ def test_masks_that_change_do_not_pile_up() -> None:
     assert sizes[-1] < 1.5 * max(sizes[:15])
 
 
-def test_threads_share_structure(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_threads_share_structure() -> None:
     """What one thread drops while another looks is no error, and no wrong number."""
-    monkeypatch.setattr("lazyhess._engines.recorded.pattern_cache.MOST", 1 << 12)
-    cache = PatternCache()
+    with costs(pattern_bytes=1 << 12):
+        cache = PatternCache()
     errors: list[BaseException] = []
 
     def use(i: int) -> None:

@@ -8,11 +8,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from cachetools import LRUCache
 
+from lazyhess._costs import COSTS
 from lazyhess._indices import Ids, Shape
 from lazyhess._tangents import Pattern, Sparse, identity
-
-# Bytes of patterns that are kept.
-MOST = 1 << 30
 
 
 class _Kept(NamedTuple):
@@ -31,7 +29,7 @@ class PatternCache:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._patterns: LRUCache[tuple[int, int, int], _Kept] = LRUCache(
-            MOST, getsizeof=lambda kept: kept.nbytes
+            COSTS.pattern_bytes, getsizeof=lambda kept: kept.nbytes
         )
 
     def seeds(self, i: int, ids: Ids, shape: Shape, dtype: np.dtype[Any]) -> Sparse:
@@ -54,7 +52,7 @@ class PatternCache:
             if kept is None or kept.derived != derived:
                 kept = _Kept(pattern, _weight(pattern, set()), derived)
                 self._patterns.pop(key, None)
-                if kept.nbytes <= MOST:
+                if kept.nbytes <= self._patterns.maxsize:
                     self._patterns[key] = kept
 
     @staticmethod
