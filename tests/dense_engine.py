@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._engines.arrays import Plain
+from lazyhess._engines.arrays import NumpyArrays
 from lazyhess._engines.csr import CSR
 from lazyhess._tangents import Sparse
 
@@ -42,15 +42,15 @@ class DenseEngine:
             for j in range(len(shapes))
         }
         self.create_graph = False
-        self.arrays = Plain()
+        self.arrays = NumpyArrays()
         self.computed: list[tuple[int, int]] = []  # (x, row) of every row that was computed
         self.before: Any = None  # called before each pass
 
     def dense(self, i: int, j: int) -> np.ndarray:
         return self.blocks[i, j].reshape(self.lead + self.shapes[i] + self.shapes[j])
 
-    def own(self, array: Any) -> Any:
-        return array
+    def vectors(self, operand: Any) -> np.ndarray:
+        return np.asarray(operand)
 
     def products(self, i: int, rows: np.ndarray) -> int:
         if len(self.lead) == 1:  # as a batch

@@ -280,7 +280,7 @@ def test_nothing_outlives_its_use():
         np.asarray(H)
         H @ np.ones(30)
         H.tocoo()
-        lin = H._core.engine.linearization()
+        lin = H._source.engine.linearization()
         dead = [weakref.ref(item) for item in (x, y, lin, *lin._plans.values())]
         del x, y, H, lin
         # By reference counts alone: a loop over large Hessians must not wait for the collector.

@@ -9,6 +9,9 @@ import numpy as np
 from lazyhess._indices import Array, Ids
 from lazyhess._tangents.blocks import Sparse
 
+# Elements of a temporary array when sparse rows are written into a dense one.
+CHUNK = 1 << 20
+
 
 class CSR:
     """Sparse rows: row r has ``vals[indptr[r]:indptr[r + 1]]`` at the columns ``cols[...]``."""
@@ -65,10 +68,41 @@ class CSR:
         out[self.rows(), self.cols] = self.vals
         return out
 
-    def take(self, rows: Ids) -> CSR:
+    def __getitem__(self, index: tuple[Ids, Ids]) -> Array:
+        """The elements at some rows and columns, which broadcast."""
+        row, column = index
+        wanted = row * self.ncols + column
+        keys = self.rows() * self.ncols + self.cols
+        if not len(keys):
+            return np.zeros(np.shape(wanted), self.dtype)
+        at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
+        return np.where(keys[at] == wanted, self.vals[at], self.dtype.type(0))
+
+    def take(self, rows: Ids, axis: int = 0) -> CSR:
         """The named rows, in the order named."""
+        assert axis == 0
         lengths = np.diff(self.indptr)[rows]
         indptr = np.zeros(len(rows) + 1, np.intp)
         np.cumsum(lengths, out=indptr[1:])
         at = np.arange(indptr[-1]) + np.repeat(self.indptr[rows] - indptr[:-1], lengths)
         return CSR(indptr, self.cols[at], self.vals[at], self.ncols)
+
+    def reshape(self, shape: tuple[int, int]) -> CSR:
+        """Itself: rows of a grid count in its order."""
+        assert shape == self.shape
+        return self
+
+    def nonzeros(self) -> tuple[Ids, Ids, Array]:
+        """Row, column and value of the entries that are not zero."""
+        row = self.rows()
+        if self.vals.all():
+            return row, self.cols, self.vals
+        there = np.flatnonzero(self.vals)  # entries may come out as zero
+        return row[there], self.cols[there], self.vals[there]
+
+    def write(self, out: Array, at: Ids, numbers: Ids, columns: Ids | None) -> None:
+        """``out[at] = self[numbers][:, columns]``, some rows at a time."""
+        step = max(1, CHUNK // max(self.ncols, 1))
+        for start in range(0, len(at), step):
+            some = self.take(numbers[start : start + step]).dense()
+            out[at[start : start + step]] = some if columns is None else some.take(columns, axis=1)

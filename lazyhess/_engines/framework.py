@@ -16,8 +16,10 @@ import numpy as np
 
 from lazyhess._costs import COSTS
 from lazyhess._engines.arrays import Arrays
+from lazyhess._engines.batch import Batch
 from lazyhess._engines.protocol import progress_bar
-from lazyhess._indices import Array, Ids, Shape, changes, divide
+from lazyhess._indices import Array, Ids, Shape
+from lazyhess._record.variable import Variable
 
 
 class Products(ABC):
@@ -126,25 +128,15 @@ class FrameworkEngine:
     ) -> None:
         self.function = function
         self.arrays = function.arrays
-        self.full = tuple(tuple(shape) for shape, _ in inputs)
         self.dtypes = tuple(dtype for _, dtype in inputs)
         self.output = tuple(output)
-        self.batch = None if batch is None else tuple(batch)
+        self.batch = Batch([shape for shape, _ in inputs], batch, prod(self.output))
         self.each = each
         self.create_graph = create_graph
         self.block_size = block_size
         self.progress = progress
-        if self.batch is None:
-            self.shapes: tuple[Shape, ...] = self.full
-            self.lead: Shape = self.output if each else ()
-        else:
-            self.shapes = tuple(
-                shape if axis is None else shape[:axis] + shape[axis + 1 :]
-                for shape, axis in zip(self.full, self.batch, strict=True)
-            )
-            self.lead = (prod(self.output),)
-        # Whether rows of all samples can come out of one product.
-        self.shared = self.batch is not None and None in self.batch
+        self.shapes = self.batch.shapes
+        self.lead: Shape = self.output if each else self.batch.lead
 
     def value(self) -> Any:
         """The value of ys."""
@@ -152,13 +144,17 @@ class FrameworkEngine:
 
     def gradient(self, i: int) -> Any:
         """The gradient with respect to x_i."""
-        if not self.each and (self.batch is None or self.batch[i] is not None):
+        if not self._by_output(i):
             return self.function.gradient(i, None)
-        made = [self.function.gradient(i, output) for output in range(prod(self.lead))]
+        gradients = [self.function.gradient(i, output) for output in range(prod(self.lead))]
         arrays, shape = self.arrays, self.shapes[i]
-        parts = [arrays.reshape(part, (1, *shape)) for part in made]
+        parts = [arrays.reshape(part, (1, *shape)) for part in gradients]
         whole = arrays.concatenate(parts) if parts else arrays.zeros((0, *shape), self.dtypes[i])
         return arrays.reshape(whole, self.lead + shape)
+
+    def _by_output(self, i: int) -> bool:
+        """Whether each output has a gradient of the whole x_i."""
+        return self.each or (bool(self.batch) and self.batch.axes[i] is None)
 
     def interacting(self) -> int | None:
         """The first sample that the output of another one depends on, if any.
@@ -167,115 +163,105 @@ class FrameworkEngine:
         has the weights of each sample's own. (With random weights anything else is as good as
         impossible, up to rounding.)
         """
-        assert self.batch is not None
+        if not self.batch:
+            return None
         weights = np.random.default_rng(0).uniform(1, 2, self.output)
-        for i, made in enumerate(self.function.weighted(weights)):
-            axis = self.batch[i]
-            if axis is None:
-                continue
-            alone = np.moveaxis(self.arrays.numpy(self.function.gradient(i, None)), axis, 0)
-            both = np.moveaxis(self.arrays.numpy(made), axis, 0)
+        by_weights = self.function.weighted(weights)
+        wanted = [i for i, axis in enumerate(self.batch.axes) if axis is not None]
+        for i, by_sum in zip(wanted, self._gradients(wanted), strict=True):
+            both, alone = (
+                np.moveaxis(self.arrays.numpy(gradient), self.batch.leading(i)[0], 0)
+                for gradient in (by_weights[i], by_sum)
+            )
+            rounding = self._rounding(i, alone.dtype)
+            wide = np.complex128 if np.iscomplexobj(alone) else np.float64
+            both, alone = both.astype(wide, copy=False), alone.astype(wide, copy=False)
             factors = weights.reshape((-1,) + (1,) * (alone.ndim - 1))
             size = np.abs(alone).max(initial=0) + np.abs(both).max(initial=0)
-            # What has two bytes rounds at 2**-8, at the worst, whatever NumPy holds it in.
-            short = self.arrays.itemsize(self.dtypes[i]) == 2
-            bound = 2.0**-6 if short else float(np.sqrt(np.finfo(alone.dtype).eps))
-            wrong = ~(np.abs(both - factors * alone) <= bound * size)
+            wrong = ~(np.abs(both - factors * alone) <= rounding**0.5 * size)
             wrong &= ~(np.isnan(both) & np.isnan(alone))
             if wrong.any():
                 return int(np.argmax(wrong.reshape(len(wrong), -1).any(axis=1)))
         return None
 
-    def own(self, array: Any) -> Any:
-        """An array as the kind that this engine answers with."""
-        return array
+    def _gradients(self, wanted: Sequence[int]) -> list[Any]:
+        """The gradients of the sum of all outputs by some xs."""
+        return [self.function.gradient(i, None) for i in wanted]
+
+    def _rounding(self, i: int, dtype: np.dtype[Any]) -> float:
+        """The relative error of a number of x_i, which NumPy holds in a dtype."""
+        # What has two bytes rounds at 2**-8, at the worst, whatever NumPy holds it in.
+        return 2.0**-12 if self.arrays.itemsize(self.dtypes[i]) == 2 else float(np.finfo(dtype).eps)
 
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
-        if self.batch is None or self.shared:
-            return len(rows)
-        return int(np.count_nonzero(np.bincount(rows % max(prod(self.shapes[i]), 1))))
+        return self.batch.products(i, rows)
 
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Any]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
         bar = progress_bar(self.products(i, rows)) if self.progress else None
-        alone = self.batch is None or self.shared
-        for ids, made in (self._rows if alone else self._samples)(i, rows, columns):
+        passes = self._by_position if self.batch.together else self._by_row
+        for ids, blocks in passes(i, rows, columns):
             if bar is not None:
                 bar.update(self.products(i, ids))
-            yield ids, made
+            yield ids, blocks
         if bar is not None:
             bar.close()
 
-    def _block(self, i: int, columns: Sequence[int]) -> int:
+    def _at_once(self, i: int, columns: Sequence[int]) -> int:
         """How many products to run at once."""
         if self.block_size is not None:
             return self.block_size
-        row = prod(self.full[i]) + sum(prod(self.full[j]) for j in columns)
+        row = sum(prod(self.batch.full[j]) for j in (i, *columns))
         most = COSTS.framework_bytes // max(row * self.arrays.itemsize(self.dtypes[i]), 1)
         return max(1, min(most, self.function.at_once(i)))
 
-    def _rows(
+    def _by_row(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Any]]]:
         """One product for each row: of one output, or of all, where only one counts."""
-        size, block, arrays = max(prod(self.shapes[i]), 1), self._block(i, columns), self.arrays
+        block, arrays = self._at_once(i, columns), self.arrays
         for start in range(0, len(rows), block):
             ids = rows[start : start + block]
-            lead, position = divide(ids, size)
+            lead, position = self.batch.divide(i, ids)
             outputs = lead if self.lead else None
-            made = self.function.products(i, self._units(i, position, lead), columns, outputs)
-            yield (
-                ids,
-                {
-                    j: arrays.reshape(self._own_sample(j, made[j], lead), (len(ids), self._size(j)))
-                    for j in columns
-                },
-            )
+            units = self._units(i, position, lead)
+            products = self.function.products(i, units, columns, outputs)
+            blocks = {}
+            for j in columns:
+                part = self._part(j, products[j], lead)
+                blocks[j] = arrays.reshape(part, (len(ids), self.batch.sizes[j]))
+            yield ids, blocks
 
-    def _own_sample(self, j: int, made: Any, samples: Ids) -> Any:
-        """What products with one sample each give for x_j, of that sample."""
-        if self.batch is None or self.batch[j] is None:
-            return made
-        which = np.arange(len(samples)) * self.lead[0] + samples
-        return self.arrays.take(self._by_sample(j, made), which, 0)
+    def _part(self, j: int, products: Any, samples: Ids) -> Any:
+        """Of products seen by x_j, that of each with one sample's part of x_j."""
+        if self.batch.axes[j] is None:
+            return products
+        which = np.arange(len(samples)) * self.batch.samples + samples
+        return self.arrays.take(self._by_sample(j, products), which, 0)
 
-    def _samples(
+    def _by_position(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Any]]]:
         """One product for each position, with all the samples asked for there."""
-        size, block = max(prod(self.shapes[i]), 1), self._block(i, columns)
-        order = rows[np.argsort(rows % size, kind="stable")]
-        starts = np.append(np.flatnonzero(changes(order % size)), len(order))
+        block = self._at_once(i, columns)
+        order, starts = self.batch.by_position(i, rows)
         for start in range(0, len(starts) - 1, block):
             stop = min(start + block, len(starts) - 1)
             ids = order[starts[start] : starts[stop]]
-            sample, position = divide(ids, size)
+            sample, position = self.batch.divide(i, ids)
             once = position[starts[start:stop] - starts[start]]
-            made = self.function.products(i, self._units(i, once), columns, None)
-            which = np.searchsorted(once, position) * self.lead[0] + sample
-            yield (
-                ids,
-                {j: self.arrays.take(self._by_sample(j, made[j]), which, 0) for j in columns},
-            )
+            products = self.function.products(i, self._units(i, once), columns, None)
+            which = np.searchsorted(once, position) * self.batch.samples + sample
+            take = self.arrays.take
+            yield ids, {j: take(self._by_sample(j, products[j]), which, 0) for j in columns}
 
-    def _size(self, j: int) -> int:
-        return prod(self.shapes[j])
-
-    def _by_sample(self, j: int, made: Any) -> Any:
+    def _by_sample(self, j: int, products: Any) -> Any:
         """``(K,) + full shape`` -> ``(K * samples, size of a sample)``."""
-        made = self._batch_first(j, made)
-        return self.arrays.reshape(made, (made.shape[0] * self.lead[0], self._size(j)))
-
-    def _batch_first(self, j: int, made: Any) -> Any:
-        """The batch axis of arrays of x_j, behind the axis of tangents, moved to the front."""
-        assert self.batch is not None
-        axis = self.batch[j]
-        assert axis is not None
-        axes = [0, *(k for k in range(1, 1 + len(self.full[j])) if k != axis + 1)]
-        return self.arrays.transpose(made, [0, axis + 1, *axes[1:]])
+        rows = self.arrays.transpose(products, self.batch.to_front(j))
+        return self.arrays.reshape(rows, (rows.shape[0] * self.batch.samples, self.batch.sizes[j]))
 
     def _units(self, i: int, positions: Ids, samples: Ids | None = None) -> Any:
         """Unit tangents of x_i: of one sample each, or else the same in all samples."""
@@ -283,68 +269,68 @@ class FrameworkEngine:
         units = np.zeros((count, max(prod(shape), 1)), np.bool_)
         units[np.arange(count), positions] = True
         units = units.reshape((count, *shape))
-        axis = None if self.batch is None else self.batch[i]
+        axis, all_samples = self.batch.axes[i], self.batch.samples
         if axis is None:
-            return self.arrays.own(units, self.dtypes[i])
-        there = np.ones((count, self.lead[0]), np.bool_)
+            return self.arrays.from_numpy(units, self.dtypes[i])
+        there = np.ones((count, all_samples), np.bool_)
         if samples is not None:
-            there = np.arange(self.lead[0]) == samples[:, None]
+            there = np.arange(all_samples) == samples[:, None]
         there = there.reshape((count, *(1,) * axis, -1, *(1,) * (len(shape) - axis)))
-        return self.arrays.own(np.expand_dims(units, axis + 1) & there, self.dtypes[i])
+        return self.arrays.from_numpy(np.expand_dims(units, axis + 1) & there, self.dtypes[i])
 
     # --- products -------------------------------------------------------------------------------
 
+    def vectors(self, operand: Any) -> Any:
+        """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
+        if self.create_graph or isinstance(operand, Variable):
+            return None
+        return self.arrays.numpy(operand)
+
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
-        arrays, count = self.arrays, len(tangents)
-        own = not isinstance(tangents, np.ndarray)  # the framework's own, one for each product
-        block = self._block(j, columns)
+        arrays, block = self.arrays, self._at_once(j, columns)
         parts: dict[int, list[Any]] = {i: [] for i in columns}
-        for start in range(0, count, block):
+        for start in range(0, len(tangents), block):
             part = tangents[start : start + block]
-            made = (
-                self.function.products(j, part, columns, None)
-                if own
-                else self._applied(j, part, columns)
-            )
+            if arrays.of_framework(tangents):  # in the shape of x_j
+                products = self.function.products(j, part, columns, None)
+            else:
+                products = self._applied(j, part, columns)
             for i in columns:
-                parts[i].append(made[i])
-        none = {i: (0, *self.lead, *self.shapes[i]) for i in columns}
-        return {
-            i: arrays.concatenate(parts[i])
-            if len(parts[i]) > 1
-            else (parts[i][0] if parts[i] else arrays.zeros(none[i], self.dtypes[i]))
-            for i in columns
-        }
+                parts[i].append(products[i])
+        return {i: self._concatenated(i, parts[i]) for i in columns}
+
+    def _concatenated(self, i: int, parts: list[Any]) -> Any:
+        """Products seen by x_i, of which there may be none."""
+        if len(parts) == 1:
+            return parts[0]
+        if not parts:
+            return self.arrays.zeros((0, *self.lead, *self.shapes[i]), self.dtypes[i])
+        return self.arrays.concatenate(parts)
 
     def _applied(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         arrays, dtype, count = self.arrays, self.dtypes[j], len(tangents)
         if not self.lead:
-            return self.function.products(j, arrays.own(tangents, dtype), columns, None)
-        if self.batch is not None and not self.shared:
-            axis = self.batch[j]
-            assert axis is not None
-            axes = [0, *range(2, tangents.ndim)]
-            axes.insert(axis + 1, 1)
-            whole = arrays.own(tangents.transpose(axes), dtype)
-            made = self.function.products(j, whole, columns, None)
-            return {i: self._batch_first(i, made[i]) for i in columns}
+            return self.function.products(j, arrays.from_numpy(tangents, dtype), columns, None)
+        if self.batch.together:
+            whole = arrays.from_numpy(tangents.transpose(self.batch.from_front(j)), dtype)
+            products = self.function.products(j, whole, columns, None)
+            return {i: arrays.transpose(products[i], self.batch.to_front(i)) for i in columns}
         # Each output with a tangent of its own.
         outputs = prod(self.lead)
         which = np.tile(np.arange(outputs), count)
         flat = tangents.reshape((count * outputs, *self.shapes[j]))
-        axis = None if self.batch is None else self.batch[j]
+        axis = self.batch.axes[j]
         if axis is not None:
-            full = np.zeros((*self.full[j][axis : axis + 1], *flat.shape), flat.dtype)
+            full = np.zeros((self.batch.samples, *flat.shape), flat.dtype)
             full[which, np.arange(len(flat))] = flat
             flat = np.moveaxis(full, 0, axis + 1)
-        made = self.function.products(j, arrays.own(flat, dtype), columns, which)
-        return {
-            i: arrays.reshape(
-                self._own_sample(i, made[i], which), (count, *self.lead, *self.shapes[i])
-            )
-            for i in columns
-        }
+        products = self.function.products(j, arrays.from_numpy(flat, dtype), columns, which)
+        answer = {}
+        for i in columns:
+            part = self._part(i, products[i], which)
+            answer[i] = arrays.reshape(part, (count, *self.lead, *self.shapes[i]))
+        return answer
 
 
 def by_output(
@@ -361,9 +347,9 @@ def by_output(
     order = np.argsort(outputs, kind="stable")
     for ids in np.split(order, np.flatnonzero(np.diff(outputs[order])) + 1):
         if len(ids):
-            made = run(arrays.take(tangents, ids, 0), int(outputs[ids[0]]))
+            products = run(arrays.take(tangents, ids, 0), int(outputs[ids[0]]))
             for j in columns:
-                parts[j].append(made[j])
+                parts[j].append(products[j])
     if not len(outputs):
         return run(tangents, None)
     back = np.argsort(order, kind="stable")

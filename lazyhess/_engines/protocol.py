@@ -38,16 +38,16 @@ class Engine(Protocol):
 
         Ids may be a grid (sample, position): dense rows then have both axes in front, and those
         of a CSR count in that order. All passes of a request have as many axes.
-
-        Where `rows` are all there are, in order, those of (i, i) may be dense arrays without their
-        first columns, as many as the rows of earlier passes, all dense, tell by symmetry.
         """
 
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
 
-    def own(self, array: Any) -> Any:
-        """An array as the kind that this engine answers with."""
+    def vectors(self, operand: Any) -> Any:
+        """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
+
+    def interacting(self) -> int | None:
+        """A sample of a batch that interacts with another one, if any."""
 
     def value(self) -> Any:
         """The value of ys."""

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from lazyhess._engines.framework import FrameworkEngine, Products
 from lazyhess._engines.problem import Problem
+from lazyhess._engines.protocol import Engine
 from lazyhess._frontends.request import Request
 from lazyhess._indices import Shape
 from lazyhess._trees import is_node
@@ -98,13 +99,8 @@ def check_related(inputs: Iterable[tuple[str, Any]], related: Iterable[bool]) ->
             )
 
 
-class _Batched(Protocol):
-    def interacting(self) -> int | None:
-        """A sample that interacts with another one, if any."""
-
-
 def refuse_interacting(
-    engine: _Batched,
+    engine: Engine,
     batch_axis: Any,
     evidence: str = "the output of another sample depends on sample {}",
 ) -> None:

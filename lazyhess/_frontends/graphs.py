@@ -105,7 +105,7 @@ class TensorGraph(Single):
         return self.recorded(output).gradients[i]
 
     def weighted(self, weights: Array) -> list[Any]:
-        cotangent = self.arrays.own(weights, self.root.dtype)
+        cotangent = self.arrays.from_numpy(weights, self.root.dtype)
         return self.completed(self.differentiate(cotangent, create_graph=False))
 
     def zeros(self, i: int, *lead: int) -> Any:

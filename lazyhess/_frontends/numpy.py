@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lazyhess._engines.problem import Problem
-from lazyhess._engines.recorded.engine import NumpyEngine
+from lazyhess._engines.recorded.engine import RecordedEngine
 from lazyhess._engines.recorded.per_sample import PerSampleEngine
 from lazyhess._frontends.base import (
     FrontEnd,
@@ -26,7 +26,7 @@ from lazyhess._record.tape import value_dependent
 from lazyhess._record.variable import Variable, ancestors, leaf, variable
 from lazyhess._trees import leaves, rebuild
 
-RecordedEngine: TypeAlias = NumpyEngine | PerSampleEngine
+AnyEngine: TypeAlias = RecordedEngine | PerSampleEngine
 Inputs: TypeAlias = list[tuple[str, Variable]]  # with their paths in xs
 
 
@@ -79,7 +79,7 @@ class RecordedProblem(Problem):
         Whether somebody asked for a value, and may have decided by it what was recorded.
     """
 
-    engine: RecordedEngine
+    engine: AnyEngine
     batch_axis: Any
     decided: bool
 
@@ -115,11 +115,11 @@ class RecordedProblem(Problem):
 
 def _engine(
     request: Request, root: Variable, xs: Sequence[Variable], batch: Sequence[int | None] | None
-) -> RecordedEngine:
+) -> AnyEngine:
     """The engine of a request: of each sample alone, where samples share an x."""
     axes = [axis for axis in batch or () if axis is not None]
     shared = batch is not None and len(axes) < len(batch)
-    engine = NumpyEngine(
+    engine = RecordedEngine(
         root,
         xs,
         batch=None if batch is None or shared else axes,

@@ -10,12 +10,8 @@ from typing import Any
 import numpy as np
 
 from lazyhess._engines.arrays import Arrays
-from lazyhess._engines.csr import CSR
-from lazyhess._indices import Array, Ids, Shape, span
-from lazyhess._proxy.chunks import Piece
-
-# Elements of a temporary array when columns of sparse rows are picked.
-_CHUNK = 1 << 20
+from lazyhess._indices import Array, Ids, Shape
+from lazyhess._proxy.chunks import ChunkProjection
 
 
 def empty(shape: Shape, dtype: np.dtype[Any]) -> Array:
@@ -40,8 +36,8 @@ def _memory() -> float:
         return float("inf")
 
 
-def fill(
-    pieces: Sequence[Piece],
+def assemble(
+    projections: Sequence[ChunkProjection],
     count: int,
     of_row: Ids,
     columns: Ids,
@@ -54,7 +50,7 @@ def fill(
 
     Parameters
     ----------
-    pieces : sequence of Piece
+    projections : sequence of ChunkProjection
         `count` rows of `width` columns.
     of_row, columns : ndarray of intp
         For every element which row, by its number, and which column; they broadcast to `shape`.
@@ -66,103 +62,87 @@ def fill(
     """
     outer = [axis for axis in range(len(shape)) if of_row.shape[axis] != 1]
     inner = [axis for axis in range(len(shape)) if axis not in outer]
-    order = (*outer, *inner)
-    grid_like = all(columns.shape[axis] == 1 for axis in outer)
-    if not all(isinstance(piece.rows, (np.ndarray, CSR)) for piece in pieces):
-        place = np.argsort(np.concatenate([piece.at for piece in pieces]))
-        parts = [_whole(piece, arrays) for piece in pieces]
-        whole = parts[0] if len(parts) == 1 else arrays.concatenate(parts)
-        if not grid_like:
+    if any(columns.shape[axis] != 1 for axis in outer):
+        if not arrays.in_place:
+            whole, place = _joined(projections, arrays)
             return arrays.points(whole, *np.broadcast_arrays(place[of_row], columns))
-        numbers = place[of_row.reshape(-1)]
-        straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
-        made = whole  # which the parts were joined to, or is kept, and then a copy is taken
-        if len(parts) == 1 or not straight:
-            made = arrays.take(whole, numbers, 0)
-        wanted = np.broadcast_to(
-            columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
-        ).reshape(-1)
-        if len(wanted) != width or not (wanted[1:] > wanted[:-1]).all():
-            made = arrays.take(made, wanted, 1)
-        made = arrays.reshape(made, tuple(shape[axis] for axis in order))
-        return (
-            arrays.transpose(made, np.argsort(order).tolist())
-            if list(order) != sorted(order)
-            else made
-        )
-    if grid_like:
+        out = empty(shape, dtype)
+        numbers, wanted = (np.broadcast_to(ids, shape).reshape(-1) for ids in (of_row, columns))
+        _write_points(projections, count, numbers, wanted, out, arrays)
+        return out
+    # A grid of rows and columns.
+    order = (*outer, *inner)
+    numbers = of_row.reshape(-1)
+    wanted = np.broadcast_to(columns, [shape[k] if k in inner else 1 for k in range(len(shape))])
+    wanted = wanted.reshape(-1)
+    if arrays.in_place:
         out = empty(tuple(shape[axis] for axis in order), dtype)
         grid = out.reshape(of_row.size, prod(shape[axis] for axis in inner))
-        wanted = np.broadcast_to(
-            columns, [shape[k] if k in inner else 1 for k in range(len(shape))]
-        )
-        _fill_grid(pieces, count, of_row.reshape(-1), wanted.reshape(-1), grid, width)
+        _write_grid(projections, count, numbers, wanted, grid, width, arrays)
         # A plain transposed view would keep the caller's array in an order that NumPy never gives.
         return np.ascontiguousarray(out.transpose(np.argsort(order))).reshape(shape)
-    out = empty(shape, dtype)
-    numbers = np.broadcast_to(of_row, shape).reshape(-1)
-    _fill_points(pieces, count, numbers, np.broadcast_to(columns, shape).reshape(-1), out)
-    return out
+    answer, place = _joined(projections, arrays)
+    numbers = place[numbers]
+    straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
+    if len(projections) == 1 or not straight:  # what is kept is copied, what was joined is not
+        answer = arrays.take(answer, numbers, 0)
+    if len(wanted) != width or not (wanted[1:] > wanted[:-1]).all():
+        answer = arrays.take(answer, wanted, 1)
+    answer = arrays.reshape(answer, tuple(shape[axis] for axis in order))
+    in_order = list(order) == sorted(order)
+    return answer if in_order else arrays.transpose(answer, np.argsort(order).tolist())
 
 
-def _whole(piece: Piece, arrays: Arrays) -> Any:
-    """The rows of a piece, in its order; the kept ones themselves, where that is all of them."""
-    rows, offset = piece.rows, piece.offset
+def _joined(projections: Sequence[ChunkProjection], arrays: Arrays) -> tuple[Any, Ids]:
+    """All rows in one array, and where in it each wanted row is."""
+    place = np.argsort(np.concatenate([part.at for part in projections]))
+    chunks = [_whole(part, arrays) for part in projections]
+    return chunks[0] if len(chunks) == 1 else arrays.concatenate(chunks), place
+
+
+def _whole(part: ChunkProjection, arrays: Arrays) -> Any:
+    """Rows of a chunk in the order of the projection; the kept ones themselves, if they are all."""
+    rows, offset = part.rows, part.offset
     if len(offset) == rows.shape[0] and bool((offset == np.arange(len(offset))).all()):
         return rows
     return arrays.take(rows, offset, 0)
 
 
-def _fill_grid(
-    pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, grid: Array, width: int
+def _write_grid(
+    projections: Sequence[ChunkProjection],
+    count: int,
+    numbers: Ids,
+    columns: Ids,
+    grid: Array,
+    width: int,
+    arrays: Arrays,
 ) -> None:
     """All wanted columns of all wanted rows."""
     everything = len(columns) == width and bool((columns == np.arange(width)).all())
     straight = len(numbers) == count and bool((numbers == np.arange(count)).all())
     target = grid if straight else np.empty((count, grid.shape[1]), grid.dtype)
-    for piece in pieces:
-        at, offset = (
-            ids if (row := span(ids)) is None else row for ids in (piece.at, piece.offset)
-        )
-        if not isinstance(piece.rows, CSR):
-            rows = piece.rows[offset]
-            target[at] = rows if everything else rows.take(columns, axis=1)
-            continue
-        step = max(1, _CHUNK // max(width, 1))
-        for start in range(0, len(piece.at), step):
-            part = piece.rows.take(piece.offset[start : start + step])
-            some = part.dense()
-            target[piece.at[start : start + step]] = (
-                some if everything else some.take(columns, axis=1)
-            )
+    for part in projections:
+        arrays.write(target, part.at, part.rows, part.offset, None if everything else columns)
     if not straight:
         np.take(target, numbers, axis=0, out=grid)
 
 
-def _fill_points(
-    pieces: Sequence[Piece], count: int, numbers: Ids, columns: Ids, out: Array
+def _write_points(
+    projections: Sequence[ChunkProjection],
+    count: int,
+    numbers: Ids,
+    columns: Ids,
+    out: Array,
+    arrays: Arrays,
 ) -> None:
     """Single elements, without the grid of all rows and columns."""
-    piece_of = np.zeros(count, np.intp)
+    chunk_of = np.zeros(count, np.intp)
     offset_of = np.zeros(count, np.intp)
-    for k, piece in enumerate(pieces):
-        piece_of[piece.at] = k
-        offset_of[piece.at] = piece.offset
+    for k, part in enumerate(projections):
+        chunk_of[part.at] = k
+        offset_of[part.at] = part.offset
     flat = out.reshape(-1)
-    owner = piece_of[numbers]
-    for k, piece in enumerate(pieces):
+    owner = chunk_of[numbers]
+    for k, part in enumerate(projections):
         at = np.flatnonzero(owner == k)
-        row, column = offset_of[numbers[at]], columns[at]
-        flat[at] = _points(piece.rows, row, column)
-
-
-def _points(rows: Array | CSR, row: Ids, column: Ids) -> Array:
-    if not isinstance(rows, CSR):
-        picked: Array = rows[row, column]
-        return picked
-    keys = rows.rows() * rows.ncols + rows.cols
-    wanted = row * rows.ncols + column
-    if not len(keys):
-        return np.zeros(len(wanted), rows.dtype)
-    at = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-    return np.where(keys[at] == wanted, rows.vals[at], rows.dtype.type(0))
+        flat[at] = arrays.points(part.rows, offset_of[numbers[at]], columns[at])

@@ -1,7 +1,7 @@
 """Rows that are kept: bounded in bytes, least recently used first out.
 
-What one pass gives for a block (i, j) is one *slab*: the ids of its rows and their values. Slabs
-are what the cache holds and drops; an array for each block says in which slab a row is, so that
+What one pass gives for a block (i, j) is one *chunk*: the ids of its rows and their values. Chunks
+are what the cache holds and drops; an array for each block says in which chunk a row is, so that
 looking up any number of rows is a few array operations.
 """
 
@@ -19,12 +19,11 @@ import cachetools
 import numpy as np
 
 from lazyhess._engines.arrays import Arrays
-from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Rows
 from lazyhess._indices import Ids, changes, span
 
 DEFAULT_CACHE = "1GiB"
-# A slab is at most this part of the cache, so that dropping one drops little.
+# A chunk is at most this part of the cache, so that dropping one drops little.
 SHARE = 8
 MOST = 1 << 27
 
@@ -58,7 +57,7 @@ class CacheInfo(NamedTuple):
 
 
 @dataclass
-class Slab:
+class Chunk:
     """Rows of one block: their ids and values."""
 
     ids: Ids
@@ -67,7 +66,7 @@ class Slab:
 
 
 @dataclass
-class Piece:
+class ChunkProjection:
     """Where some of the wanted rows are: row ``at[n]`` of those wanted is ``rows[offset[n]]``."""
 
     at: Ids
@@ -92,18 +91,18 @@ def parse_bytes(size: Any) -> int:
     return int(size)
 
 
-class Ledger:
+class PageTable:
     """A number for every row of a block, 0 where none was set; only touched parts take memory."""
 
     def __init__(self) -> None:
         self._pages: dict[int, Ids] = {}
 
     def __getitem__(self, ids: Ids) -> Ids:
-        found = np.zeros(len(ids), np.intp)
+        numbers = np.zeros(len(ids), np.intp)
         for page, part, places in _pages(ids):
             if page in self._pages:
-                found[part] = self._pages[page][places]
-        return found
+                numbers[part] = self._pages[page][places]
+        return numbers
 
     def __setitem__(self, ids: Ids, numbers: Ids) -> None:
         if (ids[1:] <= ids[:-1]).any():
@@ -143,13 +142,13 @@ class Store:
     cache : int, str, cachetools.Cache or None
         As in `lazyhess.hessian`.
     arrays : Arrays
-        What rows are made of, where they are not sparse.
+        What rows are made of.
     """
 
     def __init__(self, cache: Any, arrays: Arrays) -> None:
         self.arrays = arrays
-        self._own = not isinstance(cache, cachetools.Cache)
-        self.cache: cachetools.Cache[Any, Slab]
+        self._bounded = not isinstance(cache, cachetools.Cache)  # in bytes, by this class
+        self.cache: cachetools.Cache[Any, Chunk]
         if isinstance(cache, cachetools.Cache):
             self.cache = cache
         else:
@@ -157,9 +156,9 @@ class Store:
             self.cache = cachetools.LRUCache(size, getsizeof=_nbytes)
         self._token = f"lazyhess-{next(_tokens)}-{id(self)}"
         self._numbers = count(1)
-        self._lengths: dict[int, int] = {}  # rows of every slab
-        # For every row of a block the number of its slab, and its place there in the low bits.
-        self._where: dict[tuple[int, int], Ledger] = {}
+        self._lengths: dict[int, int] = {}  # rows of every chunk
+        # For every row of a block the number of its chunk, and its place there in the low bits.
+        self._where: dict[tuple[int, int], PageTable] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_numbers": next(self._numbers)}
@@ -169,16 +168,16 @@ class Store:
 
     @property
     def _guard(self) -> AbstractContextManager[Any]:
-        return nullcontext() if self._own else _SHARED
+        return nullcontext() if self._bounded else _SHARED
 
     @property
-    def slab(self) -> int:
-        """Bytes that a slab has at the most, if it has more than one row."""
-        return min(int(self.cache.maxsize / SHARE), MOST) if self._own else MOST
+    def chunk_bytes(self) -> int:
+        """Bytes that a chunk has at the most, if it has more than one row."""
+        return min(int(self.cache.maxsize / SHARE), MOST) if self._bounded else MOST
 
     def keeps(self, nbytes: int) -> bool:
         """Whether rows of so many bytes could all be kept."""
-        return nbytes <= self.cache.maxsize if self._own else self.cache.maxsize > 0
+        return nbytes <= self.cache.maxsize if self._bounded else self.cache.maxsize > 0
 
     def lacking(self, i: int, j: int, ids: Ids) -> Ids:
         """Which of the wanted rows are not here. Asking does not count as using."""
@@ -194,51 +193,48 @@ class Store:
         lacking: Ids = ids[missing]
         return lacking
 
-    def find(self, i: int, j: int, ids: Ids) -> tuple[Ids, list[Piece]]:
+    def find(self, i: int, j: int, ids: Ids) -> tuple[Ids, list[ChunkProjection]]:
         """Which of the wanted rows are not here (positions in `ids`), and where the others are."""
         where = self._where.get((i, j))
         if where is None or not len(ids):
             return np.arange(len(ids)), []
-        found = where[ids]
-        held, offsets = found >> _LOW, found & _PLACE
-        pieces = []
+        places = where[ids]
+        held, offsets = places >> _LOW, places & _PLACE
+        projections = []
         missing = held == 0
         with self._guard:
             for number in _distinct(held):
-                slab = self.cache.get((self._token, number))
-                if slab is None:  # dropped since
+                chunk = self.cache.get((self._token, number))
+                if chunk is None:  # dropped since
                     missing |= held == number
                     continue
                 at = np.flatnonzero(held == number)
-                pieces.append(Piece(at, slab.rows, offsets[at]))
-        return np.flatnonzero(missing), pieces
+                projections.append(ChunkProjection(at, chunk.rows, offsets[at]))
+        return np.flatnonzero(missing), projections
 
     def put(self, i: int, j: int, ids: Ids, rows: Rows) -> None:
         """Keep rows of a block, as far as the cache takes them."""
         if not len(ids) or self.cache.maxsize <= 0:
             return
-        nbytes = self._nbytes(rows) + ids.nbytes
-        most = self.slab if self._own else nbytes
+        nbytes = self.arrays.nbytes(rows) + ids.nbytes
+        most = self.chunk_bytes if self._bounded else nbytes
         step = max(1, most * len(ids) // max(nbytes, 1))
-        where = self._where.setdefault((i, j), Ledger())
+        where = self._where.setdefault((i, j), PageTable())
         for start in range(0, len(ids), step):
             part = slice(start, start + step)
-            held = _part(rows, part, len(ids), self.arrays)
-            slab = Slab(ids[part], held, ids[part].nbytes + self._nbytes(held))
+            held = self.arrays.alone(rows, start, min(start + step, len(ids)))
+            chunk = Chunk(ids[part], held, ids[part].nbytes + self.arrays.nbytes(held))
             number = next(self._numbers)
             with self._guard:
                 try:
-                    self.cache[self._token, number] = slab
+                    self.cache[self._token, number] = chunk
                 except ValueError:  # too large for this cache: returned, not kept
                     continue
-            self._lengths[number] = len(slab.ids)
+            self._lengths[number] = len(chunk.ids)
             if len(self._lengths) > 2 * len(self.cache) + 64:  # most were dropped since
                 live = {key[1] for key in self._keys()}
                 self._lengths = {n: k for n, k in self._lengths.items() if n in live}
-            where[slab.ids] = (number << _LOW) + np.arange(len(slab.ids))
-
-    def _nbytes(self, rows: Rows) -> int:
-        return rows.nbytes if isinstance(rows, CSR) else self.arrays.nbytes(rows)
+            where[chunk.ids] = (number << _LOW) + np.arange(len(chunk.ids))
 
     def clear(self) -> None:
         """Forget all rows."""
@@ -265,25 +261,13 @@ _PLACE = (1 << _LOW) - 1
 
 
 def _distinct(numbers: Ids) -> list[int]:
-    """The slab numbers that occur; 0 is none."""
+    """The chunk numbers that occur; 0 is none."""
     if numbers[0] == numbers[-1] and not np.any(numbers != numbers[0]):
         return [int(numbers[0])] if numbers[0] else []
     ordered = np.sort(numbers)  # np.unique would import numpy.ma at its first call
-    found: list[int] = ordered[changes(ordered)].tolist()
-    return [number for number in found if number]
+    distinct: list[int] = ordered[changes(ordered)].tolist()
+    return [number for number in distinct if number]
 
 
-def _nbytes(slab: Slab) -> int:
-    return slab.nbytes
-
-
-def _part(rows: Rows, part: slice, total: int, arrays: Arrays) -> Rows:
-    """A part of the rows that keeps nothing else alive."""
-    whole = part.start == 0 and part.stop >= total
-    if isinstance(rows, CSR):
-        return rows.lean() if whole else rows.take(np.arange(total)[part])
-    if not isinstance(rows, np.ndarray):
-        return rows if whole else arrays.take(rows, np.arange(total)[part], 0)
-    if whole and (rows.base is None or rows.base.nbytes <= rows.nbytes):
-        return rows
-    return rows[part].copy()
+def _nbytes(chunk: Chunk) -> int:
+    return chunk.nbytes

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._proxy.assemble import empty, fill
+from lazyhess._proxy.assemble import assemble, empty
 from lazyhess._proxy.chunks import CacheInfo
 from lazyhess._proxy.index import Selection, select
 from lazyhess._proxy.lazy_array import ArrayT_co, LazyArray, dense
 from lazyhess._proxy.matrix_products import matrix_product
-from lazyhess._proxy.rows import Core
+from lazyhess._proxy.rows import RowSource
 
 
 class Hessian(LazyArray[ArrayT_co]):
@@ -44,10 +44,10 @@ class Hessian(LazyArray[ArrayT_co]):
     1
     """
 
-    __slots__ = ("_core", "_i", "_j", "_transposed")
+    __slots__ = ("_i", "_j", "_source", "_transposed")
 
-    def __init__(self, core: Core, i: int, j: int, transposed: bool = False) -> None:
-        self._core = core
+    def __init__(self, source: RowSource, i: int, j: int, transposed: bool = False) -> None:
+        self._source = source
         self._i = i
         self._j = j
         self._transposed = transposed
@@ -57,19 +57,19 @@ class Hessian(LazyArray[ArrayT_co]):
     @property
     def shape(self) -> Shape:
         """Leading axes, then those of x_i, then those of x_j."""
-        engine = self._core.engine
+        engine = self._source.engine
         shape = engine.lead + engine.shapes[self._i] + engine.shapes[self._j]
         return shape[::-1] if self._transposed else shape
 
     @property
     def dtype(self) -> Any:
         """The dtype of x_i: NumPy's, or that of the framework."""
-        return self._core.engine.dtypes[self._i]
+        return self._source.engine.dtypes[self._i]
 
     @property
     def itemsize(self) -> int:
         """Bytes of an element."""
-        return self._core.engine.arrays.itemsize(self.dtype)
+        return self._source.engine.arrays.itemsize(self.dtype)
 
     @property
     def nbytes(self) -> int:
@@ -88,12 +88,12 @@ class Hessian(LazyArray[ArrayT_co]):
         >>> H[0][1].T[1]
         array([0., 1.])
         """
-        return Hessian(self._core, self._i, self._j, not self._transposed)
+        return Hessian(self._source, self._i, self._j, not self._transposed)
 
     def __repr__(self) -> str:
-        core = self._core
-        rows = core.rows_of(self._i)
-        known = core.known(self._i, self._j)
+        source = self._source
+        rows = source.rows_of(self._i)
+        known = source.known(self._i, self._j)
         return f"Hessian(shape={self.shape}, dtype={self.dtype}, known={known}/{rows} rows)"
 
     def cache_info(self) -> CacheInfo:
@@ -104,18 +104,18 @@ class Hessian(LazyArray[ArrayT_co]):
         CacheInfo
             ``(products, hits, misses, rows, currsize, maxsize)``, sizes in bytes.
         """
-        return self._core.info()
+        return self._source.info()
 
     def cache_clear(self) -> None:
         """Forget all rows, of all blocks of the call, and start counting again."""
-        self._core.clear()
+        self._source.clear()
 
     # --- where it is ----------------------------------------------------------------------------
 
     @property
     def value(self) -> Any:
         """The value of ys at this point, as an array of your own (with a graph, a Variable)."""
-        return self._core.engine.value()
+        return self._source.engine.value()
 
     def gradient(self) -> ArrayT_co:
         """The gradient of ys with respect to x_i, at this point.
@@ -134,7 +134,7 @@ class Hessian(LazyArray[ArrayT_co]):
         >>> H.value, H.gradient()
         (np.float64(9.0), array([ 3., 12.]))
         """
-        engine = self._core.engine
+        engine = self._source.engine
         gradient: ArrayT_co = engine.gradient(self._j if self._transposed else self._i)
         return gradient
 
@@ -183,10 +183,10 @@ class Hessian(LazyArray[ArrayT_co]):
         >>> H.value
         np.float64(2.0)
         """
-        core = self._core
-        if core.again is None:
+        source = self._source
+        if source.again is None:
             raise TypeError("this Hessian was not made by lazyhess.hessian, and has no xs")
-        return core.again.at(new_xs)
+        return source.again.at(new_xs)
 
     # --- elements -------------------------------------------------------------------------------
 
@@ -226,7 +226,7 @@ class Hessian(LazyArray[ArrayT_co]):
         >>> H.cache_info().products
         2
         """
-        engine = self._core.engine
+        engine = self._source.engine
         shapes = engine.shapes[self._i], engine.shapes[self._j]
         wanted = select(index, engine.lead, *shapes, transposed=self._transposed)
         elements: ArrayT_co = self._take(wanted)
@@ -280,20 +280,20 @@ class Hessian(LazyArray[ArrayT_co]):
         return self._times(other, left=True)
 
     def _times(self, other: Any, *, left: bool) -> ArrayT_co:
-        core, i, j, transposed = self._core, self._i, self._j, self._transposed
+        source, i, j, transposed = self._source, self._i, self._j, self._transposed
         product: ArrayT_co = matrix_product(
-            core, i, j, transposed, dense(other), lambda: self[...], left=left
+            source, i, j, transposed, dense(other), lambda: self[...], left=left
         )
         return product
 
     def _take(self, wanted: Selection) -> Any:
         """The elements of a selection."""
-        core, i, j = self._core, self._i, self._j
-        sizes = [prod(shape) for shape in core.engine.shapes]
+        source, i, j = self._source, self._i, self._j
+        sizes = [prod(shape) for shape in source.engine.shapes]
         if 0 in wanted.shape:
-            return core.engine.own(core.engine.arrays.zeros(wanted.shape, self.dtype))
+            return source.engine.arrays.zeros(wanted.shape, self.dtype)
         row_ids, column_ids = wanted.rows, wanted.columns
-        if core.engine.lead:
+        if source.engine.lead:
             row_ids = wanted.lead * sizes[i] + row_ids
             column_ids = wanted.lead * sizes[j] + column_ids
         rows, of_row = _unique(row_ids)
@@ -302,34 +302,17 @@ class Hessian(LazyArray[ArrayT_co]):
             empty(
                 wanted.shape, np.dtype(f"V{self.itemsize}")
             )  # too large for this machine: say so before the work
-        by_rows, pieces = core.gather(i, j, rows, columns)
+        by_rows, projections = source.gather(i, j, rows, columns)
         if by_rows:
-            made = fill(
-                pieces,
-                len(rows),
-                of_row,
-                wanted.columns,
-                wanted.shape,
-                sizes[j],
-                self.dtype,
-                core.engine.arrays,
-            )
-        else:
-            made = fill(
-                pieces,
-                len(columns),
-                of_column,
-                wanted.rows,
-                wanted.shape,
-                sizes[i],
-                self.dtype,
-                core.engine.arrays,
-            )
-        if isinstance(made, np.ndarray):
-            return made[()] if wanted.scalar else made
+            asked = len(rows), of_row, wanted.columns, wanted.shape, sizes[j]
+        else:  # by symmetry, rows of (j, i)
+            asked = len(columns), of_column, wanted.rows, wanted.shape, sizes[i]
+        answer = assemble(projections, *asked, self.dtype, source.engine.arrays)
+        arrays = source.engine.arrays
+        if arrays.in_place:
+            return answer[()] if wanted.scalar else answer
         # By symmetry rows may be those of x_j, in its dtype.
-        cast = getattr(core.engine.arrays, "cast", None)
-        return made if cast is None or made.dtype == self.dtype else cast(made, self.dtype)
+        return answer if answer.dtype == self.dtype else arrays.cast(answer, self.dtype)
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
         """The dense array, for `numpy.asarray`.
@@ -358,7 +341,7 @@ class Hessian(LazyArray[ArrayT_co]):
                 "a Hessian has no array to share: np.asarray(H) computes a new one, copy=False "
                 "cannot"
             )
-        engine = self._core.engine
+        engine = self._source.engine
         whole: Any = self[...]
         # What is recorded refuses: its derivative would be lost.
         array = np.asarray(whole) if engine.create_graph else engine.arrays.numpy(whole)
@@ -384,7 +367,7 @@ class Hessian(LazyArray[ArrayT_co]):
         >>> lh.hessian(lambda x: np.sum(x**3), np.array([1.0, 2.0])).diagonal()
         array([ 6., 12.])
         """
-        engine = self._core.engine
+        engine = self._source.engine
         shape, other = engine.shapes[self._i], engine.shapes[self._j]
         if shape != other:
             raise ValueError(f"the block of inputs with shapes {shape} and {other} has no diagonal")
@@ -420,16 +403,16 @@ class Hessian(LazyArray[ArrayT_co]):
         >>> rows, columns
         (array([0, 1, 1, 2]), array([1, 0, 2, 1]))
         """
-        core = self._core
+        source = self._source
         i, j = (self._j, self._i) if self._transposed else (self._i, self._j)
-        lead, *matrix = core.nonzeros(i, j)
-        return (lead, *matrix) if core.engine.lead else tuple(matrix)
+        lead, *matrix = source.nonzeros(i, j)
+        return (lead, *matrix) if source.engine.lead else tuple(matrix)
 
     def __copy__(self) -> Hessian[ArrayT_co]:
         return self
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Hessian, (self._core, self._i, self._j, self._transposed)
+        return Hessian, (self._source, self._i, self._j, self._transposed)
 
 
 _LARGE = 1 << 30

@@ -9,16 +9,14 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._engines.arrays import Plain
-from lazyhess._proxy.rows import Core
-from lazyhess._record.variable import Variable
+from lazyhess._proxy.rows import RowSource
 
 # Elements of the tangents that one call of the engine gets in a matrix product.
 _TANGENTS = 1 << 22
 
 
 def matrix_product(
-    core: Core,
+    source: RowSource,
     i: int,
     j: int,
     transposed: bool,
@@ -31,7 +29,7 @@ def matrix_product(
 
     Parameters
     ----------
-    core : Core
+    source : RowSource
         What computes rows.
     i, j : int
         The block that H is.
@@ -44,16 +42,14 @@ def matrix_product(
     left : bool
         Whether `other` stands on the left.
     """
-    engine, arrays = core.engine, core.engine.arrays
+    engine, arrays = source.engine, source.engine.arrays
     block_shape = engine.lead + engine.shapes[i] + engine.shapes[j]
     ndim, dtype = len(block_shape), engine.dtypes[i]
-    if (answer := _with_graph(core, i, j, transposed, other, left)) is not None:
+    if (answer := _with_graph(source, i, j, transposed, other, left)) is not None:
         return answer
-    native, recorded = isinstance(arrays, Plain), engine.create_graph
-    if (isinstance(other, Variable) and not recorded) or (recorded and not native):
-        return _dense_product(core, dtype, whole(), other, left)
-    if not isinstance(other, Variable):
-        other = np.asarray(other) if native else arrays.numpy(other)
+    operand, other = other, engine.vectors(other)
+    if other is None:
+        return _dense_product(source, whole(), operand, left)
     if transposed:
         # (H.T @ v) contracts the first axes of H; where H is a matrix that is v @ H.
         if ndim == 2 and other.ndim in (1, 2):
@@ -61,12 +57,12 @@ def matrix_product(
             def straight() -> Any:
                 return arrays.transpose(whole(), (1, 0))
 
-            return matrix_product(core, i, j, False, other.T, straight, left=not left).T
-        return _dense_product(core, dtype, whole(), other, left)
+            return matrix_product(source, i, j, False, other.T, straight, left=not left).T
+        return _dense_product(source, whole(), other, left)
     lead = len(engine.lead)
     axis = ndim - (2 if left else 1)
     if other.dtype.kind not in "biufc" or axis < lead or not other.ndim:
-        return _dense_product(core, dtype, whole(), other, left)
+        return _dense_product(source, whole(), other, left)
     n = block_shape[axis]
     inner = other.shape[-1 if left or other.ndim == 1 else -2]
     if inner != n:
@@ -77,10 +73,10 @@ def matrix_product(
         )
     stacked = other.ndim > 2
     if stacked and not (lead == other.ndim - 2 == 1 and ndim == 3):
-        return _dense_product(core, dtype, whole(), other, left)
+        return _dense_product(source, whole(), other, left)
     if other.dtype.kind == "c":
         real, imaginary = (
-            matrix_product(core, i, j, False, part, whole, left=left)
+            matrix_product(source, i, j, False, part, whole, left=left)
             for part in (other.real, other.imag)
         )
         return real + 1j * imaginary
@@ -89,11 +85,10 @@ def matrix_product(
     if not left and other.ndim > 1:
         vectors = vectors.swapaxes(-1, -2)
     vectors = np.moveaxis(vectors, -2, 0)
-    product = _contract(core, i, j, axis, vectors, stacked)
+    product = _contract(source, i, j, axis, vectors, stacked)
     if product is None:
-        return _dense_product(core, dtype, whole(), other, left)
-    if native:
-        product = np.astype(product, np.result_type(dtype, other.dtype), copy=False)
+        return _dense_product(source, whole(), other, left)
+    product = arrays.promoted(product, dtype, other.dtype)
     # The contracted axis is now K, where NumPy puts it; a vector has none.
     axes = [*range(1, len(product.shape))]
     axes.insert(axis, 0)
@@ -104,13 +99,13 @@ def matrix_product(
     return arrays.reshape(product, shape[:axis] + shape[axis + 1 :])
 
 
-def _with_graph(core: Core, i: int, j: int, transposed: bool, other: Any, left: bool) -> Any:
+def _with_graph(source: RowSource, i: int, j: int, transposed: bool, other: Any, left: bool) -> Any:
     """The product of a matrix with vectors of the framework's own, which may have a graph.
 
     None where it is no such thing, or where the dense matrix is as cheap.
     """
-    engine, arrays = core.engine, core.engine.arrays
-    if isinstance(arrays, Plain) or isinstance(other, (np.ndarray, np.generic)):
+    engine, arrays = source.engine, source.engine.arrays
+    if not arrays.of_framework(other):
         return None
     if transposed:
         left = not left
@@ -118,8 +113,8 @@ def _with_graph(core: Core, i: int, j: int, transposed: bool, other: Any, left: 
         return None
     if getattr(other, "dtype", None) != engine.dtypes[i] or len(other.shape) not in (1, 2):
         return None
-    source, target = (i, j) if left else (j, i)
-    (n,) = engine.shapes[source]
+    of, onto = (i, j) if left else (j, i)
+    (n,) = engine.shapes[of]
     flat = len(other.shape) == 1
     columns = (not left) != transposed  # vectors are the columns of other
     if other.shape[0 if flat or columns else 1] != n:
@@ -127,57 +122,42 @@ def _with_graph(core: Core, i: int, j: int, transposed: bool, other: Any, left: 
     vectors = arrays.reshape(other, (1, n)) if flat else other
     if columns and not flat:
         vectors = arrays.transpose(other, (1, 0))
-    everything = [np.arange(core.rows_of(k)) for k in (i, j)]
+    everything = [np.arange(source.rows_of(k)) for k in (i, j)]
     count = int(vectors.shape[0])
-    if not count or core.lacking(i, j, *everything) < count:
+    if not count or source.lacking(i, j, *everything) < count:
         return None
-    products = core.apply(source, vectors, target)
+    products = source.apply(of, vectors, onto)
     if flat:
-        return arrays.reshape(products, engine.shapes[target])
+        return arrays.reshape(products, engine.shapes[onto])
     return arrays.transpose(products, (1, 0)) if columns else products
 
 
-def _dense_product(core: Core, dtype: Any, whole: Any, other: Any, left: bool) -> Any:
+def _dense_product(source: RowSource, whole: Any, other: Any, left: bool) -> Any:
     """The product with the dense Hessian."""
-    arrays = core.engine.arrays
-    if isinstance(arrays, Plain):
-        return other @ whole if left else whole @ other
-    if isinstance(other, np.ndarray):
-        other = arrays.own(other, dtype)
     a, b = (other, whole) if left else (whole, other)
-    if 1 not in (len(a.shape), len(b.shape)):
-        return a @ b
-    # Not every framework multiplies by vectors.
-    vectors = len(a.shape) == 1, len(b.shape) == 1
-    a = arrays.reshape(a, (1, *a.shape)) if vectors[0] else a
-    b = arrays.reshape(b, (*b.shape, 1)) if vectors[1] else b
-    product = a @ b
-    *rest, m, n = product.shape
-    return arrays.reshape(
-        product, (*rest, *([] if vectors[0] else [m]), *([] if vectors[1] else [n]))
-    )
+    return source.engine.arrays.matmul(a, b)
 
 
-def _contract(core: Core, i: int, j: int, axis: int, vectors: Any, stacked: bool) -> Any:
+def _contract(source: RowSource, i: int, j: int, axis: int, vectors: Any, stacked: bool) -> Any:
     """The sum along an axis times each vector: (K,) + the other axes. None if dense is cheaper.
 
     The tangents are a vector along the axis and unit vectors along the other axes of its x.
     """
-    engine = core.engine
+    engine = source.engine
     lead = engine.lead
     shapes = (engine.shapes[i], engine.shapes[j])
     on_rows = axis < len(lead) + len(shapes[0])
-    source, target = (i, j) if on_rows else (j, i)
-    shape = engine.shapes[source]
-    own = axis - len(lead) - (0 if on_rows else len(shapes[0]))
-    units = prod(shape[:own] + shape[own + 1 :])
-    everything = [np.arange(core.rows_of(k)) for k in (i, j)]
-    if core.lacking(i, j, *everything) < len(vectors) * units:
+    of, onto = (i, j) if on_rows else (j, i)
+    shape = engine.shapes[of]
+    summed = axis - len(lead) - (0 if on_rows else len(shapes[0]))
+    units = prod(shape[:summed] + shape[summed + 1 :])
+    everything = [np.arange(source.rows_of(k)) for k in (i, j)]
+    if source.lacking(i, j, *everything) < len(vectors) * units:
         return None
     batch = lead if stacked else (1,) * len(lead)
-    vectors = vectors.reshape((len(vectors), *batch, shape[own]))
-    flat = np.broadcast_to(vectors, (len(vectors), *lead, shape[own]))
-    other = engine.lead + engine.shapes[target]
+    vectors = vectors.reshape((len(vectors), *batch, shape[summed]))
+    flat = np.broadcast_to(vectors, (len(vectors), *lead, shape[summed]))
+    other = engine.lead + engine.shapes[onto]
     parts = []
     step = max(1, _TANGENTS // max(prod(lead) * prod(shape), 1))
     for start in range(0, len(vectors) * units, step):
@@ -187,17 +167,17 @@ def _contract(core: Core, i: int, j: int, axis: int, vectors: Any, stacked: bool
         place[np.arange(len(which)), ..., unit, 0] = True
         tangents = np.where(place, flat[k][..., None, :], 0)
         tangents = tangents.reshape(
-            (len(which), *lead, *shape[:own], *shape[own + 1 :], shape[own])
+            (len(which), *lead, *shape[:summed], *shape[summed + 1 :], shape[summed])
         )
-        tangents = np.moveaxis(tangents, -1, 1 + len(lead) + own)
-        parts.append(core.apply(source, tangents, target))
-    rest = shape[:own] + shape[own + 1 :]
+        tangents = np.moveaxis(tangents, -1, 1 + len(lead) + summed)
+        parts.append(source.apply(of, tangents, onto))
+    rest = shape[:summed] + shape[summed + 1 :]
     arrays = engine.arrays
-    none = engine.own(arrays.zeros((0, *other), engine.dtypes[i]))
-    made = parts[0] if len(parts) == 1 else arrays.concatenate([none, *parts])
-    made = arrays.reshape(made, (len(vectors), *rest, *other))
+    none = arrays.zeros((0, *other), engine.dtypes[i])
+    product = parts[0] if len(parts) == 1 else arrays.concatenate([none, *parts])
+    product = arrays.reshape(product, (len(vectors), *rest, *other))
     # (K, rest of the contracted x, lead, other x) -> (K, lead, x_i's axes, x_j's axes)
     ends = np.cumsum([1, len(rest), len(lead), len(shapes[1 if on_rows else 0])]).tolist()
     _, rest_axes, lead_axes, other_axes = (list(range(a, b)) for a, b in pairwise([0, *ends]))
     both = rest_axes + other_axes if on_rows else other_axes + rest_axes
-    return arrays.transpose(made, [0, *lead_axes, *both])
+    return arrays.transpose(product, [0, *lead_axes, *both])

@@ -1,7 +1,7 @@
 """What is asked, minus what is known: the cheaper side is computed, once, and handed on.
 
-One `Core` serves all blocks of a `hessian` call. A request names pairs of rows and columns of a
-block (i, j). A pair is known if its row of (i, j) is, or, by symmetry, its column as a row of
+One `RowSource` serves all blocks of a `hessian` call. A request names pairs of rows and columns of
+a block (i, j). A pair is known if its row of (i, j) is, or, by symmetry, its column as a row of
 (j, i); so the fewest products are those of the rows, or of the columns, that are not known.
 """
 
@@ -16,10 +16,9 @@ from typing import Any
 import numpy as np
 
 from lazyhess._engines.arrays import Arrays
-from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Engine, Rows
-from lazyhess._indices import Array, Ids, divide
-from lazyhess._proxy.chunks import CacheInfo, Piece, Store
+from lazyhess._indices import Array, Ids, Shape, divide
+from lazyhess._proxy.chunks import CacheInfo, ChunkProjection, Store
 
 
 @dataclass(eq=False)
@@ -29,127 +28,108 @@ class Flight:
     i: int
     columns: tuple[int, ...]
     ids: Ids
-    parts: list[tuple[Ids, dict[int, Any]]] = field(default_factory=list)
+    parts: list[tuple[Ids, dict[int, Rows]]] = field(default_factory=list)
     landed: bool = False
 
 
-def completed(rows: Rows, width: int, above: Sequence[Rows]) -> Rows:
-    """Rows of a symmetric matrix that came without their first columns: earlier rows have them.
-
-    Parameters
-    ----------
-    rows : ndarray, or other rows that are complete
-        See `Engine.rows`.
-    width : int
-        How many columns there are.
-    above : sequence of ndarray
-        All rows before these, in order, complete.
-    """
-    missing = width - rows.shape[-1]
-    if not missing:
-        return rows
-    full = np.empty((len(rows), width), rows.dtype)
-    full[:, missing:] = rows
-    done = sum(map(len, above))
-    columns, at = slice(done, done + len(rows)), 0
-    for earlier in above:
-        stop = min(at + len(earlier), missing)
-        full[:, at:stop] = earlier[: stop - at, columns].T
-        at = stop
-    return full
-
-
-def _flat(done: Ids, made: dict[int, Rows]) -> tuple[Ids, dict[int, Rows]]:
+def _flat(ids: Ids, blocks: dict[int, Rows], arrays: Arrays) -> tuple[Ids, dict[int, Rows]]:
     """A pass with one axis of rows."""
-    if done.ndim == 1:
-        return done, made
-    rows = {
-        k: part.reshape(done.size, part.shape[-1]) if isinstance(part, np.ndarray) else part
-        for k, part in made.items()
-    }
-    return done.reshape(-1), rows
+    if ids.ndim == 1:
+        return ids, blocks
+    flat = {k: arrays.reshape(rows, (ids.size, rows.shape[-1])) for k, rows in blocks.items()}
+    return ids.reshape(-1), flat
 
 
-class Shelf:
-    """Passes of a flight put together into slabs of a good size.
+def _stands(rows: Array, buffer: Array, place: int) -> bool:
+    """Whether rows are those of a buffer from a place on, in the same memory."""
+    target = buffer[..., place:, :]
+    return (
+        rows.strides == buffer.strides
+        and rows.__array_interface__["data"] == target.__array_interface__["data"]
+    )
+
+
+class ChunkWriter:
+    """Passes of a flight put together into chunks of a good size.
 
     Many small arrays that live long between large ones that do not would tear the heap to pieces.
     """
 
-    def __init__(self, core: Core, flight: Flight) -> None:
-        self.core, self.flight = core, flight
-        engine = core.engine
+    def __init__(self, source: RowSource, flight: Flight) -> None:
+        self.source, self.flight = source, flight
+        engine = source.engine
         self.widths = {k: prod(engine.shapes[k]) for k in flight.columns}
         self.dtypes = engine.dtypes
-        row = (
-            sum(self.widths.values()) * engine.arrays.itemsize(engine.dtypes[flight.i]) + 8
-        )  # and its id
-        self.most = max(1, core.store.slab // max(row, 1))
+        itemsize = engine.arrays.itemsize(engine.dtypes[flight.i])
+        row_bytes = sum(self.widths.values()) * itemsize + 8  # and its id
+        self.most = max(1, source.store.chunk_bytes // max(row_bytes, 1))
         self.left = len(flight.ids)
         self.ids: list[Ids] = []
-        self.held = 0
+        self.filled = 0
         self.buffers: dict[int, Array] = {}
+        self.shared: set[int] = set()  # buffers that the engine fills itself
 
-    def add(self, done: Ids, made: dict[int, Rows]) -> None:
+    def add(self, ids: Ids, blocks: dict[int, Rows]) -> None:
         """Take the rows of one pass."""
-        count = self.core.engine.products(self.flight.i, done) if done.ndim == 1 else done.shape[1]
-        with self.core._turn:
-            self.core.products += count
-        above = [parts for _, parts in self.flight.parts]
-        if self.held:
-            above.append({k: buffer[: self.held] for k, buffer in self.buffers.items()})
-        made = {
-            k: completed(rows, self.widths[k], [parts[k] for parts in above])
-            for k, rows in made.items()
-        }
-        arrays = {k: rows for k, rows in made.items() if isinstance(rows, np.ndarray)}
-        if done.size == len(self.flight.ids) or len(arrays) != len(made):
-            self.flush()  # rows stay in order: later ones are completed from them
-            self._keep(done, made)
-            self.left -= done.size
-            return
-        # Of a grid the slabs are filled position by position, along the last axis of the ids.
-        samples, total = prod(done.shape[:-1]), done.shape[-1]
-        start = 0
-        while start < total:
-            if not self.buffers:
-                room = max(1, min(self.left, self.most) // samples)
-                self.buffers = {
-                    k: np.empty((*done.shape[:-1], room, n), self.dtypes[k])
-                    for k, n in self.widths.items()
-                }
-            room = next(iter(self.buffers.values())).shape[-2] - self.held
-            part = slice(start, start + room)
-            ids = done[..., part]
-            count = ids.shape[-1]
-            for k, buffer in self.buffers.items():
-                buffer[..., self.held : self.held + count, :] = arrays[k][..., part, :]
-            self.ids.append(ids)
-            self.held += count
+        self.source.count(self.flight.i, ids)
+        joins = self.source.engine.arrays.joins
+        if ids.size == len(self.flight.ids) or not all(map(joins, blocks.values())):
+            self.flush()
+            self._keep(ids, blocks)
             self.left -= ids.size
-            start += count
-            if count == room:
+            return
+        # Of a grid the chunks are filled position by position, along the last axis of the ids.
+        start = 0
+        while start < ids.shape[-1]:
+            if not self.buffers:
+                self._begin(ids.shape[:-1], blocks)
+            room = next(iter(self.buffers.values())).shape[-2] - self.filled
+            part = slice(start, start + room)
+            some = ids[..., part]
+            stop = self.filled + some.shape[-1]
+            for k, buffer in self.buffers.items():
+                rows = blocks[k][..., part, :]
+                if not _stands(rows, buffer, self.filled):
+                    if k in self.shared:
+                        buffer = self.buffers[k] = buffer.copy()
+                        self.shared.remove(k)
+                    buffer[..., self.filled : stop, :] = rows
+            self.ids.append(some)
+            self.left -= some.size
+            start += some.shape[-1]
+            self.filled = stop
+            if some.shape[-1] == room:
                 self.flush()
+
+    def _begin(self, samples: Shape, blocks: dict[int, Rows]) -> None:
+        """New buffers; where the engine fills a whole one itself, that."""
+        room = max(1, min(self.left, self.most) // prod(samples))
+        for k, width in self.widths.items():
+            shape, dtype, base = (*samples, room, width), self.dtypes[k], blocks[k].base
+            fits = type(base) is np.ndarray and base.shape == shape and base.dtype == dtype
+            if fits and _stands(blocks[k], base, 0):
+                self.buffers[k] = base
+                self.shared.add(k)
+            else:
+                self.buffers[k] = np.empty(shape, dtype)
 
     def flush(self) -> None:
         """Hand on what has been put together."""
-        if self.held:
-            self._keep(
-                np.concatenate(self.ids, axis=-1),
-                {k: b[..., : self.held, :] for k, b in self.buffers.items()},
-            )
-        self.ids, self.held, self.buffers = [], 0, {}
+        if self.filled:
+            blocks = {k: buffer[..., : self.filled, :] for k, buffer in self.buffers.items()}
+            self._keep(np.concatenate(self.ids, axis=-1), blocks)
+        self.ids, self.filled, self.buffers, self.shared = [], 0, {}, set()
 
-    def _keep(self, done: Ids, made: dict[int, Rows]) -> None:
-        core, i = self.core, self.flight.i
-        done, made = _flat(done, made)
-        with core._turn:
-            self.flight.parts.append((done, made))
-            for k, rows in made.items():
-                core.store.put(i, k, done, rows)
+    def _keep(self, ids: Ids, blocks: dict[int, Rows]) -> None:
+        source, i = self.source, self.flight.i
+        ids, blocks = _flat(ids, blocks, source.engine.arrays)
+        with source._turn:
+            self.flight.parts.append((ids, blocks))
+            for k, rows in blocks.items():
+                source.store.put(i, k, ids, rows)
 
 
-class Core:
+class RowSource:
     """The engine, the store, and who computes what, for all blocks of one call.
 
     Parameters
@@ -208,7 +188,7 @@ class Core:
         with self._turn:
             return min(self._cost(i, j, rows)[0], self._cost(j, i, columns)[0])
 
-    def gather(self, i: int, j: int, rows: Ids, columns: Ids) -> tuple[bool, list[Piece]]:
+    def gather(self, i: int, j: int, rows: Ids, columns: Ids) -> tuple[bool, list[ChunkProjection]]:
         """Rows of (i, j), or rows of (j, i), that hold every pair of the request.
 
         Parameters
@@ -221,77 +201,81 @@ class Core:
         Returns
         -------
         by_rows : bool
-            Whether the pieces hold `rows`; else they hold `columns`.
-        pieces : list of Piece
+            Whether the projections hold `rows`; else they hold `columns`.
+        projections : list of ChunkProjection
             Together every wanted row once.
         """
         while True:
             with self._turn:
                 by_rows = self._by_rows(i, j, rows, columns)
                 a, b, ids = (i, j, rows) if by_rows else (j, i, columns)
-                missing, pieces = self.store.find(a, b, ids)
+                missing, projections = self.store.find(a, b, ids)
                 others = [f for f in self._flights if f.i == a and b in f.columns]
-                mine = ids[missing]
-                for flight in others:
-                    mine = mine[~np.isin(mine, flight.ids)]
-                own = Flight(a, self._columns(a, b, mine), mine)
-                if len(mine):
-                    self._flights.append(own)
-            if len(mine):
-                self._fly(own)
+                left = ids[missing]
+                for other in others:
+                    left = left[~np.isin(left, other.ids)]
+                flight = Flight(a, self._columns(a, b, left), left)
+                if len(left):
+                    self._flights.append(flight)
+            if len(left):
+                self._fly(flight)
             landed = self._wait(others)
             if not landed and others:
                 continue
             with self._turn:
-                self.misses += len(mine)
-                self.hits += len(ids) - len(mine)
+                self.misses += len(left)
+                self.hits += len(ids) - len(left)
             wanted = ids[missing]
-            for flight in (own, *others):
-                for done, made in flight.parts:
-                    if len(done) == len(wanted) and bool((done == wanted).all()):
-                        pieces.append(Piece(missing, made[b], np.arange(len(done))))
+            for other in (flight, *others):
+                for computed, blocks in other.parts:
+                    if len(computed) == len(wanted) and bool((computed == wanted).all()):
+                        everything = np.arange(len(computed))
+                        projections.append(ChunkProjection(missing, blocks[b], everything))
                         continue
-                    at = np.searchsorted(wanted, done)
+                    at = np.searchsorted(wanted, computed)
                     at[at == len(wanted)] = 0
-                    offset = np.flatnonzero(wanted[at] == done) if len(wanted) else at[:0]
+                    offset = np.flatnonzero(wanted[at] == computed) if len(wanted) else at[:0]
                     if len(offset):
-                        pieces.append(Piece(missing[at[offset]], made[b], offset))
-            return by_rows, pieces
+                        projections.append(ChunkProjection(missing[at[offset]], blocks[b], offset))
+            return by_rows, projections
 
     def apply(self, j: int, tangents: Any, i: int) -> Any:
         """Products of x_j, seen by x_i; counted, not kept."""
-        made: Any = self.engine.apply(j, tangents, (i,))[i]
+        products: Any = self.engine.apply(j, tangents, (i,))[i]
         with self._turn:
             self.products += len(tangents)
-        return made
+        return products
+
+    def count(self, i: int, ids: Ids) -> None:
+        """Count the products of one pass."""
+        products = self.engine.products(i, ids) if ids.ndim == 1 else ids.shape[1]
+        with self._turn:
+            self.products += products
 
     def nonzeros(self, i: int, j: int) -> tuple[Ids, Ids, Ids, Array]:
         """Lead, row, column and value of all elements of a block that are not zero."""
-        size, width = prod(self.engine.shapes[i]), prod(self.engine.shapes[j])
+        size = prod(self.engine.shapes[i])
         arrays = self.engine.arrays
         with self._turn:
-            missing, pieces = self.store.find(i, j, np.arange(self.rows_of(i)))
-        parts = [(piece.at, piece.rows, piece.offset) for piece in pieces]
-        found = [
-            (at, *_nonzeros(_taken(rows, offset, arrays), arrays)) for at, rows, offset in parts
+            missing, projections = self.store.find(i, j, np.arange(self.rows_of(i)))
+        # Ids of rows, and row, column and value of what is not zero in those.
+        parts = [
+            (part.at, *arrays.nonzeros(arrays.take(part.rows, part.offset, 0)))
+            for part in projections
         ]
-        above = [piece.rows for piece in pieces]
-        for done, made in self.engine.rows(i, missing, (j,)) if len(missing) else ():
-            count = self.engine.products(i, done) if done.ndim == 1 else done.shape[1]
-            with self._turn:
-                self.products += count
-            done, made = _flat(done, made)
-            above.append(completed(made[j], width, above))
-            found.append((done, *_nonzeros(above[-1], arrays)))
-        if not found:
+        for ids, blocks in self.engine.rows(i, missing, (j,)) if len(missing) else ():
+            self.count(i, ids)
+            ids, blocks = _flat(ids, blocks, arrays)
+            parts.append((ids, *arrays.nonzeros(blocks[j])))
+        if not parts:
             none = np.zeros(0, np.intp)
             return none, none, none, arrays.zeros((0,), self.engine.dtypes[i])
-        column = np.concatenate([part[2] for part in found])
-        value = arrays.concatenate([part[3] for part in found])
+        column = np.concatenate([part[2] for part in parts])
+        value = arrays.concatenate([part[3] for part in parts])
         row = np.empty(len(column), np.intp)
         start, last = 0, -1
         in_order = True
-        for at, offset, *_ in found:
+        for at, offset, *_ in parts:
             stop = start + len(offset)
             straight = bool((at[1:] > at[:-1]).all())
             in_order = in_order and last < at[0] and straight
@@ -338,13 +322,13 @@ class Core:
 
     def _fly(self, flight: Flight) -> None:
         """Compute rows outside the lock; what is done is kept, and counted, even if more fails."""
-        shelf = Shelf(self, flight)
+        writer = ChunkWriter(self, flight)
         try:
-            for done, made in self.engine.rows(flight.i, flight.ids, flight.columns):
-                shelf.add(done, made)
+            for ids, blocks in self.engine.rows(flight.i, flight.ids, flight.columns):
+                writer.add(ids, blocks)
             flight.landed = True
         finally:
-            shelf.flush()
+            writer.flush()
             with self._turn:
                 self._flights.remove(flight)
                 self._turn.notify_all()
@@ -354,19 +338,3 @@ class Core:
         with self._turn:
             self._turn.wait_for(lambda: not any(flight in self._flights for flight in others))
         return all(flight.landed for flight in others)
-
-
-def _taken(rows: Rows, offset: Ids, arrays: Arrays) -> Rows:
-    return rows.take(offset) if isinstance(rows, CSR) else arrays.take(rows, offset, 0)
-
-
-def _nonzeros(part: Rows, arrays: Arrays) -> tuple[Ids, Ids, Any]:
-    """Row, column and value of what is not zero in some rows; perhaps not one's own."""
-    if not isinstance(part, CSR):
-        row, column = np.nonzero(arrays.numpy(part))
-        return row, column, arrays.points(part, row, column)
-    row, column, value = part.rows(), part.cols, part.vals
-    if value.all():
-        return row, column, value
-    there = np.flatnonzero(value)  # entries may come out as zero
-    return row[there], column[there], value[there]

@@ -7,7 +7,7 @@ from typing import Any
 
 from lazyhess._engines.problem import Problem
 from lazyhess._proxy.hessian import Hessian
-from lazyhess._proxy.rows import Core
+from lazyhess._proxy.rows import RowSource
 
 
 class HessianTree:
@@ -28,8 +28,8 @@ class HessianTree:
 
     def blocks(self) -> Any:
         """A Hessian for each pair of inputs, in the structure of xs twice."""
-        core, by_x = Core(self.problem.engine, self.cache, self), self.problem.for_each_x
-        return by_x(lambda i: by_x(lambda j: Hessian(core, i, j)))
+        source, by_x = RowSource(self.problem.engine, self.cache, self), self.problem.for_each_x
+        return by_x(lambda i: by_x(lambda j: Hessian(source, i, j)))
 
     def at(self, new_xs: tuple[Any, ...]) -> Any:
         """The blocks at new inputs: one argument, or one for each x of a tuple or list."""

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._engines.recorded.pattern_cache import Structure
+from lazyhess._engines.recorded.pattern_cache import PatternCache
 from lazyhess._tangents import Pattern
 from tests.costs import costs
 from tests.helpers import leaves, same
@@ -217,23 +217,24 @@ def test_masks_that_change_do_not_pile_up() -> None:
     for _ in range(30):
         H = H.at(RNG.normal(size=5000))
         H.tocoo()
-        structure: Any = H._core.engine
-        sizes.append(sum(w for _, w, _ in structure._structure._patterns.values()))
+        engine: Any = H._source.engine
+        sizes.append(sum(w for _, w, _ in engine._pattern_cache._patterns.values()))
     assert sizes[-1] < 1.5 * max(sizes[:15])
 
 
 def test_threads_share_structure() -> None:
     """What one thread drops while another looks is no error, and no wrong number."""
-    structure = Structure()
+    with costs(pattern_bytes=1 << 12):
+        cache = PatternCache()
     errors: list[BaseException] = []
 
     def use(i: int) -> None:
         try:
             for k in range(2000):
                 ids = np.arange(k % 7, k % 7 + 20)
-                seeds = structure.seeds(i, ids, (50,), np.dtype(float))
+                seeds = cache.seeds(i, ids, (50,), np.dtype(float))
                 np.testing.assert_array_equal(seeds.pattern.pos, ids)
-                structure.keep(i, ids, seeds.pattern)
+                cache.keep(i, ids, seeds.pattern)
         except BaseException as error:
             errors.append(error)
 
@@ -256,7 +257,7 @@ def test_old_points_are_let_go() -> None:
     gc.disable()
     try:
         for k in range(3):
-            old = weakref.ref(H._core.engine.root)
+            old = weakref.ref(H._source.engine.root)
             H = H.at(np.full(50, float(k)))
             np.asarray(H)
             assert old() is None

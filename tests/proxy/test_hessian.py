@@ -9,13 +9,13 @@ import pytest
 
 import lazyhess as lh
 from lazyhess._proxy.hessian import Hessian
-from lazyhess._proxy.rows import Core
+from lazyhess._proxy.rows import RowSource
 from tests.dense_engine import DenseEngine
 
 
 def pair(shapes=((4,), (3,)), lead=(), i=0, j=1, cache="1GiB"):
     engine = DenseEngine(shapes, lead)
-    return Hessian(Core(engine, cache), i, j), engine.dense(i, j)
+    return Hessian(RowSource(engine, cache), i, j), engine.dense(i, j)
 
 
 def test_attributes():

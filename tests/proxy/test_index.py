@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lazyhess._proxy.hessian import Hessian
-from lazyhess._proxy.rows import Core
+from lazyhess._proxy.rows import RowSource
 from tests.dense_engine import DenseEngine
 
 SHAPES = [((4,), (3,)), ((), (3,)), ((2, 3), (4,)), ((2, 0), (3,)), ((3, 2, 1), (2, 2)), ((1,), ())]
@@ -70,8 +70,8 @@ def test_any_index(data):
     key = data.draw(st.sampled_from(sorted(ENGINES, key=str)))
     engine = ENGINES[key]
     i, j = data.draw(st.tuples(*[st.integers(0, len(engine.shapes) - 1)] * 2))
-    core = Core(engine, cache=data.draw(st.sampled_from([None, 300, "1GiB"])))
-    hessian, array = Hessian(core, i, j), engine.dense(i, j)
+    source = RowSource(engine, cache=data.draw(st.sampled_from([None, 300, "1GiB"])))
+    hessian, array = Hessian(source, i, j), engine.dense(i, j)
     if data.draw(st.booleans()):
         hessian, array = hessian.T, array.T
     for _ in range(3):
@@ -107,11 +107,11 @@ def test_wrong_indices_raise_as_numpy_does(index):
     array = engine.dense(0, 1)
     with pytest.raises((IndexError, TypeError)) as theirs:
         array[index]
-    core = Core(engine, cache="1MB")
+    source = RowSource(engine, cache="1MB")
     with pytest.raises(theirs.type) as ours:
-        Hessian(core, 0, 1)[index]
+        Hessian(source, 0, 1)[index]
     assert str(ours.value) == str(theirs.value)
-    assert core.info().products == 0
+    assert source.info().products == 0
 
 
 RIGHT = [slice(0, 0), slice(None, None, -1), slice(0, 100), (Ellipsis, 0), [0, 2],
@@ -124,12 +124,12 @@ RIGHT = [slice(0, 0), slice(None, None, -1), slice(0, 100), (Ellipsis, 0), [0, 2
 @pytest.mark.parametrize("index", RIGHT, ids=range(len(RIGHT)))
 def test_right_indices(index):
     engine = ENGINES[SHAPES[0], (), False]
-    compare(Hessian(Core(engine, cache="1MB"), 0, 1), engine.dense(0, 1), index)
+    compare(Hessian(RowSource(engine, cache="1MB"), 0, 1), engine.dense(0, 1), index)
 
 
 def test_the_index_is_not_changed():
     engine = ENGINES[SHAPES[0], (), False]
     index = np.array([-1, 0, -2])
     items = [index, slice(None)]
-    Hessian(Core(engine, cache="1MB"), 0, 1)[tuple(items)]
+    Hessian(RowSource(engine, cache="1MB"), 0, 1)[tuple(items)]
     np.testing.assert_array_equal(index, [-1, 0, -2])

@@ -13,15 +13,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 import lazyhess as lh
 from lazyhess._proxy.chunks import parse_bytes
 from lazyhess._proxy.hessian import Hessian
-from lazyhess._proxy.rows import Core
+from lazyhess._proxy.rows import RowSource
 from tests.dense_engine import DenseEngine
 
 
 def make(shapes=((5,), (3,)), lead=(), cache="1GiB", **kwargs):
     engine = DenseEngine(shapes, lead, **kwargs)
-    core = Core(engine, cache)
+    source = RowSource(engine, cache)
     n = len(shapes)
-    return engine, tuple(tuple(Hessian(core, i, j) for j in range(n)) for i in range(n))
+    return engine, tuple(tuple(Hessian(source, i, j) for j in range(n)) for i in range(n))
 
 
 def counted(hessian, index):
@@ -295,7 +295,7 @@ class StoreMachine(RuleBasedStateMachine):
     def again(self):
         self.H = pickle.loads(pickle.dumps(self.H))
         self.info = self.H[0][0].cache_info
-        self.engine = self.H[0][0]._core.engine
+        self.engine = self.H[0][0]._source.engine
 
     @invariant()
     def bounded(self):

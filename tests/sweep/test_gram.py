@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._engines.recorded.engine import NumpyEngine
+from lazyhess._engines.recorded.engine import RecordedEngine
+from lazyhess._engines.recorded.passes import SymmetricRows
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(300, 40))
@@ -90,7 +91,7 @@ def test_whole_matrices_are_their_rows(name: str, block_size: int | None) -> Non
 def test_what_a_rank_k_update_is_made_for(name: str) -> None:
     function, xs, expected = CASES[name]
     variables = tuple(lh.variable(x) for x in xs)
-    square = NumpyEngine(function(*variables), variables)._square(0)
+    square = RecordedEngine(function(*variables), variables)._gram(0)
     assert (square is not None) == expected
 
 
@@ -100,17 +101,27 @@ def test_infinite_weights_take_the_sweeps() -> None:
     A[3, 5] = np.inf
     with np.errstate(all="ignore"):
         y = np.sum(np.exp(-(np.abs(A) @ (x + 1))))
-    assert NumpyEngine(y, (x,))._square(0) is None
+    assert RecordedEngine(y, (x,))._gram(0) is None
 
 
-def test_half_of_the_columns_are_left_out() -> None:
-    """Passes after the first give (i, i) from their own rows on."""
+def test_half_of_the_columns_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Passes after the first compute (i, i) from their own rows on."""
     w = lh.variable(W)
-    engine = NumpyEngine(softmax(w), (w,), block_size=30)
+    engine = RecordedEngine(softmax(w), (w,), block_size=30)
+    computed: list[int] = []
+    true = SymmetricRows.complete
+
+    def complete(self: SymmetricRows, rows: Any) -> Any:
+        computed.append(rows.shape[1])
+        return true(self, rows)
+
+    monkeypatch.setattr(SymmetricRows, "complete", complete)
     widths = [made[0].shape[1] for _, made in engine.rows(0, np.arange(W.size), (0,))]
-    assert widths == [120, 90, 60, 30]
+    assert computed == [120, 90, 60, 30]
+    assert widths == [120, 120, 120, 120]
     some = [made[0].shape[1] for _, made in engine.rows(0, np.arange(1, W.size), (0,))]
     assert some == [120, 120, 120, 120]
+    assert len(computed) == 4
 
 
 def late(w: Any) -> Any:
@@ -171,7 +182,7 @@ def test_a_failure_keeps_what_is_done() -> None:
     """Rows that a cut pass was completed to are right, however far it came."""
     w = lh.variable(W)
     H = lh.hessian(softmax(w), w, block_size=30, cache=60 * 130 * 8)
-    engine: Any = H._core.engine
+    engine: Any = H._source.engine
     rows = engine.rows
 
     def failing(*args: Any) -> Any:

@@ -10,9 +10,9 @@ import pytest
 
 import lazyhess as lh
 from lazyhess._engines.csr import CSR
-from lazyhess._engines.recorded.engine import NumpyEngine
+from lazyhess._engines.recorded.engine import RecordedEngine
 from lazyhess._maps import Expand, Gather, Map, Permute, Reduce, Reshape, Scale
-from lazyhess._proxy.chunks import Ledger
+from lazyhess._proxy.chunks import PageTable
 from lazyhess._tangents import (
     KhatriRao,
     Repeated,
@@ -253,7 +253,7 @@ def test_a_batch_axis_elsewhere_and_several_inputs() -> None:
 
 def test_passes_are_grids_of_samples_and_positions() -> None:
     x = lh.variable(X)
-    engine = NumpyEngine(FUNCTIONS["layers"](x), [x], batch=[0], block_size=4)
+    engine = RecordedEngine(FUNCTIONS["layers"](x), [x], batch=[0], block_size=4)
     whole = [ids for ids, _ in engine.rows(0, np.arange(630), (0,))]
     assert [ids.shape for ids in whole] == [(70, 4), (70, 4), (70, 1)]
     np.testing.assert_array_equal(np.concatenate(whole, axis=1).reshape(-1), np.arange(630))
@@ -268,7 +268,7 @@ def test_passes_are_grids_of_samples_and_positions() -> None:
 def test_sparse_rows_stay_sparse() -> None:
     x = lh.variable(N(size=(50, 100)))
     y = FUNCTIONS["neighbours"](x)
-    [(ids, made)] = NumpyEngine(y, [x], batch=[0], block_size=100).rows(0, np.arange(5000), (0,))
+    [(ids, made)] = RecordedEngine(y, [x], batch=[0], block_size=100).rows(0, np.arange(5000), (0,))
     assert ids.shape == (50, 100)
     assert isinstance(made[0], CSR)
     assert made[0].shape == (5000, 100)
@@ -276,7 +276,7 @@ def test_sparse_rows_stay_sparse() -> None:
 
 def test_a_pass_that_fails_leaves_what_was_done(monkeypatch: pytest.MonkeyPatch) -> None:
     H = lh.hessian(FUNCTIONS["layers"], X, 0, block_size=4)
-    engine = H._core.engine
+    engine = H._source.engine
     rows = engine.rows
 
     def failing(*args: Any) -> Any:
@@ -305,12 +305,12 @@ def test_whether_samples_interact_is_told_by_axes() -> None:
         (lambda x: np.sum(np.flip(np.flip(x, 0) ** 2, 0), axis=1), False),  # they do not, though
     ]:
         x = lh.variable(X)
-        engine = NumpyEngine(f(x), [x], batch=[0])
+        engine = RecordedEngine(f(x), [x], batch=[0])
         assert engine.linearization().keeps((0,)) == kept
     assert engine.interacting() is None
     # Samples of one input along the axis where those of the other have something else.
     a, b = lh.variable(N(size=(3, 3))), lh.variable(N(size=(3, 3)))
-    engine = NumpyEngine(np.sum(a * b, axis=1), [a, b], batch=[0, 1])
+    engine = RecordedEngine(np.sum(a * b, axis=1), [a, b], batch=[0, 1])
     assert not engine.linearization().keeps((0, 1))
     assert engine.interacting() is not None
 
@@ -319,11 +319,11 @@ def test_whether_samples_interact_is_told_by_axes() -> None:
 @pytest.mark.parametrize(
     "first, last", [(0, 3), (4090, 4099), (5, 9000), (4096, 8192), (9000, 9001)]
 )
-def test_a_ledger_of_rows_in_order(first: int, last: int) -> None:
-    ledger, want = Ledger(), np.zeros(10000, np.intp)
+def test_a_page_table_of_rows_in_order(first: int, last: int) -> None:
+    table, want = PageTable(), np.zeros(10000, np.intp)
     for ids in (np.arange(first, last), rng.permutation(10000)[:50], np.arange(first, last, 3)):
         numbers = rng.integers(1, 1 << 40, len(ids))
-        ledger[ids] = numbers
+        table[ids] = numbers
         want[ids] = numbers
         for asked in (np.arange(10000), ids[np.argsort(ids)], np.arange(0, 10000, 7)):
-            np.testing.assert_array_equal(ledger[asked], want[asked])
+            np.testing.assert_array_equal(table[asked], want[asked])

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import lazyhess as lh
-from lazyhess._engines.recorded.engine import NumpyEngine
+from lazyhess._engines.recorded.engine import RecordedEngine
 from lazyhess.testing import check_engine
 from tests.helpers import numbers, recorded
 
@@ -43,20 +43,20 @@ def wrong_interacting(engine: Any) -> None:
     ],
 )
 def test_what_is_wrong_is_seen(name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NumpyEngine, name, wrong)
+    monkeypatch.setattr(RecordedEngine, name, wrong)
     with pytest.raises(AssertionError):
         hold()
 
 
 def test_answers_that_are_not_ones_own_are_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     kept: dict[int, Any] = {}
-    true = NumpyEngine.gradient
+    true = RecordedEngine.gradient
 
     def gradient(engine: Any, i: int) -> Any:
         if id(engine) not in kept:
             kept[id(engine)] = engine, true(engine, i)
         return kept[id(engine)][1]
 
-    monkeypatch.setattr(NumpyEngine, "gradient", gradient)
+    monkeypatch.setattr(RecordedEngine, "gradient", gradient)
     with pytest.raises(AssertionError, match="gradient after"):
         hold()

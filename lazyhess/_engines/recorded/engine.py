@@ -3,23 +3,25 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import Any, NamedTuple
+from typing import Any, cast
 
 import numpy as np
+from cachetools import LRUCache
 
 from lazyhess._costs import COSTS
-from lazyhess._engines.arrays import Arrays, Plain
+from lazyhess._engines.arrays import Arrays, NumpyArrays
+from lazyhess._engines.batch import Batch
 from lazyhess._engines.csr import CSR
 from lazyhess._engines.protocol import Rows, progress_bar
-from lazyhess._engines.recorded.pattern_cache import Structure
+from lazyhess._engines.recorded.arrays import VariableArrays
+from lazyhess._engines.recorded.passes import PassSizes, SymmetricRows
+from lazyhess._engines.recorded.pattern_cache import PatternCache
 from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
-from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
-from lazyhess._maps import NOTHING
+from lazyhess._indices import Array, Ids, Shape, changes, divide
 from lazyhess._record.tape import Tape
-from lazyhess._record.variable import Variable, leaf
+from lazyhess._record.variable import Variable
 from lazyhess._sweep.linearization import Linearization
 from lazyhess._sweep.products import ProductPlan
 from lazyhess._tangents import (
@@ -27,15 +29,17 @@ from lazyhess._tangents import (
     Pattern,
     Sparse,
     add_up,
-    compactly,
     dense,
     identity,
     repeated,
     shape_of,
 )
 
+# Outputs whose linear maps are kept.
+_OUTPUTS = 4
 
-class NumpyEngine:
+
+class RecordedEngine:
     """Hessian rows of a recorded graph.
 
     Parameters
@@ -61,7 +65,7 @@ class NumpyEngine:
         root: Variable,
         xs: Sequence[Variable],
         *,
-        batch: Sequence[int] | None = None,
+        batch: Sequence[int | None] | None = None,
         each: bool = False,
         create_graph: bool = False,
         block_size: int | None = None,
@@ -69,57 +73,52 @@ class NumpyEngine:
     ) -> None:
         self.root = root
         self.xs = tuple(xs)
-        self.batch = None if batch is None else tuple(batch)
+        self.batch = Batch([x.shape for x in xs], batch, root.size)
         self.each = each
         self.create_graph = create_graph
         self.block_size = block_size
         self.progress = progress
-        self.arrays: Arrays = Plain()
+        self.arrays: Arrays = VariableArrays() if create_graph else NumpyArrays()
         self.dtypes = tuple(x.dtype for x in xs)
-        if self.batch is None:
-            self.shapes = tuple(x.shape for x in xs)
-            self.lead: Shape = root.shape if each else ()
-        else:
-            self.shapes = tuple(
-                x.shape[:axis] + x.shape[axis + 1 :] for x, axis in zip(xs, self.batch, strict=True)
-            )
-            self.lead = (xs[0].shape[self.batch[0]],)
+        self.shapes = self.batch.shapes
+        self.lead: Shape = root.shape if each else self.batch.lead
         self._lock = threading.Lock()
-        self._outputs: OrderedDict[int, Linearization] = OrderedDict()
+        self._outputs: LRUCache[int, Linearization] = LRUCache(_OUTPUTS)
         # What engines of the same graph at other points share.
         self._tape: Tape | None = None
-        self._structure: Structure | None = None
+        self._pattern_cache: PatternCache | None = None
         self._counts: dict[Any, list[int]] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         left: dict[str, Any] = {
             "_lock": None,
-            "_outputs": OrderedDict(),
+            "_outputs": LRUCache(_OUTPUTS),
             "_tape": None,
-            "_structure": None,
+            "_pattern_cache": None,
         }
         return {**self.__dict__, **left}
 
-    def like(self, root: Variable, xs: Sequence[Variable]) -> NumpyEngine:
+    def like(self, root: Variable, xs: Sequence[Variable]) -> RecordedEngine:
         """An engine with these options for another output and other inputs."""
-        return NumpyEngine(
+        return RecordedEngine(
             root,
             xs,
-            batch=self.batch,
+            batch=self.batch.axes if self.batch else None,
             each=self.each,
             create_graph=self.create_graph,
             block_size=self.block_size,
             progress=self.progress,
         )
 
-    def at(self, values: Sequence[Array | Variable]) -> NumpyEngine:
+    def at(self, values: Sequence[Array | Variable]) -> RecordedEngine:
         """The engine of the same graph at other values of xs."""
         if self._tape is None:
             root = self.root if self.create_graph else autobatched(self.root, self.xs)
-            self._tape, self._structure = Tape(root, self.xs), Structure()
-        made = self.like(*self._tape.evaluate(values))
-        made._tape, made._structure, made._counts = self._tape, self._structure, self._counts
-        return made
+            self._tape, self._pattern_cache = Tape(root, self.xs), PatternCache()
+        engine = self.like(*self._tape.evaluate(values))
+        engine._tape, engine._counts = self._tape, self._counts
+        engine._pattern_cache = self._pattern_cache
+        return engine
 
     def value(self) -> Any:
         """The value of ys."""
@@ -129,9 +128,9 @@ class NumpyEngine:
         """The gradient with respect to x_i."""
         if not self.each:
             return self.linearization().gradient(i)
-        made = [self.linearization(output).gradient(i) for output in range(self.root.size)]
-        none = self.own(np.zeros((0, *self.shapes[i]), self.dtypes[i]))
-        whole = np.stack(made) if made else none
+        parts = [self.linearization(output).gradient(i) for output in range(self.root.size)]
+        none = self.arrays.zeros((0, *self.shapes[i]), self.dtypes[i])
+        whole = np.stack(parts) if parts else none
         return np.reshape(whole, self.lead + self.shapes[i])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
@@ -142,114 +141,83 @@ class NumpyEngine:
         if not self.each and not self.create_graph:
             return linearize(self.root, self.xs)
         with self._lock:
-            found = self._outputs.get(output)
-            if found is None:
+            linearization = self._outputs.get(output)
+            if linearization is None:
                 root = self.root if self.create_graph else autobatched(self.root, self.xs)
-                found = Linearization(
+                linearization = Linearization(
                     root,
                     self.xs,
                     unit_cotangent(self.root, output if self.each else None),
                     recorded=self.create_graph,
                 )
-                self._outputs[output] = found
-                while len(self._outputs) > 4:
-                    self._outputs.popitem(last=False)
-            return found
+                self._outputs[output] = linearization
+            return linearization
 
     def interacting(self) -> int | None:
         """The first sample whose output depends on another sample, if any."""
-        assert self.batch is not None
+        if not self.batch:
+            return None
         lin = self.linearization()
-        if self.batch not in lin.verdicts:
-            lin.verdicts[self.batch] = self._first_interacting(lin)
-        return lin.verdicts[self.batch]
-
-    def _first_interacting(self, lin: Linearization) -> int | None:
-        assert self.batch is not None
-        if self.lead[0] < 2 or lin.keeps(self.batch):
-            return None
-        labels = []
-        for x, axis in zip(self.xs, self.batch, strict=True):
-            shape = [1] * x.ndim
-            shape[axis] = -1
-            labels.append(np.broadcast_to(np.arange(x.shape[axis]).reshape(shape), x.shape))
-        last = lin.reach(labels)
-        first = lin.reach([compactly(np.negative, label) for label in labels])
-        if last is None or first is None:
-            return None
-        last, first = last.reshape(-1), first.reshape(-1)
-        sample = np.arange(len(last))
-        wrong = (last != NOTHING) & ((last != sample) | (first != -sample))
-        return int(np.argmax(wrong)) if wrong.any() else None
+        axes = tuple(axis for axis in self.batch.axes if axis is not None)
+        if axes not in lin.verdicts:
+            keeps = lin.keeps(axes)
+            lin.verdicts[axes] = None if keeps else self.batch.interacting(lin.reach)
+        return lin.verdicts[axes]
 
     # --- rows -----------------------------------------------------------------------------------
 
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
-        if self.batch is None:
-            return len(rows)
-        grid = self._grid(i, rows)
-        if grid is not None:
-            return int(grid.shape[1])
-        return int(np.count_nonzero(np.bincount(rows % max(prod(self.shapes[i]), 1))))
-
-    def _grid(self, i: int, rows: Ids) -> Ids | None:
-        """Sorted rows of a batch as (sample, position), where they are all samples of some."""
-        samples, size = prod(self._samples), prod(self.shapes[i])
-        if samples < 2 or not len(rows) or len(rows) % samples:
-            return None
-        grid = rows.reshape(samples, -1)
-        if len(rows) == samples * size:
-            return grid
-        first = grid[0]
-        every = first + np.arange(0, samples * size, size)[:, None]
-        return grid if first[-1] < size and bool((grid == every).all()) else None
+        return self.batch.products(i, rows)
 
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
-        size = prod(self.shapes[i])
+        size = self.batch.sizes[i]
         bar = progress_bar(self.products(i, rows)) if self.progress else None
+        whole = i in columns and len(rows) == size and not self.lead and not self.create_graph
+        gram = self._gram(i) if whole else None
+        if gram is not None:
+            columns = tuple(j for j in columns if j != i)
         for output, part in self._outputs_of(rows, size):
             plan = self.linearization(output).plan(i, columns)
-            whole = i in columns and len(rows) == size and not self.lead and not self.create_graph
-            square, rest = self._square(i) if whole else None, columns
-            if square is not None:
-                rest = tuple(j for j in columns if j != i)
-                plan = self.linearization(output).plan(i, rest)
-            passes = self._passes(plan, i, part - output * size if self.each else part, whole)
-            for ids, count, blocks in passes:
+            first = output * size if self.each else 0
+            symmetric = whole and gram is None
+            for ids, count, answer in self._passes(
+                plan, i, part - first if first else part, symmetric=symmetric
+            ):
                 if bar is not None:
                     bar.update(count)
-                made = {j: self.own(self._collect(i, j, ids, count, blocks[j])) for j in rest}
-                if square is not None:
-                    made[i] = square[ids]
-                yield ids + output * size if self.each else ids, made
+                if gram is not None:
+                    answer[i] = gram[ids]
+                if self.create_graph:
+                    answer = {j: self._recorded(j, block) for j, block in answer.items()}
+                yield ids + first if first else ids, answer
         if bar is not None:
             bar.close()
 
-    def _square(self, i: int) -> Array | None:
+    def _gram(self, i: int) -> Array | None:
         """The whole block (i, i), where symmetric rank-k updates give most of it."""
         lin = self.linearization()
         plan = lin.plan(i, (i,))
-        squares = plan.gram_terms()
-        if not squares:
+        terms = plan.gram_terms()
+        if not terms:
             return None
-        rest = lin.plan(i, (i,), frozenset(square.scale for square in squares))
-        if 4 * (rest.work + sum(square.work for square in squares)) > 3 * plan.work:
+        rest = lin.plan(i, (i,), frozenset(term.scale for term in terms))
+        if 4 * (rest.work + sum(term.work for term in terms)) > 3 * plan.work:
             return None
-        parts: list[Any] = [square.matrix() for square in squares]
+        parts: list[Any] = [term.matrix() for term in terms]
         if any(part is None for part in parts):
             return None
-        made: Array = sum(parts[1:], parts[0])
-        for ids, count, blocks in self._passes(rest, i, np.arange(len(made)), whole=False):
-            rows = self._collect(i, i, ids, count, blocks[i])
+        matrix: Array = sum(parts[1:], parts[0])
+        for ids, _, answer in self._passes(rest, i, np.arange(len(matrix))):
+            rows = answer[i]
             if isinstance(rows, CSR):
-                made[ids[rows.rows()], rows.cols] += rows.vals
+                matrix[ids[rows.rows()], rows.cols] += rows.vals
             else:
-                made[ids] += rows
-        return made
+                matrix[ids] += rows
+        return matrix
 
     def _outputs_of(self, rows: Ids, size: int) -> Iterator[tuple[int, Ids]]:
         if not self.each:
@@ -261,142 +229,111 @@ class NumpyEngine:
             yield int(part[0]) // size, part
 
     def _passes(
-        self, plan: ProductPlan, i: int, rows: Ids, whole: bool
-    ) -> Iterator[tuple[Ids, int, dict[int, Block]]]:
-        """Rows cut into passes: their ids, the number of seeds, and the blocks that come out.
+        self, plan: ProductPlan, i: int, rows: Ids, *, symmetric: bool = False
+    ) -> Iterator[tuple[Ids, int, dict[int, Rows]]]:
+        """Rows in passes: their ids, the number of seeds, and the rows of each block.
 
-        With `whole` the rows are all there are, and those of (i, i) may be cut, see `Engine.rows`.
+        With `symmetric` the rows are all there are of (i, i): what earlier ones tell of later ones
+        is not computed again.
         """
-        x, size = self.xs[i], max(prod(self.shapes[i]), 1)
-        grid = None if self.create_graph else self._grid(i, rows)
-        if self.batch is None:
-            starts = np.arange(len(rows))
-            order = rows
+        x, batch = self.xs[i], self.batch
+        grid = None if self.create_graph else batch.grid(i, rows)
+        if not batch:
+            order, starts = rows, np.arange(len(rows) + 1)
         elif grid is not None:  # all samples alike
-            starts, order = np.arange(grid.shape[1]), rows
-        else:
-            # One seed for each position, with all the samples asked for at that position.
-            by_position = np.argsort(rows % size, kind="stable")
-            order = rows[by_position]
-            position = order % size
-            starts = np.flatnonzero(changes(position))
-        seeds, done = len(starts), 0
-        starts = np.append(starts, len(order))
-        # What the blocks hold at the most: a seed reaches its own samples only. Of those of both
-        # sweeps about half are there at a time.
-        bound = plan.size * x.dtype.itemsize * len(order) // max(prod(self._samples), 1)
-        block = self.block_size or (seeds if bound <= 2 * COSTS.pass_bytes else COSTS.first_pass)
+            order, starts = rows, np.append(np.arange(grid.shape[1]), len(rows))
+        else:  # one seed for each position, with all the samples asked for at that position
+            order, starts = batch.by_position(i, rows)
+        seeds, done = len(starts) - 1, 0
         key = i, tuple(plan.targets), int(rows[0]) if seeds else 0, seeds
-        known = self._counts.get(key, []) if self._structure is not None else []
-        counts: list[int] = []
-        stretches = [] if self.block_size or self.batch is not None else _stretches(plan, x, order)
-        inner = prod(x.shape[1:])
-        start = 0
+        sizes = PassSizes(
+            plan,
+            x,
+            order,
+            seeds=seeds,
+            samples=batch.samples,
+            block_size=self.block_size,
+            runs=not batch,
+            known=self._counts.get(key, []) if self._pattern_cache is not None else [],
+        )
+        same = [j for j in plan.targets if self.xs[j]._serial == x._serial]  # x may be named twice
+        complete: SymmetricRows | None = None
+        start = 0  # of the columns that are computed, along the first axis of x
         while done < seeds:
-            count = min(block, seeds - done)
-            while stretches and stretches[0].last <= done:
-                stretches.pop(0)
-            aligned = bool(stretches) and stretches[0].first <= done
-            if known:
-                count = known[len(counts)]
-            elif stretches:
-                count = stretches[0].taken(count, done)
+            count = sizes.take(done)
             ids = order[starts[done] : starts[done + count]]
-            tangents: Block
             if grid is not None:
                 ids = grid[:, done : done + count]
-                tangents = self._alike(i, ids[0])
-            elif self.batch is None:
-                tangents = self._seeds(i, ids)
-            else:
-                places = self._positions(i, ids)
-                tangents = some = identity(places, x.shape, x.dtype)
-                if len(ids) != count:  # one seed stands in several samples
-                    ends = starts[done : done + count + 1]
-                    which = np.arange(count).repeat(ends[1:] - ends[:-1])
-                    some.pattern = Pattern(count, x.shape, which, places, distinct=True)
+            tangents = self._seeds(i, ids, count)
             blocks, held = plan.push(tangents, start)
-            if start:  # what is to be completed by symmetry is an array
-                for j in blocks:
-                    if self.xs[j]._serial == x._serial:  # an x may be named twice
-                        blocks[j] = dense(blocks[j], count, x.shape, x.dtype)
-            yield ids, count, blocks
-            done += count
-            counts.append(count)
-            if self._structure is not None and isinstance(tangents, Sparse) and self.batch is None:
-                self._structure.keep(i, ids, tangents.pattern)
+            if start:  # what is completed is dense
+                for j in same:
+                    blocks[j] = dense(blocks[j], count, x.shape, x.dtype)
+            answer = {j: self._collect(i, j, ids, count, block) for j, block in blocks.items()}
             # Columns of rows that are done are known, where all of them are dense.
-            whole = whole and isinstance(blocks.get(i), np.ndarray)
-            if whole and plan.cuttable:
-                start = done // inner
-            if self.block_size is None:
-                block = max(1, int(COSTS.pass_bytes * count / max(held, 1)))
-                if aligned and 2 * block < stretches[0].unit:  # the blocks did not stay factored
-                    stretches = []
-                elif start and not aligned:  # a factored pass costs as much for few seeds
-                    block = min(block, max(seeds // COSTS.triangle_passes, COSTS.first_pass))
-        if len(counts) > 1:
-            self._counts[key] = counts if plan.aligned_runs else _even(counts)
+            symmetric = symmetric and isinstance(blocks[i], np.ndarray)
+            if not symmetric:
+                complete = None
+            elif complete is None and count < seeds and plan.cuttable:
+                complete = SymmetricRows(seeds, x.dtype)
+            if complete is not None:
+                answer |= dict.fromkeys(same, complete.complete(answer[i]))
+            yield ids, count, answer
+            done += count
+            if self._pattern_cache is not None and isinstance(tangents, Sparse) and not batch:
+                self._pattern_cache.keep(i, ids, tangents.pattern)
+            if complete is not None:
+                start = done // prod(x.shape[1:])
+            sizes.measured(held, partial=start > 0)
+        if len(sizes.taken) > 1:
+            self._counts[key] = sizes.summary()
 
-    def _seeds(self, i: int, ids: Ids) -> Sparse:
-        """Unit tangents, with what was worked out for them at another point."""
+    def _seeds(self, i: int, ids: Ids, count: int) -> Block:
+        """The unit tangents of some rows."""
         x = self.xs[i]
-        if self._structure is None:
-            return identity(ids, x.shape, x.dtype)
-        return self._structure.seeds(i, ids, x.shape, x.dtype)
+        if not self.batch:
+            if self._pattern_cache is None:
+                return identity(ids, x.shape, x.dtype)
+            return self._pattern_cache.seeds(i, ids, x.shape, x.dtype)
+        if ids.ndim == 2:  # the same in all samples
+            axis, *_ = self.batch.leading(i)
+            thin = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
+            return repeated(identity(ids[0], thin, x.dtype), (axis,), x.shape)
+        places = self.batch.places(i, ids)
+        tangents = identity(places, x.shape, x.dtype)
+        if len(ids) != count:  # one seed stands in several samples
+            _, position = self.batch.divide(i, ids)
+            seed = np.cumsum(changes(position)) - 1
+            tangents.pattern = Pattern(count, x.shape, seed, places, distinct=True)
+        return tangents
 
-    def _alike(self, i: int, positions: Ids) -> Block:
-        """Unit tangents that are the same in all samples."""
-        assert self.batch is not None
-        axis, shape = self.batch[i], self.xs[i].shape
-        one = identity(positions, (*shape[:axis], 1, *shape[axis + 1 :]), self.dtypes[i])
-        return repeated(one, (axis,), shape)
-
-    @property
-    def _samples(self) -> Shape:
-        return () if self.batch is None else self.lead
-
-    def _positions(self, i: int, ids: Ids) -> Ids:
-        """Row ids (sample, position) -> flat positions in x_i, wherever its batch axis is."""
-        if self.batch is None:
-            return ids
-        axis, widths = self.batch[i], strides(self.xs[i].shape)
-        return embed(
-            ids,
-            (*self._samples, *self.shapes[i]),
-            (widths[axis], *widths[:axis], *widths[axis + 1 :]),
-        )
-
-    def own(self, array: Any) -> Any:
-        """An array as the kind that this engine answers with: itself, or a Variable."""
-        if not self.create_graph or isinstance(array, Variable):
-            return array
-        return leaf(np.array(array.dense() if isinstance(array, CSR) else array))
+    def _recorded(self, j: int, array: Any) -> Any:
+        """What belongs to x_j as a Variable, where answers are."""
+        return self.arrays.from_numpy(array, self.dtypes[j]) if self.create_graph else array
 
     def _collect(self, i: int, j: int, ids: Ids, count: int, block: Block) -> Rows:
         """What came out for x_j as rows: for each id its row of the block (i, j)."""
-        size = prod(self.shapes[j] if self.batch is not None else shape_of(block, self.shapes[j]))
+        size = prod(self.shapes[j] if self.batch else shape_of(block, self.shapes[j]))
         shape, dtype = (ids.size, size), self.dtypes[j]
         if block is None:
             return CSR.zeros(shape, dtype)
-        if self.batch is None:
+        if not self.batch:
             if not isinstance(block, Sparse):
                 rows: Any = block
                 rows = rows.reshape(shape)
                 return np.ascontiguousarray(rows) if isinstance(rows, np.ndarray) else rows
         else:
-            axis, full = self.batch[j], self.xs[j].shape
-            whole: Any = block
+            leading, whole = self.batch.leading(j), cast(Any, block)
+            axis = leading[0]
             if ids.ndim == 1:
-                sample, position = divide(ids, prod(self.shapes[i]))
+                sample, position = self.batch.divide(i, ids)
                 seed_of = np.cumsum(changes(position)) - 1
                 if not isinstance(block, Sparse):
                     return np.moveaxis(whole, axis + 1, 1)[seed_of, sample].reshape(shape)
             elif not isinstance(block, Sparse):
                 return np.moveaxis(whole, axis + 1, 0).reshape((*ids.shape, size))
             # The row of an entry is told by its seed and by the sample it stands at.
-            axes = (axis, *(k for k in range(len(full)) if k != axis))
-            at, column = divide(block.pattern.project(axes), size)
+            at, column = divide(block.pattern.project(leading), size)
             if ids.ndim == 1:
                 key = seed_of * self.lead[0] + sample
                 row = np.searchsorted(key, block.seed * self.lead[0] + at)
@@ -404,96 +341,57 @@ class NumpyEngine:
                 row = at * count + block.seed
             block = Sparse(Pattern(shape[0], (size,), row, column), block.val)
         if block.pattern.entries * 4 > prod(shape) or prod(shape) <= COSTS.small:
-            made = add_up(block.pattern.keys(), block.val, prod(shape))
-            return made.reshape((*ids.shape, size))
+            dense_rows = add_up(block.pattern.keys(), block.val, prod(shape))
+            return dense_rows.reshape((*ids.shape, size))
         return CSR.of(block)
 
     # --- products -------------------------------------------------------------------------------
 
+    def vectors(self, operand: Any) -> Any:
+        """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
+        if isinstance(operand, Variable):
+            return operand if self.create_graph else None
+        return np.asarray(operand)
+
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
-        count = len(tangents)
-        if self.batch is not None:
-            tangents = np.moveaxis(tangents, 1, self.batch[j] + 1)
-        outputs = range(self.root.size) if self.each else range(1)
-        made: dict[int, list[Array]] = {i: [] for i in columns}
-        for output in outputs:
-            plan = self.linearization(output).plan(j, columns)
-            part = tangents
-            if self.each:
-                part = tangents.reshape((count, self.root.size, *self.shapes[j]))[:, output]
-            width = max(plan.size * tangents.dtype.itemsize, 1)
-            block = self.block_size or max(1, COSTS.pass_bytes // width)
-            parts: dict[int, list[Array]] = {i: [] for i in columns}
-            for start in range(0, count, block):
-                seeds = part[start : start + block]
-                blocks, _ = plan.push(seeds)
-                for i in columns:
-                    shape = self.xs[i].shape
-                    rows = dense(blocks[i], len(seeds), shape, self.dtypes[i])
-                    if self.batch is not None:
-                        rows = np.moveaxis(rows, self.batch[i] + 1, 1)
-                    parts[i].append(rows)
-            for i in columns:
-                made[i].append(_joined(parts[i], count, self._whole(i), self.dtypes[i]))
+        if self.batch:
+            tangents = np.transpose(tangents, self.batch.from_front(j))
         if not self.each:
-            return {i: self.own(made[i][0]) for i in columns}
-        return {
-            i: self.own(
-                np.stack(made[i], 1).reshape((count, *self.lead, *self.shapes[i]))
-                if made[i]
-                else np.zeros((count, *self.lead, *self.shapes[i]), self.dtypes[i])
-            )
-            for i in columns
-        }
+            products = self._products(0, j, tangents, columns)
+            return {i: self._recorded(i, products[i]) for i in columns}
+        count, size = len(tangents), self.root.size
+        tangents = tangents.reshape((count, size, *self.shapes[j]))
+        by_output = [self._products(k, j, tangents[:, k], columns) for k in range(size)]
+        answer = {}
+        for i in columns:
+            shape = (count, *self.lead, *self.shapes[i])
+            if by_output:
+                stacked = np.stack([products[i] for products in by_output], 1)
+                answer[i] = self._recorded(i, stacked.reshape(shape))
+            else:
+                answer[i] = self.arrays.zeros(shape, self.dtypes[i])
+        return answer
 
-    def _whole(self, i: int) -> Shape:
-        return self.shapes[i] if self.each else self.lead + self.shapes[i]
+    def _products(
+        self, output: int, j: int, tangents: Any, columns: tuple[int, ...]
+    ) -> dict[int, Any]:
+        """Products of one output (of all, where they are summed or samples), some at a time."""
+        plan = self.linearization(output).plan(j, columns)
+        width = max(plan.size * tangents.dtype.itemsize, 1)
+        step = self.block_size or max(1, COSTS.pass_bytes // width)
+        parts: dict[int, list[Any]] = {i: [] for i in columns}
+        for start in range(0, len(tangents), step):
+            seeds = tangents[start : start + step]
+            blocks, _ = plan.push(seeds)
+            for i in columns:
+                part = dense(blocks[i], len(seeds), self.xs[i].shape, self.dtypes[i])
+                parts[i].append(np.transpose(part, self.batch.to_front(i)) if self.batch else part)
+        return {i: self._joined(i, parts[i]) for i in columns}
 
-
-def _even(counts: list[int]) -> list[int]:
-    """As many seeds in passes of one size, none larger than the largest was."""
-    most, seeds = max(counts), sum(counts)
-    passes = -(-seeds // most)
-    return [seeds * (k + 1) // passes - seeds * k // passes for k in range(passes)]
-
-
-class Stretch(NamedTuple):
-    """Rows whose seeds make factored blocks, if they are taken in multiples of a unit."""
-
-    first: int
-    last: int  # past it
-    unit: int
-
-    def taken(self, count: int, done: int) -> int:
-        """How many rows to take, of those that begin at `done`: about `count`."""
-        if done < self.first:
-            return min(count, self.first - done)
-        rest = self.last - done
-        count = min(max(count, 2 * self.unit), rest)
-        count -= count % self.unit
-        return rest if rest - count == self.unit else count  # one unit makes no factored block
-
-
-def _stretches(plan: ProductPlan, x: Variable, rows: Ids) -> list[Stretch]:
-    """The stretches of rows that are consecutive, else none."""
-    count, width = len(rows), x.dtype.itemsize
-    if not count or count * plan.size * width < COSTS.aligned_bytes or not plan.aligned_runs:
-        return []
-    if rows[-1] - rows[0] != count - 1 or (rows[1:] <= rows[:-1]).any():
-        return []
-    found, low = [], int(rows[0])
-    for start, stop, many in plan.aligned_runs:
-        first = start + -(-max(low - start, 0) // many) * many
-        last = start + (min(low + count, stop) - start) // many * many
-        # Few seeds are better pushed together with others; too large a pass holds too much.
-        few = last - first < 2 * many or (last - first) * plan.size * width < COSTS.aligned_bytes
-        if not few and many * x.size * width <= 8 * COSTS.pass_bytes:
-            found.append(Stretch(first - low, last - low, many))
-    return found
-
-
-def _joined(parts: list[Array], count: int, shape: Shape, dtype: np.dtype[Any]) -> Array:
-    if not parts:
-        return np.zeros((count, *shape), dtype)
-    return parts[0] if len(parts) == 1 else np.concatenate(parts)
+    def _joined(self, i: int, parts: list[Any]) -> Any:
+        """Products seen by x_i, of which there may be none."""
+        if not parts:
+            shape = self.shapes[i] if self.each else self.lead + self.shapes[i]
+            return np.zeros((0, *shape), self.dtypes[i])
+        return parts[0] if len(parts) == 1 else np.concatenate(parts)

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import threading
-from collections import OrderedDict
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
+from cachetools import LRUCache
 
 from lazyhess._costs import COSTS
 from lazyhess._indices import Ids, Shape
 from lazyhess._tangents import Pattern, Sparse, identity
 
 
-class Structure:
+class _Kept(NamedTuple):
+    pattern: Pattern
+    nbytes: int
+    derived: int  # how many things had been derived from it when its bytes were counted
+
+
+class PatternCache:
     """Patterns of identity seeds, with all that maps derived from them; the last used ones.
 
     The maps of a graph that is evaluated again are the same objects, or have the same keys, so
@@ -22,17 +28,18 @@ class Structure:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        # With the bytes they hold, and how much had been derived when those were counted.
-        self._patterns: OrderedDict[tuple[int, int, int], tuple[Pattern, int, int]] = OrderedDict()
+        self._patterns: LRUCache[tuple[int, int, int], _Kept] = LRUCache(
+            COSTS.pattern_bytes, getsizeof=lambda kept: kept.nbytes
+        )
 
     def seeds(self, i: int, ids: Ids, shape: Shape, dtype: np.dtype[Any]) -> Sparse:
         """As `identity`, for sorted positions in x_i."""
         key = self._key(i, ids)
         with self._lock:
-            found = self._patterns.get(key) if key else None
-        if found is None:
+            kept = self._patterns.get(key) if key else None
+        if kept is None:
             return identity(ids, shape, dtype)
-        return Sparse(found[0], np.broadcast_to(np.ones((), dtype), (len(ids),)))
+        return Sparse(kept.pattern, np.broadcast_to(np.ones((), dtype), (len(ids),)))
 
     def keep(self, i: int, ids: Ids, pattern: Pattern) -> None:
         """Keep the pattern of such seeds, and what has been derived from it."""
@@ -41,12 +48,12 @@ class Structure:
             return
         with self._lock:
             derived = len(pattern._derived)
-            found = self._patterns.get(key)
-            if found is None or found[2] != derived:
-                self._patterns[key] = pattern, _weight(pattern, set()), derived
-            self._patterns.move_to_end(key)
-            while sum(weight for _, weight, _ in self._patterns.values()) > COSTS.pattern_bytes:
-                self._patterns.popitem(last=False)
+            kept = self._patterns.get(key)
+            if kept is None or kept.derived != derived:
+                kept = _Kept(pattern, _weight(pattern, set()), derived)
+                self._patterns.pop(key, None)
+                if kept.nbytes <= self._patterns.maxsize:
+                    self._patterns[key] = kept
 
     @staticmethod
     def _key(i: int, ids: Ids) -> tuple[int, int, int] | None:

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from lazyhess._engines.arrays import Arrays
 from lazyhess._indices import Array, Ids, Shape
 
 
@@ -31,7 +32,7 @@ def precision(x64: bool) -> AbstractContextManager[Any]:
     return mode
 
 
-class JaxArrays:
+class JaxArrays(Arrays):
     """Operations on arrays of jax, see `lazyhess._engines.arrays.Arrays`.
 
     jax compiles an operation for every shape it meets, which takes far longer than to move the
@@ -52,7 +53,7 @@ class JaxArrays:
         numbers: Array = np.asarray(array)
         return numbers
 
-    def own(self, array: Array, dtype: Any) -> Any:
+    def from_numpy(self, array: Array, dtype: Any) -> Any:
         return self._put(np.array(array, dtype))
 
     def zeros(self, shape: Shape, dtype: Any) -> Any:
@@ -101,7 +102,6 @@ class JaxArrays:
         return int(np.dtype(dtype).itemsize)
 
     def cast(self, array: Any, dtype: Any) -> Any:
-        """The numbers in another dtype."""
         with precision(self.x64):
             return array.astype(dtype)
 

@@ -54,39 +54,23 @@ class JaxEngine(FrameworkEngine):
 
     def gradient(self, i: int) -> Any:
         """The gradient with respect to x_i."""
-        if not self.each and (self.batch is None or self.batch[i] is not None):
+        if not self._by_output(i):
             return self.function.gradient(i, None)
         made = self.function.gradients(i, np.arange(prod(self.lead)))
         return self.arrays.reshape(made, self.lead + self.shapes[i])
 
-    def interacting(self) -> int | None:
-        """The first sample that the output of another one depends on, if any; see the base."""
-        assert self.batch is not None
+    def _gradients(self, wanted: Sequence[int]) -> list[Any]:
+        made = self.function.weighted(np.ones(self.output))  # one call gives them all
+        return [made[i] for i in wanted]
+
+    def _rounding(self, i: int, dtype: Any) -> float:
         limits: Any = jnp.finfo
-        weights = np.random.default_rng(0).uniform(1, 2, self.output)
-        made = self.function.weighted(weights)
-        alone = self.function.weighted(np.ones(self.output))
-        for axis, dtype, one, both in zip(self.batch, self.dtypes, alone, made, strict=True):
-            if axis is None:
-                continue
-            wide = np.complex128 if jnp.issubdtype(dtype, np.complexfloating) else np.float64
-            one, both = (
-                np.moveaxis(np.asarray(part).astype(wide), axis, 0) for part in (one, both)
-            )
-            factors = weights.reshape((-1,) + (1,) * (one.ndim - 1))
-            size = np.abs(one).max(initial=0) + np.abs(both).max(initial=0)
-            bound = float(limits(dtype).eps) ** 0.5 * size
-            wrong = ~(np.abs(both - factors * one) <= bound)
-            wrong &= ~(np.isnan(both) & np.isnan(one))
-            if wrong.any():
-                return int(np.argmax(wrong.reshape(len(wrong), -1).any(axis=1)))
-        return None
+        return float(limits(self.dtypes[i]).eps)
 
     def _units(self, i: int, positions: Ids, samples: Ids | None = None) -> Any:
         if isinstance(self.function, Eager):
             return super()._units(i, positions, samples)
-        shared = self.batch is None or self.batch[i] is None
-        return Units(positions, None if shared else samples)
+        return Units(positions, None if self.batch.axes[i] is None else samples)
 
 
 class _Flat:
@@ -329,7 +313,7 @@ def _engine(
 
 def _finished(flat: _Flat, engine: JaxEngine, aux: Any, again: Callable[[Any], Problem]) -> Problem:
     tracing = any(map(traced, (*flat.xs, *getattr(engine.function, "consts", ()))))
-    if engine.batch is not None and not tracing:  # while jax traces there are no numbers to tell by
+    if engine.batch and not tracing:  # while jax traces there are no numbers to tell by
         refuse_interacting(engine, flat.request.batch_axis)
     tree = tree_unflatten(flat.structure, list(range(len(flat.xs))))
     return Problem(engine, tree, _rebuild, aux, again)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import paddle
 
+from lazyhess._engines.arrays import Arrays
 from lazyhess._indices import Array, Ids, Shape
 
 DTYPES: dict[Any, np.dtype[Any]] = {
@@ -17,7 +18,7 @@ DTYPES: dict[Any, np.dtype[Any]] = {
 }
 
 
-class PaddleArrays:
+class PaddleArrays(Arrays):
     """Operations on tensors, see `lazyhess._engines.arrays.Arrays`."""
 
     def __init__(self, place: Any) -> None:
@@ -27,11 +28,11 @@ class PaddleArrays:
         numbers: Array = array.detach().numpy()
         return numbers
 
-    def own(self, array: Array, dtype: Any) -> Any:
+    def from_numpy(self, array: Array, dtype: Any) -> Any:
         return paddle.to_tensor(np.asarray(array, DTYPES[dtype]), place=self.place)
 
     def zeros(self, shape: Shape, dtype: Any) -> Any:
-        return self.own(np.zeros(shape, DTYPES[dtype]), dtype)
+        return self.from_numpy(np.zeros(shape, DTYPES[dtype]), dtype)
 
     def concatenate(self, parts: Sequence[Any]) -> Any:
         return paddle.concat(list(parts))
@@ -62,6 +63,9 @@ class PaddleArrays:
 
     def transpose(self, array: Any, axes: Sequence[int]) -> Any:
         return paddle.transpose(array, list(axes))
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        return array.astype(dtype)
 
     def nbytes(self, array: Any) -> int:
         return int(prod(array.shape)) * self.itemsize(array.dtype)

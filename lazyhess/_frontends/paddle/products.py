@@ -103,7 +103,7 @@ class Graph(TensorGraph):
         weights = np.ones(self.root.shape)
         if output is not None:
             weights = (np.arange(weights.size) == output).reshape(weights.shape)
-        cotangent = self.arrays.own(weights, self.root.dtype)
+        cotangent = self.arrays.from_numpy(weights, self.root.dtype)
         cotangent.stop_gradient = False
         try:
             gradients = differentiate(self.root, self.xs, cotangent, create_graph=True)

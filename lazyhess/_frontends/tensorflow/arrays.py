@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from lazyhess._engines.arrays import Arrays
 from lazyhess._indices import Array, Ids, Shape
 
 
@@ -18,7 +19,7 @@ def dense(gradient: Any, like: Any) -> Any:
     return tf.convert_to_tensor(gradient)  # of IndexedSlices, too
 
 
-class TensorFlowArrays:
+class TensorFlowArrays(Arrays):
     """Operations on tensors, see `lazyhess._engines.arrays.Arrays`."""
 
     def numpy(self, array: Any) -> Array:
@@ -26,7 +27,7 @@ class TensorFlowArrays:
         # What NumPy itself does not know (bfloat16) comes as the next wider type that it does.
         return numbers.astype(np.float32) if numbers.dtype.kind == "V" else numbers
 
-    def own(self, array: Array, dtype: Any) -> Any:
+    def from_numpy(self, array: Array, dtype: Any) -> Any:
         return tf.constant(np.asarray(array).astype(dtype.as_numpy_dtype))
 
     def zeros(self, shape: Shape, dtype: Any) -> Any:
@@ -46,6 +47,9 @@ class TensorFlowArrays:
 
     def transpose(self, array: Any, axes: Sequence[int]) -> Any:
         return tf.transpose(array, list(axes))
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        return tf.cast(array, dtype)
 
     def nbytes(self, array: Any) -> int:
         return int(np.prod(array.shape, dtype=np.int64)) * self.itemsize(array.dtype)

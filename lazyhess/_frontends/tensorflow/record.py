@@ -144,7 +144,7 @@ class Record(TensorGraph):
         shape = tuple(self.root.shape)
         flat = np.zeros(int(np.prod(shape)), np.bool_)
         flat[output] = True
-        return self.arrays.own(flat.reshape(shape), self.root.dtype)
+        return self.arrays.from_numpy(flat.reshape(shape), self.root.dtype)
 
     def _answer(self, tensor: Any) -> Any:
         return tensor  # which never changes

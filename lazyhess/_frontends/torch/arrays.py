@@ -8,10 +8,11 @@ from typing import Any
 import numpy as np
 import torch
 
+from lazyhess._engines.arrays import Arrays
 from lazyhess._indices import Array, Ids, Shape
 
 
-class TorchArrays:
+class TorchArrays(Arrays):
     """Operations on tensors, see `lazyhess._engines.arrays.Arrays`."""
 
     def __init__(self, device: Any) -> None:
@@ -26,7 +27,7 @@ class TorchArrays:
         numbers: Array = array.numpy()
         return numbers
 
-    def own(self, array: Array, dtype: Any) -> Any:
+    def from_numpy(self, array: Array, dtype: Any) -> Any:
         array = np.ascontiguousarray(array)
         if not array.flags.writeable:
             array = array.copy()
@@ -59,6 +60,9 @@ class TorchArrays:
 
     def transpose(self, array: Any, axes: Sequence[int]) -> Any:
         return array.permute(tuple(axes))
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        return array.to(dtype)
 
     def nbytes(self, array: Any) -> int:
         return int(array.nbytes)

@@ -76,7 +76,7 @@ def test_control_flow_that_cannot_be_vectorised_is_compiled_all_the_same(capfd, 
     x = array(5)
     H = lh.hessian(function, x)
     np.testing.assert_allclose(H[...], lh.hessian(plain, x)[...], atol=1e-12)
-    assert H._core.engine.function.program is not None
+    assert H._source.engine.function.program is not None
     assert not caplog.records
     assert "pfor" not in capfd.readouterr().err
 
@@ -147,7 +147,7 @@ def test_a_hessian_goes_with_its_last_reference():
 
     H = lh.hessian(lambda x: tf.reduce_sum(x**3), array(100))
     H[...]
-    engine = weakref.ref(H._core.engine)
+    engine = weakref.ref(H._source.engine)
     del H
     gc.collect()
     assert engine() is None
@@ -206,4 +206,4 @@ def test_outputs_one_by_one_stay_in_the_program(count):
     want = lh.hessian(function.python_function, x, reduction="none")
     np.testing.assert_allclose(H[:, 0], want[:, 0], atol=1e-12)
     np.testing.assert_allclose(H[...], want[...], atol=1e-12)
-    assert H._core.engine.function.program is not None
+    assert H._source.engine.function.program is not None

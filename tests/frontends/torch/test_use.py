@@ -163,8 +163,8 @@ def test_no_pass_has_more_rows_than_asked(monkeypatch):
 def test_large_results_run_in_small_passes():
     big = lh.hessian(lambda x: (x.expand(1 << 20, 4) ** 3).sum() / (1 << 20), normal(4))
     small = lh.hessian(cube, normal(4))
-    assert big._core.engine.function.at_once(0) == 1
-    assert small._core.engine.function.at_once(0) > 1000
+    assert big._source.engine.function.at_once(0) == 1
+    assert small._source.engine.function.at_once(0) > 1000
 
 
 def test_a_matrix_times_many_vectors_is_one_product():
@@ -175,7 +175,7 @@ def test_a_matrix_times_many_vectors_is_one_product():
         first = v.clone().requires_grad_()
         want = torch.func.hessian(lambda w: cube(X @ w))(v)
         ys = cube(matrix @ first)
-        assert lh.hessian(ys, first)._core.engine.function._survey[1]
+        assert lh.hessian(ys, first)._source.engine.function._survey[1]
         assert torch.allclose(lh.hessian(ys, first)[...], want)
     seen = []
     right = MatrixVector.__torch_dispatch__
@@ -233,7 +233,7 @@ def test_few_gradients_are_kept(reduction):
 
     H = lh.hessian(f, normal(3), reduction=reduction)
     H[...]
-    assert len(H._core.engine.function._gradients) <= OUTPUTS
+    assert len(H._source.engine.function._gradients) <= OUTPUTS
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
