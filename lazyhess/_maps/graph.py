@@ -132,9 +132,9 @@ class MapGraph:
         """The steps that have operands other than some slots, with those operands."""
         steps = []
         for slot, dtype, edges in self.steps:
-            rest = [edge for edge in edges if edge[0] not in slots]
-            if rest:
-                steps.append((slot, dtype, rest))
+            others = [edge for edge in edges if edge[0] not in slots]
+            if others:
+                steps.append((slot, dtype, others))
         return MapGraph(steps)
 
     def edited(self, edit: Callable[[int, Edge], Edge | None]) -> MapGraph:

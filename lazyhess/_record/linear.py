@@ -7,8 +7,8 @@ a primitive that states its Jacobians alone: the Jacobian of ``J_kᵀ adjoint``.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -76,6 +76,16 @@ class RecordedMaps:
     shapes: list[Shape]  # of the inputs
     dtypes: list[np.dtype[Any]]
     sizes: list[int]  # elements of each slot
+    _parts: dict[frozenset[int], tuple[set[int], MapGraph]] = field(default_factory=dict)
+
+    def part(self, slots: Iterable[int]) -> tuple[set[int], MapGraph]:
+        """These slots and all that is computed from them, and the steps between those."""
+        key = frozenset(slots)
+        part = self._parts.get(key)
+        if part is None:
+            above = self.graph.above(key)
+            part = self._parts[key] = above, self.graph.within(above)
+        return part
 
 
 def recorded_maps(

@@ -62,8 +62,8 @@ class ProductPlan:
         self.whole = source in targets
         self.kept = {slot for slot, _ in self.targets.values() if slot is not None}
         # Slots that the seeds reach, and slots from which the targets are reached.
-        seeded = maps.graph.above(() if self.source is None else (self.source,))
-        leading = seeded if self.kept == {self.source} else maps.graph.above(self.kept)
+        seeded, ahead = maps.part(() if self.source is None else (self.source,))
+        leading, back = maps.part(self.kept)
         self.curvature: dict[int, list[CurvatureEdge]] = {}  # by the slots of steps
         with np.errstate(all="ignore"):
             for slot, curvature in maps.curvature.items():
@@ -75,11 +75,9 @@ class ProductPlan:
                         self.curvature[slot] = edges
         # Tangents that a curvature reads, and the steps to them.
         self.read = {l for edges in self.curvature.values() for _, l, _ in edges}
-        ahead = maps.graph.within(seeded)
         wanted = ahead.backward({slot: [True] for slot in self.read}, MARKS, seeded)
         self.tangents = MapGraph([step for step in ahead.steps if step[2] and step[0] in wanted])
         # The steps whose adjoints have tangents, by a curvature further up, and curved ones.
-        back = ahead if leading is seeded else maps.graph.within(leading)
         tangents = dict.fromkeys(self.read, True)
         moved = back.backward({}, MARKS, leading, self.curvature, tangents)
         steps = []
@@ -98,7 +96,8 @@ class ProductPlan:
     @cached_property
     def work(self) -> int:
         """The multiplications of matrix products on the way back, for one seed."""
-        return sum([map_.work for _, map_ in self._back])
+        work = sum([transposed.work for _, _, transposed in self.adjoints.edges])
+        return work + sum([c.work for edges in self.curvature.values() for _, _, c in edges])
 
     @property
     def _back(self) -> list[tuple[int, Map]]:
@@ -124,7 +123,7 @@ class ProductPlan:
 
     def gram_terms(self) -> list[GramTerm]:
         """The parts of the block of the source with itself that are a rank-k update."""
-        if self.source is None:
+        if self.source is None or not self.whole or not self.work:
             return []
         curvature = [edge for edges in self.curvature.values() for edge in edges]
         return gram_terms(self.tangents, curvature, self.source, self.shape)
@@ -182,12 +181,14 @@ class ProductPlan:
         if self.source is None or not self.curvature:
             return dict.fromkeys(self.targets), 0
         adjoints, curvature = self._cut(start) if start else (self.adjoints, self.curvature)
-        act, summed = BLOCKS
         largest = 0
 
         def add(blocks: Sequence[Block], dtype: np.dtype[Any]) -> Block:
+            """As `BLOCKS` does it, and in line: a call more for each step is felt."""
             nonlocal largest
-            block = summed(blocks, dtype)
+            block = blocks[0] if len(blocks) == 1 else total(blocks)
+            if block is not None and block.dtype is not dtype:
+                block = cast(block, dtype)
             if block is not None and block.nbytes > largest:
                 largest = block.nbytes
             return block
@@ -196,7 +197,9 @@ class ProductPlan:
             tangents = self.tangents.forward({self.source: seeds}, BLOCKS)
             tangents = {slot: tangents[slot] for slot in self.read}
             held = nbytes(tangents.values())
-            pending = adjoints.backward({}, Algebra(act, add), self.kept, curvature, tangents)
+            pending = adjoints.backward(
+                {}, Algebra(BLOCKS.act, add), self.kept, curvature, tangents
+            )
             rows = self._rows(pending, start)
         return rows, held + 3 * largest + nbytes(rows.values())
 
