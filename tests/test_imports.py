@@ -6,32 +6,13 @@ import pytest
 
 from tests.imports import ROOT, circles, imports, layers, modules, violations
 
-# What still breaks a rule. The table only shrinks: an entry that breaks none fails, too.
-PENDING = {
-    "behind a front end: lazyhess._api -> lazyhess._engines.recorded.engine",
-    "behind a front end: lazyhess._api -> lazyhess._engines.recorded.per_sample",
-    "behind a front end: lazyhess._api -> lazyhess._engines.recorded.prepared",
-    "circle of packages: lazyhess._engines lazyhess._frontends",
-    "circle of packages: lazyhess._primitives lazyhess._record",
-    "names a front end: hessian says NumpyEngine",
-    "never: lazyhess._proxy.matrix_products -> lazyhess._record.variable",
-    "never: lazyhess._proxy.tree -> lazyhess._record.variable",
-    "upwards: lazyhess._engines.framework -> lazyhess._frontends.request",
-    "upwards: lazyhess._record.operators -> lazyhess._primitives",
-}
-
-
 @pytest.fixture(scope="module")
 def broken() -> set[str]:
     return violations(modules(), layers())
 
 
 def test_nothing_breaks_the_rules(broken):
-    assert sorted(broken - PENDING) == []
-
-
-def test_what_is_pending_still_breaks_them(broken):
-    assert sorted(PENDING - broken) == []
+    assert sorted(broken) == []
 
 
 def test_each_package_has_its_tests():
