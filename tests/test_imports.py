@@ -6,6 +6,7 @@ import pytest
 
 from tests.imports import ROOT, circles, imports, layers, modules, violations
 
+
 @pytest.fixture(scope="module")
 def broken() -> set[str]:
     return violations(modules(), layers())
