@@ -8,7 +8,7 @@ import numpy as np
 
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._maps.base import NOTHING, Map, thin
+from lazyhess._maps.base import NOTHING, Axes, Map, thin
 from lazyhess._tangents import Block, KhatriRao, Pattern, Sparse, settle, spread
 
 # Sums of more elements than this are left to `numpy.add.reduce`, which adds pairs up.
@@ -66,12 +66,11 @@ class Reshape(Map):
 
         return Sparse(pattern.derive(("reshape", self.out), make), block.val)
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return followed(axes, self.inp, self.out)
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.out_axes(axes)
-        return None if made is None else (Reshape(thin(self.inp, axes), thin(self.out, made)), made)
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Reshape(thin(self.inp, axes), thin(self.out, out_axes))
 
     def reach(self, labels: Ids) -> Ids:
         return labels.reshape(self.out)
@@ -108,12 +107,11 @@ class Permute(Map):
 
         return Sparse(pattern.derive(("permute", self.axes), make), block.val)
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return tuple(self.axes.index(axis) for axis in axes)
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = tuple(self.axes.index(axis) for axis in axes)
-        return Permute(thin(self.inp, axes), self.axes), made
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Permute(thin(self.inp, axes), self.axes)
 
     def reach(self, labels: Ids) -> Ids:
         return labels.transpose(self.axes)
@@ -155,17 +153,14 @@ class Reduce(Map):
 
         return settle(Sparse(pattern.derive(("reduce", self.axes, self.out), make), block.val))
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         if not set(axes) <= set(self.kept):
             return None
         thin = tuple(1 if axis in self.axes else n for axis, n in enumerate(self.inp))
         return followed(axes, thin, self.out)
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.out_axes(axes)
-        if made is None:
-            return None
-        return Reduce(thin(self.inp, axes), self.axes, thin(self.out, made)), made
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Reduce(thin(self.inp, axes), self.axes, thin(self.out, out_axes))
 
     def khatri_rao(self, block: KhatriRao) -> Block:
         inner, axes = block.inner, block.axes
@@ -250,14 +245,11 @@ class Expand(Map):
             return Reshape(self.inp, self.out).sparse(block)
         return spread(block, self.thin, self.axes, self.out)
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return followed(axes, self.inp, self.thin, without=self.axes)
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.out_axes(axes)
-        if made is None:
-            return None
-        return Expand(thin(self.inp, axes), self.axes, thin(self.out, made)), made
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Expand(thin(self.inp, axes), self.axes, thin(self.out, out_axes))
 
     def reach(self, labels: Ids) -> Ids:
         return np.broadcast_to(labels.reshape(self.thin), self.out)
@@ -284,8 +276,11 @@ class Accumulate(Map):
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return None if self.axis in axes else axes
+
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Accumulate(thin(self.inp, axes), self.axis, backwards=self.backwards)
 
     def reach(self, labels: Ids) -> Ids:
         if not self.backwards:

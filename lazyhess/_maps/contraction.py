@@ -10,7 +10,7 @@ import numpy as np
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
 from lazyhess._maps.axes import Expand, Permute
-from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
+from lazyhess._maps.base import NOTHING, Axes, Chain, Map, Weighted
 from lazyhess._maps.gather import Gather
 from lazyhess._maps.matmul import matmul_plan
 from lazyhess._maps.pairing import ContractionSpec, Labels, contraction_spec
@@ -20,7 +20,6 @@ from lazyhess._tangents import (
     Pattern,
     Sparse,
     identity,
-    repeated,
     settle,
 )
 
@@ -55,10 +54,6 @@ class Contract(Weighted):
 
     def dense(self, block: Array) -> Array:
         how, weights = self.how, self.weights
-        alike = self._alike(block) if block.size > COSTS.small else ()
-        if alike:
-            one = self._at_one(alike).dense(_one(block, alike))
-            return np.broadcast_to(one, (len(block), *self.out))
         if not how.summed and not how.new:
             result = block.transpose(how.forth) * self.matrix.reshape(how.spread)
             return result.transpose(how.back)
@@ -68,25 +63,6 @@ class Contract(Weighted):
             (block.strides, weights.strides),
             (block.itemsize, weights.itemsize),
         ).apply(block, weights)
-
-    def _alike(self, block: Array) -> tuple[int, ...]:
-        """The free axes along which a dense block is the same, and so is the answer."""
-        if 0 not in block.strides:
-            return ()
-        how = self.how
-        steps = zip(how.labels, block.strides[1:], strict=True)
-        return tuple(
-            axis
-            for axis, (label, step) in enumerate(steps)
-            if step == 0 and label in how.free and how.extent[label] > 1
-        )
-
-    def _at_one(self, axes: tuple[int, ...]) -> Contract:
-        """The contraction at one place of some free axes."""
-        one = object.__new__(Contract)
-        one._set(self.how.at_one(axes), self.weights)
-        one._finite = self._finite
-        return one
 
     def sparse(self, block: Sparse) -> Block:
         how = self.how
@@ -172,30 +148,25 @@ class Contract(Weighted):
         inner = Expand(how.shape(made), axes, self.out).sparse(seeds)
         return KhatriRao(weights, axes, inner, first)
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         how = self.how
         names = [how.labels[axis] for axis in axes]
         return tuple(map(how.onto.index, names)) if set(names) <= set(how.onto) else None
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
         how = self.how
-        names = [how.labels[axis] for axis in axes]
-        if not set(names) <= set(how.free):
+        if not {how.labels[axis] for axis in axes} <= set(how.free):
             return None
-        return self._at_one(axes), tuple(map(how.onto.index, names))
+        map_ = object.__new__(Contract)
+        map_._set(how.at_one_place(axes), self.weights)
+        map_._finite = self._finite
+        return map_
 
     def khatri_rao(self, block: KhatriRao) -> Block:
         how = self.how
         names = tuple(how.labels[axis] for axis in block.axes)
         inner, (count, others) = block.inner, block.grid
         free = how.size(how.free)
-        alike = self._alike(inner) if isinstance(inner, np.ndarray) else ()
-        alike = tuple(axis for axis in alike if axis not in block.axes)
-        if alike:
-            assert isinstance(inner, np.ndarray)
-            one = KhatriRao(block.weights, block.axes, _one(inner, alike), block.first)
-            come = tuple(how.onto.index(how.labels[axis]) for axis in alike)
-            return repeated(self._at_one(alike).apply(one), come, self.out)
         if (
             set(names) != set(how.summed)
             or how.shared
@@ -371,8 +342,3 @@ class Contract(Weighted):
 def _from(axis: int, start: int) -> tuple[slice, ...]:
     """The index that cuts off what comes before `start` along an axis."""
     return (*(slice(None),) * axis, slice(start, None))
-
-
-def _one(block: Array, axes: tuple[int, ...]) -> Array:
-    """A block at the first place of some axes."""
-    return block[(slice(None), *(slice(1 if k in axes else None) for k in range(block.ndim - 1)))]

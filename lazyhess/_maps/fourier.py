@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._maps.base import NOTHING, Map
+from lazyhess._maps.base import NOTHING, Axes, Map, thin
 from lazyhess._tangents import Sparse
 
 _Norm: TypeAlias = Literal["backward", "ortho", "forward"] | None
@@ -33,8 +33,11 @@ class Fourier(Map):
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return None if self.axis in axes else axes
+
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Fourier(thin(self.inp, axes), self.axis, self.norm, inverse=self.inverse)
 
     def reach(self, labels: Ids) -> Ids:
         top = np.max(labels, axis=self.axis, keepdims=True, initial=NOTHING)

@@ -11,7 +11,7 @@ import numpy as np
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, divide, runs
 from lazyhess._maps.axes import Reshape, summed
-from lazyhess._maps.base import NOTHING, Chain, Map, thin
+from lazyhess._maps.base import NOTHING, Axes, Chain, Map, thin
 from lazyhess._tangents import Block, Pattern, Sparse, settle
 from lazyhess._tangents.boxes import Cut, cut, picked, put_back
 
@@ -256,18 +256,15 @@ class Gather(Map):
                         break
         return found
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         kept = self.kept
         return tuple(kept[axis] for axis in axes) if all(axis in kept for axis in axes) else None
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
         # Arrays of integers that count up take their axis whole, but have no place in one of 1.
         if not self.basic and any(axis >= self.lead for axis in axes):
             return None
-        made = self.out_axes(axes)
-        if made is None:
-            return None
-        return Gather(thin(self.inp, axes), self.index, thin(self.out, made)), made
+        return Gather(thin(self.inp, axes), self.index, thin(self.out, out_axes))
 
     def reach(self, labels: Ids) -> Ids:
         made: Ids = labels[self.index]
@@ -334,14 +331,13 @@ class Scatter(Map):
         moved = pattern.derive(("scatter", id(gather)), make)[0]
         return settle(Sparse(moved, block.val))
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         back = {place: axis for axis, place in self.gather.kept.items()}
         return tuple(back[axis] for axis in axes) if all(axis in back for axis in axes) else None
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.out_axes(axes)
-        back = None if made is None else self.gather.at_one_place(made)
-        return None if made is None or back is None else (back[0].T, made)
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        gather = self.gather.at_one_place(out_axes, axes)
+        return None if gather is None else gather.T
 
     def tail(self, start: int) -> Map | None:
         window = self.gather.window

@@ -142,6 +142,8 @@ class KhatriRao:
         """The same weights along other axes of another block."""
         if inner is None:
             return None
+        if isinstance(inner, (KhatriRao, Repeated)):
+            inner = inner.expanded()
         assert isinstance(inner, (Sparse, np.ndarray))
         order = sorted(range(len(axes)), key=axes.__getitem__)
         weights = self.weights
@@ -166,6 +168,11 @@ class KhatriRao:
         if inner is not self.inner:  # stride-0 axes stay so, those of the seeds excepted
             grid = np.broadcast_to(grid, (*self.grid[:: 1 if self.first else -1], *self.shape))
         return grid.reshape(shape)
+
+    def mapped(self, map_: Any) -> Block:
+        """A linear map of each of the K arrays."""
+        answer: Block = map_.khatri_rao(self)
+        return answer
 
     def _entries(self, inner: Sparse, count: int) -> Sparse:
         pattern, first = inner.pattern, self.first
@@ -220,8 +227,8 @@ class Repeated:
 
     def mapped(self, map_: Any) -> Block:
         """A linear map of each of the K arrays."""
-        made: Block = map_.repeated(self)
-        return made
+        answer: Block = map_.apply(self.expanded())
+        return answer
 
     def expanded(self) -> Sparse | Array:
         """The block with the entries of every place."""
@@ -308,6 +315,39 @@ def spread(block: Sparse, thin: Shape, axes: tuple[int, ...], out: Shape) -> Spa
     return Sparse(moved, np.repeat(block.val, copies))
 
 
+def repeated_axes(block: Block) -> tuple[int, ...]:
+    """The axes along which all K arrays are the same; none of a small array, and of entries."""
+    if isinstance(block, np.ndarray):
+        if block.size <= COSTS.small or 0 not in block.strides:
+            return ()
+        return _flat(block)
+    if isinstance(block, Repeated):
+        return block.axes
+    if isinstance(block, KhatriRao) and isinstance(block.inner, np.ndarray):
+        return tuple(axis for axis in _flat(block.inner) if axis not in block.axes)
+    return ()
+
+
+def _flat(block: Array) -> tuple[int, ...]:
+    """Axes of stride 0, without the seed axis."""
+    lengths = zip(block.strides[1:], block.shape[1:], strict=True)
+    return tuple([axis for axis, (step, n) in enumerate(lengths) if step == 0 and n > 1])
+
+
+def one_place(block: Block, axes: tuple[int, ...]) -> Block:
+    """A block at the first place of some of its `repeated_axes`."""
+    if isinstance(block, KhatriRao):
+        return block.moved(block.axes, one_place(block.inner, axes))
+    if isinstance(block, Repeated):
+        rest = tuple(axis for axis in block.axes if axis not in axes)
+        if not rest:
+            return block.inner
+        shape = tuple(1 if axis in axes else n for axis, n in enumerate(block.shape))
+        return Repeated(block.inner, rest, shape)
+    assert isinstance(block, np.ndarray)
+    return block[(slice(None), *(slice(1 if k in axes else None) for k in range(block.ndim - 1)))]
+
+
 def repeated(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     """A block that is the same all along some axes, from the block at one place of them.
 
@@ -317,10 +357,17 @@ def repeated(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     if block is None:
         return None
     if isinstance(block, KhatriRao):
-        inner = block.inner
+        inner, rest = block.inner, tuple(axis for axis in block.axes if axis not in axes)
+        weights = block.weights
+        if rest != block.axes:  # of length 1 so far: the weights are the same all along, too
+            weights = weights.reshape((len(weights), *(block.shape[axis] for axis in rest)))
         if isinstance(inner, Sparse):
-            return block.moved(block.axes, Repeated(inner, axes, shape).expanded())
-        return block.moved(block.axes, np.broadcast_to(inner, (len(inner), *shape)))
+            inner = Repeated(inner, axes, shape).expanded()
+        else:
+            inner = np.broadcast_to(inner, (len(inner), *shape))
+        return KhatriRao(weights, rest, inner, block.first)
+    if isinstance(block, Repeated):
+        return Repeated(block.inner, tuple(sorted({*block.axes, *axes})), shape)
     assert isinstance(block, (Sparse, np.ndarray))
     count = block.shape[0] if isinstance(block, np.ndarray) else block.count
     large = count * prod(shape) > COSTS.small
