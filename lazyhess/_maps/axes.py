@@ -20,9 +20,9 @@ _FEW = 8
 def followed(
     axes: tuple[int, ...], inp: Shape, out: Shape, without: tuple[int, ...] = ()
 ) -> tuple[int, ...] | None:
-    """Where axes of `inp` are in `out`, a reshaped `inp`; each in a place of its own.
+    """Positions in `out` of the given axes of `inp`, or None if the reshape splits or merges one.
 
-    ``None`` where one is in none, or only in those of `without`.
+    Each has a place of its own, which is none of `without`.
     """
     if 0 in inp:
         return None
