@@ -15,8 +15,8 @@ from lazyhess._tangents import (
     Block,
     KhatriRao,
     Pattern,
-    Repeated,
     Sparse,
+    Structured,
     compact,
     one_place,
     repeated,
@@ -129,10 +129,7 @@ class Map(ABC):
         return Batched(self, count)
 
     def tail(self, start: int) -> Map | None:
-        """The map to what lies from `start` on along the first axis of the output.
-
-        ``None`` where that would not spare much.
-        """
+        """The map restricted to output rows ``start:``, or None if that saves little."""
         return None
 
 
@@ -260,7 +257,7 @@ class Batched(Map):
         """Arrays as seeds -> arrays along the leading axis again."""
         if block is None:
             return None
-        if isinstance(block, (KhatriRao, Repeated)):
+        if isinstance(block, Structured):
             block = block.expanded()
         if isinstance(block, np.ndarray):
             return block.reshape((seeds, *self.out))

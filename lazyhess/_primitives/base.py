@@ -14,7 +14,7 @@ from lazyhess._maps import Batched, Map, Scale, Weighted, all_finite, broadcast,
 from lazyhess._record.linear import curvature, linear
 from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler, Primitive
 from lazyhess._record.variable import Variable, mapped, record, shape_of, value_of
-from lazyhess._tangents import Block, KhatriRao, Repeated, Sparse, compact, dense
+from lazyhess._tangents import Block, Sparse, Structured, compact, dense
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -64,7 +64,7 @@ class RecordedMap(Map):
     def apply(self, block: Block) -> Block:
         if block is None:
             return None
-        plain = isinstance(block, (Sparse, KhatriRao, Repeated))
+        plain = isinstance(block, (Sparse, Structured))
         made: Block = self.dense(dense(block, 0, self.inp, float) if plain else block)
         return made
 

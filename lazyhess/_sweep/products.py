@@ -20,7 +20,7 @@ from lazyhess._maps import (
     Reshape,
     Scale,
 )
-from lazyhess._tangents import Block, KhatriRao, Repeated, cast, identity, nbytes, shape_of, total
+from lazyhess._tangents import Block, Structured, cast, identity, nbytes, shape_of, total
 
 if TYPE_CHECKING:
     from lazyhess._sweep.linearization import Linearization
@@ -344,5 +344,5 @@ class Plan:
                     behind = Gather(shape, (slice(start, None),), (shape[0] - start, *shape[1:]))
                     blocks = [b if shape_of(b, shape) != shape else behind.apply(b) for b in blocks]
                 block = cast(total(blocks, last=True), dtype) if blocks else None
-                rows[k] = block.expanded() if isinstance(block, (KhatriRao, Repeated)) else block
+                rows[k] = block.expanded() if isinstance(block, Structured) else block
         return rows, held + 3 * largest + nbytes(rows.values())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any, Protocol, TypeAlias
@@ -83,7 +84,40 @@ class Sparse:
         return out.reshape((pattern.count, *pattern.shape))
 
 
-class KhatriRao:
+class Structured(ABC):
+    """A block that a smaller one and a rule make: one that maps can often act on alone."""
+
+    __slots__ = ()
+
+    inner: Any
+
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """What grows with the number of seeds."""
+
+    @abstractmethod
+    def like(self, other: Any) -> bool:
+        """Whether the other block is of this kind and differs in `inner` only."""
+
+    @abstractmethod
+    def of(self, inner: Block) -> Block:
+        """The same rule for another inner block."""
+
+    @abstractmethod
+    def mapped(self, map_: Any) -> Block:
+        """A linear map of each of the K arrays."""
+
+    @abstractmethod
+    def expanded(self) -> Sparse | Array:
+        """The block without the rule."""
+
+
+class KhatriRao(Structured):
     """A tangent block whose seeds are a grid (a, b): ``weights[a] * inner[b]``.
 
     The weights vary along some axes of the shape only. So are the tangents of ``X @ W``, by W, and
@@ -104,6 +138,8 @@ class KhatriRao:
     """
 
     __slots__ = ("axes", "first", "inner", "weights")
+
+    inner: Sparse | Array
 
     def __init__(
         self, weights: Array, axes: tuple[int, ...], inner: Sparse | Array, first: bool
@@ -132,17 +168,24 @@ class KhatriRao:
         inner = self.inner
         return len(self.weights), inner.count if isinstance(inner, Sparse) else len(inner)
 
-    def like(self, other: KhatriRao) -> bool:
-        """Whether the two differ in `inner` only."""
+    def like(self, other: Any) -> bool:
+        """Whether the other block is of this kind and differs in `inner` only."""
         return (
-            self.weights is other.weights and self.axes == other.axes and self.first == other.first
+            isinstance(other, KhatriRao)
+            and self.weights is other.weights
+            and self.axes == other.axes
+            and self.first == other.first
         )
+
+    def of(self, inner: Block) -> Block:
+        """The same weights along the same axes of another block."""
+        return self.moved(self.axes, inner)
 
     def moved(self, axes: tuple[int, ...], inner: Block) -> Block:
         """The same weights along other axes of another block."""
         if inner is None:
             return None
-        if isinstance(inner, (KhatriRao, Repeated)):
+        if isinstance(inner, Structured):
             inner = inner.expanded()
         assert isinstance(inner, (Sparse, np.ndarray))
         order = sorted(range(len(axes)), key=axes.__getitem__)
@@ -194,7 +237,7 @@ class KhatriRao:
         return Sparse(moved, (weights * inner.val).reshape(-1))
 
 
-class Repeated:
+class Repeated(Structured):
     """A sparse tangent block that is the same all along some axes.
 
     So are seeds of one position in every sample of a batch. A map that treats all places along
@@ -212,6 +255,8 @@ class Repeated:
 
     __slots__ = ("axes", "inner", "shape")
 
+    inner: Sparse
+
     def __init__(self, inner: Sparse, axes: tuple[int, ...], shape: Shape) -> None:
         self.inner = inner
         self.axes = axes
@@ -224,6 +269,14 @@ class Repeated:
     @property
     def nbytes(self) -> int:
         return self.inner.nbytes
+
+    def like(self, other: Any) -> bool:
+        """Whether the other block is of this kind and differs in `inner` only."""
+        return isinstance(other, Repeated) and self.axes == other.axes
+
+    def of(self, inner: Block) -> Block:
+        """Another block along the same axes."""
+        return repeated(inner, self.axes, self.shape)
 
     def mapped(self, map_: Any) -> Block:
         """A linear map of each of the K arrays."""
@@ -392,7 +445,7 @@ def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Any:
     """Any block as an array of shape ``(count,) + shape`` (it may share memory, or be stride 0)."""
     if block is None:
         return np.broadcast_to(np.zeros((), dtype), (count, *shape))
-    if isinstance(block, (KhatriRao, Repeated)):
+    if isinstance(block, Structured):
         block = block.expanded()
     if isinstance(block, Sparse):
         return block.dense()
@@ -413,7 +466,7 @@ def cast(block: Block, dtype: np.dtype[Any]) -> Block:
     if isinstance(block, Sparse):
         return Sparse(block.pattern, _cast(block.val, dtype))
     if isinstance(block, Repeated):
-        return repeated(cast(block.inner, dtype), block.axes, block.shape)
+        return block.of(cast(block.inner, dtype))
     if isinstance(block, KhatriRao):
         return cast(block.expanded(), dtype)
     if isinstance(block, np.ndarray):

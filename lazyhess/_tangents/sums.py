@@ -12,12 +12,10 @@ from lazyhess._costs import COSTS
 from lazyhess._indices import Array
 from lazyhess._tangents.blocks import (
     Block,
-    KhatriRao,
-    Repeated,
     Sparse,
+    Structured,
     add_up,
     compactly,
-    repeated,
     settle,
 )
 from lazyhess._tangents.boxes import Box, disjoint, spans
@@ -35,7 +33,7 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
         return blocks[0]
     parts = [block for block in blocks if block is not None]
     made: list[Any] = []  # arrays that nobody else has
-    if len(parts) > 1 and any(isinstance(part, (KhatriRao, Repeated)) for part in parts):
+    if len(parts) > 1 and any(isinstance(part, Structured) for part in parts):
         parts = _factors(given := parts)
         made = [part for part in parts if not any(part is other for other in given)]
     if len(parts) <= 1:
@@ -79,20 +77,11 @@ def _sum(a: Array, b: Array, made: list[Array]) -> Array:
 
 
 def _factors(parts: list[Any]) -> list[Any]:
-    """The summands, where factored blocks of the same weights are one, or else no more factored.
-
-    Likewise blocks that are the same all along the same axes.
-    """
+    """The summands, where blocks of the same structure are one, or else without structure."""
     first = parts[0]
-    if isinstance(first, Repeated) and all(
-        isinstance(part, Repeated) and part.axes == first.axes for part in parts
-    ):
-        return [repeated(total([part.inner for part in parts]), first.axes, first.shape)]
-    if isinstance(first, KhatriRao) and all(
-        isinstance(part, KhatriRao) and first.like(part) for part in parts
-    ):
-        return [first.moved(first.axes, total([part.inner for part in parts]))]
-    return [part.expanded() if isinstance(part, (KhatriRao, Repeated)) else part for part in parts]
+    if isinstance(first, Structured) and all(first.like(part) for part in parts):
+        return [first.of(total([part.inner for part in parts]))]
+    return [part.expanded() if isinstance(part, Structured) else part for part in parts]
 
 
 def _plus(out: Array, array: Array) -> Array:
