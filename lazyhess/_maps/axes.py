@@ -26,18 +26,18 @@ def followed(
     """
     if 0 in inp:
         return None
-    found: list[int] = []
+    places: list[int] = []
     for axis in axes:
         before, n = prod(inp[:axis]), inp[axis]
         at = [
             k
             for k, m in enumerate(out)
-            if m == n and prod(out[:k]) == before and k not in without and k not in found
+            if m == n and prod(out[:k]) == before and k not in without and k not in places
         ]
         if not at:
             return None
-        found.append(at[-1])
-    return tuple(found)
+        places.append(at[-1])
+    return tuple(places)
 
 
 class Reshape(Map):
@@ -92,8 +92,8 @@ class Permute(Map):
         self.out = tuple(inp[axis] for axis in axes)
 
     def dense(self, block: Array) -> Array:
-        made: Array = block.transpose((0, *(axis + 1 for axis in self.axes)))
-        return made
+        turned: Array = block.transpose((0, *(axis + 1 for axis in self.axes)))
+        return turned
 
     def sparse(self, block: Sparse) -> Sparse:
         pattern = block.pattern
@@ -171,18 +171,18 @@ class Reduce(Map):
         inner = summed(inner, rest).reshape(thin)
         inner = np.moveaxis(inner, [axis + 1 for axis in axes], range(len(axes)))
         count, others = block.grid
-        made = np.matmul(
+        grid = np.matmul(
             block.weights.reshape(count, block.weights[0].size),
             inner.reshape(block.weights[0].size, others * prod(self.out)),
         )
-        return block.ordered(made.reshape((count, others, *self.out)))
+        return block.ordered(grid.reshape((count, others, *self.out)))
 
     def reach(self, labels: Ids) -> Ids:
         if labels.size:  # along stride-0 axes one label stands for all
             flat = [axis in self.axes and step == 0 for axis, step in enumerate(labels.strides)]
             labels = labels[tuple(slice(0, 1) if thin else slice(None) for thin in flat)]
-        made: Ids = np.max(labels, axis=self.axes, initial=NOTHING)
-        return made.reshape(self.out)
+        largest: Ids = np.max(labels, axis=self.axes, initial=NOTHING)
+        return largest.reshape(self.out)
 
     def batched(self, count: int) -> Map:
         axes = tuple(axis + 1 for axis in self.axes)
@@ -199,8 +199,8 @@ def summed(array: Array, axes: tuple[int, ...]) -> Array:
     lying = array.transpose(order)  # as it lies in memory
     alike = array.dtype.kind in "fc" and array.dtype.itemsize <= (8, 16)[array.dtype.kind == "c"]
     if array.size <= COSTS.small or not alike or not lying.flags.c_contiguous:
-        made: Array = np.add.reduce(array, axis=axes)
-        return made
+        sums: Array = np.add.reduce(array, axis=axes)
+        return sums
     while any(axis in axes for axis in order):  # neighbours at once, from the last ones on
         last = max(at for at, axis in enumerate(order) if axis in axes) + 1
         at = last - 1
@@ -217,13 +217,13 @@ def _summed(array: Array) -> Array:
     """The sum over the second of three axes."""
     _, count, inner = array.shape
     if (inner == 1 and count > _LONG) or inner > _LONG:
-        made: Array = np.add.reduce(array, axis=1)
+        sums: Array = np.add.reduce(array, axis=1)
     elif inner > 1 and count < _FEW:
-        made = np.einsum("anb->ab", array)
+        sums = np.einsum("anb->ab", array)
     else:  # several times faster, and as accurate where the sum is short
         ones = np.ones(count, array.dtype)
-        made = array.reshape(-1, count) @ ones if inner == 1 else np.matmul(ones, array)
-    return made
+        sums = array.reshape(-1, count) @ ones if inner == 1 else np.matmul(ones, array)
+    return sums
 
 
 class Expand(Map):

@@ -199,11 +199,11 @@ class Chain(Map):
         raise AssertionError("a chain applies its maps one by one")
 
     def out_axes(self, axes: Axes) -> Axes | None:
-        found: Axes | None = axes
+        out_axes: Axes | None = axes
         for step in self.maps:
-            if found is not None:
-                found = step.out_axes(found)
-        return found
+            if out_axes is not None:
+                out_axes = step.out_axes(out_axes)
+        return out_axes
 
     def reach(self, labels: Ids) -> Ids:
         for step in self.maps:

@@ -182,18 +182,18 @@ class Contract(Weighted):
         matrix = np.ascontiguousarray(self.matrix_for(names).T)
         weights = block.weights.reshape(count, 1, how.rows)
         dtype = np.result_type(weights, matrix, right)
-        made = np.empty((count, how.width, others * free), dtype)
+        products = np.empty((count, how.width, others * free), dtype)
         step = max(1, COSTS.chunk // max(matrix.size, 1))
         for start in range(0, count, step):
             left = weights[start : start + step] * matrix
             many = len(left) * how.width
-            part = made[start : start + step].reshape(many, others * free)
+            part = products[start : start + step].reshape(many, others * free)
             np.matmul(left.reshape(many, how.rows), right, out=part)
-        made = made.reshape((count, *how.shape(how.new), others, *how.shape(how.free)))
+        products = products.reshape((count, *how.shape(how.new), others, *how.shape(how.free)))
         places = {label: k + 1 for k, label in enumerate(how.new)}
         places |= {label: k + 2 + len(how.new) for k, label in enumerate(how.free)}
         axis = 1 + len(how.new)
-        return block.ordered(made.transpose((0, axis, *(places[label] for label in how.onto))))
+        return block.ordered(products.transpose((0, axis, *(places[label] for label in how.onto))))
 
     def matrix_for(self, summed: tuple[int, ...]) -> Array:
         """The matrix with the summed labels in the given order (no shared labels)."""
@@ -216,13 +216,13 @@ class Contract(Weighted):
             val[block.val == 0] = 0
         return settle(Sparse(pattern.derive(("along", how.key), make), val))
 
-    def _place(self, pos: Ids, made: tuple[int, ...]) -> Ids:
-        """Flat indices over the labels `made` -> their share of flat indices of the output."""
+    def _place(self, pos: Ids, labels: tuple[int, ...]) -> Ids:
+        """Flat indices over the labels `labels` -> their share of flat indices of the output."""
         how = self.how
-        if made == how.onto:
+        if labels == how.onto:
             return pos
         width = dict(zip(how.onto, strides(self.out), strict=True))
-        return embed(pos, how.shape(made), [width[label] for label in made])
+        return embed(pos, how.shape(labels), [width[label] for label in labels])
 
     def _across(self, block: Sparse) -> Sparse | Array:
         """New axes: entries of one (seed, shared, free) place make one fibre along them."""
@@ -315,10 +315,10 @@ class Contract(Weighted):
 
     @property
     def T(self) -> Map:
-        made = object.__new__(Contract)
-        made._set(self.how.T, self.weights)
-        made._finite = self.finite
-        return made
+        map_ = object.__new__(Contract)
+        map_._set(self.how.T, self.weights)
+        map_._finite = self.finite
+        return map_
 
     def tail(self, start: int) -> Map | None:
         how = self.how

@@ -25,8 +25,8 @@ class Scale(Weighted):
 
     def dense(self, block: Array) -> Array:
         if block.size <= COSTS.small:
-            made: Array = block * self.weights
-            return made
+            scaled: Array = block * self.weights
+            return scaled
         return self._weighed(block, len(block) > 1)
 
     def khatri_rao(self, block: KhatriRao) -> Block:

@@ -27,8 +27,8 @@ class Fourier(Map):
 
     def dense(self, block: Array) -> Array:
         transform = np.fft.ifft if self.inverse else np.fft.fft
-        made: Array = transform(block, axis=self.axis + 1, norm=self.norm)
-        return made
+        transformed: Array = transform(block, axis=self.axis + 1, norm=self.norm)
+        return transformed
 
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())

@@ -52,11 +52,11 @@ class Gather(Map):
         """As `source`; of a basic index worked out without a grid of the input, and not kept."""
         if not self.basic:
             return self.source
-        made = np.zeros((1,), np.intp)
+        places = np.zeros((1,), np.intp)
         for start, step, length, width, _ in self.ranges:
             along = width * (start + step * np.arange(length))
-            made = np.add.outer(made, along).reshape(-1)
-        return made
+            places = np.add.outer(places, along).reshape(-1)
+        return places
 
     @cached_property
     def targets(self) -> tuple[Ids, Ids, Ids]:
@@ -66,9 +66,9 @@ class Gather(Map):
     @cached_property
     def ends(self) -> Ids:
         """Where among the output positions sorted by source those of each source end, and 0."""
-        made = np.zeros(prod(self.inp) + 1, np.intp)
-        np.cumsum(np.bincount(self.source, minlength=prod(self.inp)), out=made[1:])
-        return made
+        ends = np.zeros(prod(self.inp) + 1, np.intp)
+        np.cumsum(np.bincount(self.source, minlength=prod(self.inp)), out=ends[1:])
+        return ends
 
     @cached_property
     def ranges(self) -> list[tuple[int, int, int, int, int]]:
@@ -162,9 +162,9 @@ class Gather(Map):
         return settle(Sparse(moved, val))
 
     def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | list[Cut] | None]:
-        found = picked(pattern.boxes, self.inp, self.ranges) if pattern.boxes else None
-        if found is not None:
-            boxes, cuts = found
+        taken = picked(pattern.boxes, self.inp, self.ranges) if pattern.boxes else None
+        if taken is not None:
+            boxes, cuts = taken
             boxed = pattern.boxed(self.out, boxes, distinct=pattern.distinct)
             if cuts is None and pattern.start is not None and self.window is not None:
                 boxed.start = pattern.start - self.window[0]
@@ -228,33 +228,33 @@ class Gather(Map):
         missing = len(self.inp) - sum(item is not None and item is not Ellipsis for item in items)
         at = items.index(Ellipsis) if Ellipsis in items else len(items)
         items[at : at + 1] = [slice(None)] * missing
-        found: dict[int, int] = {}
+        kept: dict[int, int] = {}
         axis = place = 0
         for item in items:
             if isinstance(item, slice):
                 n = self.inp[axis]
                 if item.indices(n) == (0, n, 1):
-                    found[axis] = place
+                    kept[axis] = place
             axis += item is not None
             place += item is None or isinstance(item, slice)
-        return found
+        return kept
 
     def _counted(self) -> dict[int, int]:
         """As `kept`, where there is an array of integers for each axis: those that count up."""
-        found = {axis: axis for axis in range(self.lead)}
+        kept = {axis: axis for axis in range(self.lead)}
         arrays = [item for item in self.index if isinstance(item, np.ndarray)]
         if len(arrays) != len(self.index) or any(item.dtype.kind not in "iu" for item in arrays):
-            return found
+            return kept
         if len(arrays) != len(self.inp):
-            return found
+            return kept
         for axis, (item, n) in enumerate(zip(arrays, self.inp, strict=True)):
             for place, m in enumerate(self.out):
-                if n == m and place not in found.values():
+                if n == m and place not in kept.values():
                     count = np.arange(n).reshape((n,) + (1,) * (len(self.out) - place - 1))
                     if (item == count).all():
-                        found[axis] = place
+                        kept[axis] = place
                         break
-        return found
+        return kept
 
     def out_axes(self, axes: Axes) -> Axes | None:
         kept = self.kept
@@ -267,8 +267,8 @@ class Gather(Map):
         return Gather(thin(self.inp, axes), self.index, thin(self.out, out_axes))
 
     def reach(self, labels: Ids) -> Ids:
-        made: Ids = labels[self.index]
-        return made
+        picked_labels: Ids = labels[self.index]
+        return picked_labels
 
     def batched(self, count: int) -> Map:
         if not self.basic:

@@ -314,8 +314,8 @@ def add_up(keys: Ids, val: Array, total: int) -> Array:
             return np.zeros(total, val.dtype)
         return np.bincount(keys, weights=val, minlength=total).astype(val.dtype, copy=False)
     if val.dtype == np.complex128:
-        made: Array = add_up(keys, val.real, total) + 1j * add_up(keys, val.imag, total)
-        return made
+        sums: Array = add_up(keys, val.real, total) + 1j * add_up(keys, val.imag, total)
+        return sums
     out = np.zeros(total, val.dtype)
     np.add.at(out, keys, val)
     return out
@@ -472,8 +472,8 @@ def cast(block: Block, dtype: np.dtype[Any]) -> Block:
     if isinstance(block, np.ndarray):
         return _cast(block, dtype)
     recorded: Any = block
-    made = recorded if dtype.kind == "c" else np.real(recorded)
-    held: Block = made if made.dtype == dtype else made.astype(dtype)
+    part = recorded if dtype.kind == "c" else np.real(recorded)
+    held: Block = part if part.dtype == dtype else part.astype(dtype)
     return held
 
 
