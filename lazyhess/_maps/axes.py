@@ -8,7 +8,7 @@ import numpy as np
 
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._maps.base import NOTHING, Map, thin
+from lazyhess._maps.base import NOTHING, Axes, Map, thin
 from lazyhess._tangents import Block, KhatriRao, Pattern, SourceView, Sparse, settle, spread
 
 # Sums of more elements than this are left to `numpy.add.reduce`, which adds pairs up.
@@ -20,24 +20,24 @@ _FEW = 8
 def followed(
     axes: tuple[int, ...], inp: Shape, out: Shape, without: tuple[int, ...] = ()
 ) -> tuple[int, ...] | None:
-    """Where axes of `inp` are in `out`, a reshaped `inp`; each in a place of its own.
+    """Positions in `out` of the given axes of `inp`, or None if the reshape splits or merges one.
 
-    ``None`` where one is in none, or only in those of `without`.
+    Each has a place of its own, which is none of `without`.
     """
     if 0 in inp:
         return None
-    found: list[int] = []
+    places: list[int] = []
     for axis in axes:
         before, n = prod(inp[:axis]), inp[axis]
         at = [
             k
             for k, m in enumerate(out)
-            if m == n and prod(out[:k]) == before and k not in without and k not in found
+            if m == n and prod(out[:k]) == before and k not in without and k not in places
         ]
         if not at:
             return None
-        found.append(at[-1])
-    return tuple(found)
+        places.append(at[-1])
+    return tuple(places)
 
 
 class Reshape(Map):
@@ -69,12 +69,11 @@ class Reshape(Map):
     def view(self, view: SourceView) -> SourceView | None:
         return view if view.axes is None or self.inp == self.out else None
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return followed(axes, self.inp, self.out)
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.out_axes(axes)
-        return None if made is None else (Reshape(thin(self.inp, axes), thin(self.out, made)), made)
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Reshape(thin(self.inp, axes), thin(self.out, out_axes))
 
     def reach(self, labels: Ids) -> Ids:
         return labels.reshape(self.out)
@@ -96,8 +95,8 @@ class Permute(Map):
         self.out = tuple(inp[axis] for axis in axes)
 
     def dense(self, block: Array) -> Array:
-        made: Array = block.transpose((0, *(axis + 1 for axis in self.axes)))
-        return made
+        turned: Array = block.transpose((0, *(axis + 1 for axis in self.axes)))
+        return turned
 
     def sparse(self, block: Sparse) -> Sparse:
         pattern = block.pattern
@@ -113,12 +112,11 @@ class Permute(Map):
     def view(self, view: SourceView) -> SourceView | None:
         return SourceView(view.start, view.stop, self.axes) if view.axes is None else None
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return tuple(self.axes.index(axis) for axis in axes)
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = tuple(self.axes.index(axis) for axis in axes)
-        return Permute(thin(self.inp, axes), self.axes), made
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Permute(thin(self.inp, axes), self.axes)
 
     def reach(self, labels: Ids) -> Ids:
         return labels.transpose(self.axes)
@@ -160,17 +158,14 @@ class Reduce(Map):
 
         return settle(Sparse(pattern.derive(("reduce", self.axes, self.out), make), block.val))
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         if not set(axes) <= set(self.kept):
             return None
         thin = tuple(1 if axis in self.axes else n for axis, n in enumerate(self.inp))
         return followed(axes, thin, self.out)
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.out_axes(axes)
-        if made is None:
-            return None
-        return Reduce(thin(self.inp, axes), self.axes, thin(self.out, made)), made
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Reduce(thin(self.inp, axes), self.axes, thin(self.out, out_axes))
 
     def khatri_rao(self, block: KhatriRao) -> Block:
         inner, axes = block.inner, block.axes
@@ -181,18 +176,18 @@ class Reduce(Map):
         inner = summed(inner, rest).reshape(thin)
         inner = np.moveaxis(inner, [axis + 1 for axis in axes], range(len(axes)))
         count, others = block.grid
-        made = np.matmul(
+        grid = np.matmul(
             block.weights.reshape(count, block.weights[0].size),
             inner.reshape(block.weights[0].size, others * prod(self.out)),
         )
-        return block.ordered(made.reshape((count, others, *self.out)))
+        return block.ordered(grid.reshape((count, others, *self.out)))
 
     def reach(self, labels: Ids) -> Ids:
         if labels.size:  # along stride-0 axes one label stands for all
             flat = [axis in self.axes and step == 0 for axis, step in enumerate(labels.strides)]
             labels = labels[tuple(slice(0, 1) if thin else slice(None) for thin in flat)]
-        made: Ids = np.max(labels, axis=self.axes, initial=NOTHING)
-        return made.reshape(self.out)
+        largest: Ids = np.max(labels, axis=self.axes, initial=NOTHING)
+        return largest.reshape(self.out)
 
     def batched(self, count: int) -> Map:
         axes = tuple(axis + 1 for axis in self.axes)
@@ -209,8 +204,8 @@ def summed(array: Array, axes: tuple[int, ...]) -> Array:
     lying = array.transpose(order)  # as it lies in memory
     alike = array.dtype.kind in "fc" and array.dtype.itemsize <= (8, 16)[array.dtype.kind == "c"]
     if array.size <= COSTS.small or not alike or not lying.flags.c_contiguous:
-        made: Array = np.add.reduce(array, axis=axes)
-        return made
+        sums: Array = np.add.reduce(array, axis=axes)
+        return sums
     while any(axis in axes for axis in order):  # neighbours at once, from the last ones on
         last = max(at for at, axis in enumerate(order) if axis in axes) + 1
         at = last - 1
@@ -227,13 +222,13 @@ def _summed(array: Array) -> Array:
     """The sum over the second of three axes."""
     _, count, inner = array.shape
     if (inner == 1 and count > _LONG) or inner > _LONG:
-        made: Array = np.add.reduce(array, axis=1)
+        sums: Array = np.add.reduce(array, axis=1)
     elif inner > 1 and count < _FEW:
-        made = np.einsum("anb->ab", array)
+        sums = np.einsum("anb->ab", array)
     else:  # several times faster, and as accurate where the sum is short
         ones = np.ones(count, array.dtype)
-        made = array.reshape(-1, count) @ ones if inner == 1 else np.matmul(ones, array)
-    return made
+        sums = array.reshape(-1, count) @ ones if inner == 1 else np.matmul(ones, array)
+    return sums
 
 
 class Expand(Map):
@@ -255,14 +250,11 @@ class Expand(Map):
             return Reshape(self.inp, self.out).sparse(block)
         return spread(block, self.thin, self.axes, self.out)
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return followed(axes, self.inp, self.thin, without=self.axes)
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.out_axes(axes)
-        if made is None:
-            return None
-        return Expand(thin(self.inp, axes), self.axes, thin(self.out, made)), made
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Expand(thin(self.inp, axes), self.axes, thin(self.out, out_axes))
 
     def reach(self, labels: Ids) -> Ids:
         return np.broadcast_to(labels.reshape(self.thin), self.out)
@@ -289,8 +281,11 @@ class Accumulate(Map):
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return None if self.axis in axes else axes
+
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Accumulate(thin(self.inp, axes), self.axis, backwards=self.backwards)
 
     def reach(self, labels: Ids) -> Ids:
         if not self.backwards:

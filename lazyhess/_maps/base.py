@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from functools import cached_property
 from math import isfinite, prod
+from typing import TypeAlias
 
 import numpy as np
 
@@ -14,12 +15,17 @@ from lazyhess._tangents import (
     Block,
     KhatriRao,
     Pattern,
-    Repeated,
     SourceView,
     Sparse,
+    Structured,
     compact,
+    one_place,
     repeated,
+    repeated_axes,
 )
+
+# Axes of an array, counted without the seed axis.
+Axes: TypeAlias = tuple[int, ...]
 
 # The label of what depends on nothing.
 NOTHING = np.iinfo(np.intp).min
@@ -40,12 +46,25 @@ class Map(ABC):
 
     def apply(self, block: Block) -> Block:
         """The map of each of the K arrays of a block."""
-        if block is None:
-            return None
-        if isinstance(block, Sparse):
+        if isinstance(block, np.ndarray):
+            if block.size <= COSTS.small or 0 not in block.strides:
+                return self.array(block)
+        elif isinstance(block, Sparse):
             return self.sparse(block)
-        if not isinstance(block, np.ndarray):
-            return self.khatri_rao(block) if isinstance(block, KhatriRao) else block.mapped(self)
+        elif block is None:
+            return None
+        axes = repeated_axes(block)
+        at_one_place = self._repeatable(axes) if axes else None
+        if at_one_place is None:
+            return self.array(block) if isinstance(block, np.ndarray) else block.mapped(self)
+        map_, axes, out_axes = at_one_place
+        answer = map_.apply(one_place(block, axes))
+        if isinstance(block, np.ndarray) and isinstance(answer, np.ndarray):
+            return np.broadcast_to(answer, (len(answer), *self.out))
+        return repeated(answer, out_axes, self.out)
+
+    def array(self, block: Array) -> Block:
+        """The map of an array, which may be sparse again."""
         if self.grows and block.size <= COSTS.small:
             return self._grow(block)
         return self.dense(block)
@@ -57,30 +76,33 @@ class Map(ABC):
             return self.apply(block.expanded())
         return block.moved(axes, self.apply(block.inner))
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         """Where these axes of the input come out, if the map works at every place along them alone.
 
         ``None`` where it does not.
         """
         return None
 
-    def repeated(self, block: Repeated) -> Block:
-        """The map of a block that is the same along some axes: of one place, if that is the same.
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        """The map at one place of some axes, which come out as `out_axes`.
 
-        (`Chain` and the like apply their maps one by one.)
-        """
-        found = self.at_one_place(block.axes)
-        if found is None:
-            return self.apply(block.expanded())
-        map_, axes = found
-        return repeated(map_.apply(block.inner), axes, self.out)
-
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        """The map at one place of some axes, and where these come out (see `out_axes`).
-
-        Its arrays have length 1 along them. ``None`` where places along them differ, or mix.
+        Its arrays have length 1 along them. ``None`` where places along them differ.
         """
         return None
+
+    def _repeatable(self, axes: Axes) -> tuple[Map, Axes, Axes] | None:
+        """The map at one place of some axes, of those along which it is the same.
+
+        Which these are, and where they come out, is told, too.
+        """
+        out_axes = self.out_axes(axes)
+        map_ = None if out_axes is None else self.at_one_place(axes, out_axes)
+        if out_axes is not None and map_ is not None:
+            return map_, axes, out_axes
+        if len(axes) == 1:
+            return None
+        alone = tuple(axis for axis in axes if self._repeatable((axis,)) is not None)
+        return self._repeatable(alone) if alone and alone != axes else None
 
     def _grow(self, block: Array) -> Block:
         """Make a small block larger: it became dense for being small, and may be sparse again."""
@@ -137,7 +159,7 @@ def all_finite(array: Array) -> bool:
     return bool(np.isfinite(array).all())
 
 
-def thin(shape: Shape, axes: tuple[int, ...]) -> Shape:
+def thin(shape: Shape, axes: Axes) -> Shape:
     """The shape with length 1 along some axes."""
     return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
 
@@ -155,13 +177,9 @@ class Weighted(Map):
             self._finite = all_finite(compact(self.weights))
         return self._finite
 
-    def apply(self, block: Block) -> Block:
-        if block is None:
-            return None
-        if isinstance(block, Sparse):
-            return self.sparse(block)
-        if self.finite or not isinstance(block, np.ndarray):
-            return super().apply(block)
+    def array(self, block: Array) -> Block:
+        if self._finite or self.finite:
+            return super().array(block)
         # A dense zero means "not there" as well as the number; an infinity must not meet it.
         return self.sparse(Sparse.of(block))
 
@@ -198,12 +216,12 @@ class Chain(Map):
     def sparse(self, block: Sparse) -> Sparse | Array:
         raise AssertionError("a chain applies its maps one by one")
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
-        found: tuple[int, ...] | None = axes
+    def out_axes(self, axes: Axes) -> Axes | None:
+        out_axes: Axes | None = axes
         for step in self.maps:
-            if found is not None:
-                found = step.out_axes(found)
-        return found
+            if out_axes is not None:
+                out_axes = step.out_axes(out_axes)
+        return out_axes
 
     def reach(self, labels: Ids) -> Ids:
         for step in self.maps:
@@ -273,6 +291,8 @@ class Batched(Map):
         """Arrays as seeds -> arrays along the leading axis again."""
         if block is None:
             return None
+        if isinstance(block, Structured):
+            block = block.expanded()
         if isinstance(block, np.ndarray):
             return block.reshape((seeds, *self.out))
         assert isinstance(block, Sparse)

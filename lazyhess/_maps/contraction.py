@@ -10,7 +10,7 @@ import numpy as np
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
 from lazyhess._maps.axes import Expand, Permute
-from lazyhess._maps.base import NOTHING, Chain, Map, Weighted
+from lazyhess._maps.base import NOTHING, Axes, Chain, Map, Weighted
 from lazyhess._maps.gather import Gather
 from lazyhess._maps.matmul import matmul_plan
 from lazyhess._maps.pairing import ContractionSpec, Labels, contraction_spec
@@ -21,7 +21,6 @@ from lazyhess._tangents import (
     SourceView,
     Sparse,
     identity,
-    repeated,
     settle,
 )
 
@@ -56,10 +55,6 @@ class Contract(Weighted):
 
     def dense(self, block: Array) -> Array:
         how, weights = self.how, self.weights
-        alike = self._alike(block) if block.size > COSTS.small else ()
-        if alike:
-            one = self._at_one(alike).dense(_one(block, alike))
-            return np.broadcast_to(one, (len(block), *self.out))
         if not how.summed and not how.new:
             result = block.transpose(how.forth) * self.matrix.reshape(how.spread)
             return result.transpose(how.back)
@@ -69,25 +64,6 @@ class Contract(Weighted):
             (block.strides, weights.strides),
             (block.itemsize, weights.itemsize),
         ).apply(block, weights)
-
-    def _alike(self, block: Array) -> tuple[int, ...]:
-        """The free axes along which a dense block is the same, and so is the answer."""
-        if 0 not in block.strides:
-            return ()
-        how = self.how
-        steps = zip(how.labels, block.strides[1:], strict=True)
-        return tuple(
-            axis
-            for axis, (label, step) in enumerate(steps)
-            if step == 0 and label in how.free and how.extent[label] > 1
-        )
-
-    def _at_one(self, axes: tuple[int, ...]) -> Contract:
-        """The contraction at one place of some free axes."""
-        one = object.__new__(Contract)
-        one._set(self.how.at_one(axes), self.weights)
-        one._finite = self._finite
-        return one
 
     def sparse(self, block: Sparse) -> Block:
         how = self.how
@@ -170,30 +146,25 @@ class Contract(Weighted):
         inner = Expand(how.shape(made), axes, self.out).sparse(seeds)
         return KhatriRao(weights, axes, inner, first)
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         how = self.how
         names = [how.labels[axis] for axis in axes]
         return tuple(map(how.onto.index, names)) if set(names) <= set(how.onto) else None
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
         how = self.how
-        names = [how.labels[axis] for axis in axes]
-        if not set(names) <= set(how.free):
+        if not {how.labels[axis] for axis in axes} <= set(how.free):
             return None
-        return self._at_one(axes), tuple(map(how.onto.index, names))
+        map_ = object.__new__(Contract)
+        map_._set(how.at_one_place(axes), self.weights)
+        map_._finite = self._finite
+        return map_
 
     def khatri_rao(self, block: KhatriRao) -> Block:
         how = self.how
         names = tuple(how.labels[axis] for axis in block.axes)
         inner, (count, others) = block.inner, block.grid
         free = how.size(how.free)
-        alike = self._alike(inner) if isinstance(inner, np.ndarray) else ()
-        alike = tuple(axis for axis in alike if axis not in block.axes)
-        if alike:
-            assert isinstance(inner, np.ndarray)
-            one = KhatriRao(block.weights, block.axes, _one(inner, alike), block.first)
-            come = tuple(how.onto.index(how.labels[axis]) for axis in alike)
-            return repeated(self._at_one(alike).apply(one), come, self.out)
         if (
             set(names) != set(how.summed)
             or how.shared
@@ -209,18 +180,18 @@ class Contract(Weighted):
         matrix = np.ascontiguousarray(self.matrix_for(names).T)
         weights = block.weights.reshape(count, 1, how.rows)
         dtype = np.result_type(weights, matrix, right)
-        made = np.empty((count, how.width, others * free), dtype)
+        products = np.empty((count, how.width, others * free), dtype)
         step = max(1, COSTS.chunk // max(matrix.size, 1))
         for start in range(0, count, step):
             left = weights[start : start + step] * matrix
             many = len(left) * how.width
-            part = made[start : start + step].reshape(many, others * free)
+            part = products[start : start + step].reshape(many, others * free)
             np.matmul(left.reshape(many, how.rows), right, out=part)
-        made = made.reshape((count, *how.shape(how.new), others, *how.shape(how.free)))
+        products = products.reshape((count, *how.shape(how.new), others, *how.shape(how.free)))
         places = {label: k + 1 for k, label in enumerate(how.new)}
         places |= {label: k + 2 + len(how.new) for k, label in enumerate(how.free)}
         axis = 1 + len(how.new)
-        return block.ordered(made.transpose((0, axis, *(places[label] for label in how.onto))))
+        return block.ordered(products.transpose((0, axis, *(places[label] for label in how.onto))))
 
     def matrix_for(self, summed: tuple[int, ...]) -> Array:
         """The matrix with the summed labels in the given order (no shared labels)."""
@@ -243,13 +214,13 @@ class Contract(Weighted):
             val[block.val == 0] = 0
         return settle(Sparse(pattern.derive(("along", how.key), make), val))
 
-    def _place(self, pos: Ids, made: tuple[int, ...]) -> Ids:
-        """Flat indices over the labels `made` -> their share of flat indices of the output."""
+    def _place(self, pos: Ids, labels: tuple[int, ...]) -> Ids:
+        """Flat indices over the labels `labels` -> their share of flat indices of the output."""
         how = self.how
-        if made == how.onto:
+        if labels == how.onto:
             return pos
         width = dict(zip(how.onto, strides(self.out), strict=True))
-        return embed(pos, how.shape(made), [width[label] for label in made])
+        return embed(pos, how.shape(labels), [width[label] for label in labels])
 
     def _across(self, block: Sparse) -> Sparse | Array:
         """New axes: entries of one (seed, shared, free) place make one fibre along them."""
@@ -342,10 +313,10 @@ class Contract(Weighted):
 
     @property
     def T(self) -> Map:
-        made = object.__new__(Contract)
-        made._set(self.how.T, self.weights)
-        made._finite = self.finite
-        return made
+        map_ = object.__new__(Contract)
+        map_._set(self.how.T, self.weights)
+        map_._finite = self.finite
+        return map_
 
     def trailing(self, start: int) -> Map | None:
         how = self.how
@@ -369,8 +340,3 @@ class Contract(Weighted):
 def _from(axis: int, start: int) -> tuple[slice, ...]:
     """The index that cuts off what comes before `start` along an axis."""
     return (*(slice(None),) * axis, slice(start, None))
-
-
-def _one(block: Array, axes: tuple[int, ...]) -> Array:
-    """A block at the first place of some axes."""
-    return block[(slice(None), *(slice(1 if k in axes else None) for k in range(block.ndim - 1)))]

@@ -8,8 +8,8 @@ import numpy as np
 
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._maps.base import NOTHING, Map, Weighted, thin
-from lazyhess._tangents import Block, KhatriRao, Pattern, Sparse, compact, compactly
+from lazyhess._maps.base import NOTHING, Axes, Map, Weighted, thin
+from lazyhess._tangents import Block, KhatriRao, Pattern, Sparse, compact
 from lazyhess._tangents.boxes import weigh
 
 
@@ -20,15 +20,13 @@ class Scale(Weighted):
         self.inp = self.out = shape
         self.weights = compact(weights)  # broadcasts to `shape`
 
-    def apply(self, block: Block) -> Block:
-        if isinstance(block, np.ndarray) and self.finite:
-            return self.dense(block)
-        return super().apply(block)
+    def array(self, block: Array) -> Block:
+        return self.dense(block) if self.finite else super().array(block)
 
     def dense(self, block: Array) -> Array:
         if block.size <= COSTS.small:
-            made: Array = block * self.weights
-            return made
+            scaled: Array = block * self.weights
+            return scaled
         return self._weighed(block, len(block) > 1)
 
     def khatri_rao(self, block: KhatriRao) -> Block:
@@ -40,14 +38,10 @@ class Scale(Weighted):
         """The product; with `many` seeds in the best order in memory, whatever that of weights."""
         order = self._order(block) if many and self.weights.ndim == block.ndim - 1 else []
         if order == sorted(order):
-            if 0 not in block.strides:
-                made: Array = block * self.weights
-                return made
-            whole = np.broadcast_to(self.weights, self.inp)
-            return compactly(np.multiply, block, np.broadcast_to(whole, block.shape))
+            scaled: Array = block * self.weights
+            return scaled
         weights = np.ascontiguousarray(self.weights.transpose([k - 1 for k in order[1:]]))
-        lying = compact(block).transpose(order) * weights
-        lying = np.broadcast_to(lying, [block.shape[k] for k in order])
+        lying: Array = block.transpose(order) * weights
         return lying.transpose([order.index(k) for k in range(len(order))])
 
     def _order(self, block: Array) -> list[int]:
@@ -82,14 +76,16 @@ class Scale(Weighted):
             val[block.val == 0] = 0
         return Sparse(block.pattern, val)
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return axes
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
         missing = len(self.inp) - self.weights.ndim
         if any(axis >= missing and self.weights.shape[axis - missing] != 1 for axis in axes):
             return None
-        return Scale(self.weights, thin(self.inp, axes)), axes
+        map_ = Scale(self.weights, thin(self.inp, axes))
+        map_._finite = self._finite
+        return map_
 
     def reach(self, labels: Ids) -> Ids:
         return labels
@@ -141,7 +137,7 @@ class Mask(Map):
         moved, keep = pattern.derive_few("masks", self.digest, make)
         return Sparse(moved, block.val[keep])
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return axes
 
     def reach(self, labels: Ids) -> Ids:
@@ -162,7 +158,8 @@ class Conjugate(Map):
         self.inp = self.out = shape
 
     def dense(self, block: Array) -> Array:
-        return compactly(np.conjugate, block)
+        conjugate: Array = np.conjugate(block)
+        return conjugate
 
     def sparse(self, block: Sparse) -> Sparse:
         return Sparse(block.pattern, np.conjugate(block.val))
@@ -174,11 +171,11 @@ class Conjugate(Map):
         weights = np.conjugate(block.weights)
         return super().khatri_rao(KhatriRao(weights, block.axes, block.inner, block.first))
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return axes
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        return Conjugate(thin(self.inp, axes)), axes
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Conjugate(thin(self.inp, axes))
 
     def reach(self, labels: Ids) -> Ids:
         return labels

@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._maps.base import NOTHING, Map
+from lazyhess._maps.base import NOTHING, Axes, Map, thin
 from lazyhess._tangents import Sparse
 
 _Norm: TypeAlias = Literal["backward", "ortho", "forward"] | None
@@ -27,14 +27,17 @@ class Fourier(Map):
 
     def dense(self, block: Array) -> Array:
         transform = np.fft.ifft if self.inverse else np.fft.fft
-        made: Array = transform(block, axis=self.axis + 1, norm=self.norm)
-        return made
+        transformed: Array = transform(block, axis=self.axis + 1, norm=self.norm)
+        return transformed
 
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         return None if self.axis in axes else axes
+
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        return Fourier(thin(self.inp, axes), self.axis, self.norm, inverse=self.inverse)
 
     def reach(self, labels: Ids) -> Ids:
         top = np.max(labels, axis=self.axis, keepdims=True, initial=NOTHING)

@@ -11,7 +11,7 @@ import numpy as np
 from lazyhess._costs import COSTS
 from lazyhess._indices import Array, Ids, Shape, divide, runs
 from lazyhess._maps.axes import Reshape, summed
-from lazyhess._maps.base import NOTHING, Chain, Map, thin
+from lazyhess._maps.base import NOTHING, Axes, Chain, Map, thin
 from lazyhess._tangents import Block, Pattern, SourceView, Sparse, settle
 from lazyhess._tangents.boxes import Cut, cut, picked, put_back
 
@@ -52,11 +52,11 @@ class Gather(Map):
         """As `source`; of a basic index worked out without a grid of the input, and not kept."""
         if not self.basic:
             return self.source
-        made = np.zeros((1,), np.intp)
+        places = np.zeros((1,), np.intp)
         for start, step, length, width, _ in self.ranges:
             along = width * (start + step * np.arange(length))
-            made = np.add.outer(made, along).reshape(-1)
-        return made
+            places = np.add.outer(places, along).reshape(-1)
+        return places
 
     @cached_property
     def targets(self) -> tuple[Ids, Ids, Ids]:
@@ -66,9 +66,9 @@ class Gather(Map):
     @cached_property
     def ends(self) -> Ids:
         """Where among the output positions sorted by source those of each source end, and 0."""
-        made = np.zeros(prod(self.inp) + 1, np.intp)
-        np.cumsum(np.bincount(self.source, minlength=prod(self.inp)), out=made[1:])
-        return made
+        ends = np.zeros(prod(self.inp) + 1, np.intp)
+        np.cumsum(np.bincount(self.source, minlength=prod(self.inp)), out=ends[1:])
+        return ends
 
     @cached_property
     def ranges(self) -> list[tuple[int, int, int, int, int]]:
@@ -169,9 +169,9 @@ class Gather(Map):
 
     def _slice(self, pattern: Pattern) -> tuple[Pattern, Ids | slice | list[Cut] | None]:
         view = pattern.view and self.view(pattern.view)
-        found = picked(pattern.boxes, self.inp, self.ranges) if pattern.boxes else None
-        if found is not None:
-            boxes, cuts = found
+        taken = picked(pattern.boxes, self.inp, self.ranges) if pattern.boxes else None
+        if taken is not None:
+            boxes, cuts = taken
             boxed = pattern.boxed(self.out, boxes, distinct=pattern.distinct)
             if cuts is None:
                 boxed.view = view
@@ -234,50 +234,47 @@ class Gather(Map):
         missing = len(self.inp) - sum(item is not None and item is not Ellipsis for item in items)
         at = items.index(Ellipsis) if Ellipsis in items else len(items)
         items[at : at + 1] = [slice(None)] * missing
-        found: dict[int, int] = {}
+        kept: dict[int, int] = {}
         axis = place = 0
         for item in items:
             if isinstance(item, slice):
                 n = self.inp[axis]
                 if item.indices(n) == (0, n, 1):
-                    found[axis] = place
+                    kept[axis] = place
             axis += item is not None
             place += item is None or isinstance(item, slice)
-        return found
+        return kept
 
     def _counted(self) -> dict[int, int]:
         """As `kept`, where there is an array of integers for each axis: those that count up."""
-        found = {axis: axis for axis in range(self.lead)}
+        kept = {axis: axis for axis in range(self.lead)}
         arrays = [item for item in self.index if isinstance(item, np.ndarray)]
         if len(arrays) != len(self.index) or any(item.dtype.kind not in "iu" for item in arrays):
-            return found
+            return kept
         if len(arrays) != len(self.inp):
-            return found
+            return kept
         for axis, (item, n) in enumerate(zip(arrays, self.inp, strict=True)):
             for place, m in enumerate(self.out):
-                if n == m and place not in found.values():
+                if n == m and place not in kept.values():
                     count = np.arange(n).reshape((n,) + (1,) * (len(self.out) - place - 1))
                     if (item == count).all():
-                        found[axis] = place
+                        kept[axis] = place
                         break
-        return found
+        return kept
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         kept = self.kept
         return tuple(kept[axis] for axis in axes) if all(axis in kept for axis in axes) else None
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
         # Arrays of integers that count up take their axis whole, but have no place in one of 1.
         if not self.basic and any(axis >= self.lead for axis in axes):
             return None
-        made = self.out_axes(axes)
-        if made is None:
-            return None
-        return Gather(thin(self.inp, axes), self.index, thin(self.out, made)), made
+        return Gather(thin(self.inp, axes), self.index, thin(self.out, out_axes))
 
     def reach(self, labels: Ids) -> Ids:
-        made: Ids = labels[self.index]
-        return made
+        picked_labels: Ids = labels[self.index]
+        return picked_labels
 
     def batched(self, count: int) -> Map:
         if not self.basic:
@@ -340,14 +337,13 @@ class Scatter(Map):
         moved = pattern.derive(("scatter", id(gather)), make)[0]
         return settle(Sparse(moved, block.val))
 
-    def out_axes(self, axes: tuple[int, ...]) -> tuple[int, ...] | None:
+    def out_axes(self, axes: Axes) -> Axes | None:
         back = {place: axis for axis, place in self.gather.kept.items()}
         return tuple(back[axis] for axis in axes) if all(axis in back for axis in axes) else None
 
-    def at_one_place(self, axes: tuple[int, ...]) -> tuple[Map, tuple[int, ...]] | None:
-        made = self.out_axes(axes)
-        back = None if made is None else self.gather.at_one_place(made)
-        return None if made is None or back is None else (back[0].T, made)
+    def at_one_place(self, axes: Axes, out_axes: Axes) -> Map | None:
+        gather = self.gather.at_one_place(out_axes, axes)
+        return None if gather is None else gather.T
 
     def trailing(self, start: int) -> Map | None:
         window = self.gather.window

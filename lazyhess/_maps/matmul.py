@@ -58,11 +58,11 @@ class MatmulPlan(NamedTuple):
     def apply(self, left: Array, right: Array) -> Array:
         """The contraction of two arrays that lie as those that this was made for."""
         a, b = self.left.of(left), self.right.of(right)
-        made: Array = np.matmul(b, a) if self.swapped else np.matmul(a, b)
-        made = made.reshape(self.shape)
+        products: Array = np.matmul(b, a) if self.swapped else np.matmul(a, b)
+        products = products.reshape(self.shape)
         if self.added:
-            made = np.add.reduce(made, axis=self.added)
-        return made.transpose(self.order)
+            products = np.add.reduce(products, axis=self.added)
+        return products.transpose(self.order)
 
 
 class StridedOperand:
@@ -174,8 +174,8 @@ class _Candidate:
             onto.index(self.columns[0]) < onto.index(self.rows[0])
         )
         sides = self.columns + self.rows if self.swapped else self.rows + self.columns
-        self.made = batch + sides
-        self.kept = tuple(label for label in self.made if label in onto)
+        self.labels = batch + sides
+        self.kept = tuple(label for label in self.labels if label in onto)
 
     def _size(self, labels: Labels) -> int:
         return prod(self.extent[label] for label in labels)
@@ -187,7 +187,7 @@ class _Candidate:
         # (1 + _THIN / m + _THIN / n + _SHORT / k) for each multiplication
         cost = _MULTIPLY * count * (m * n * k + _THIN * (m + n) * k + _SHORT * m * n)
         rest = _COPY * ((not self.lies[0]) * self.a.size + (not self.lies[1]) * self.b.size)
-        if len(self.kept) != len(self.made):
+        if len(self.kept) != len(self.labels):
             rest += _ASTRAY * count * m * n
         extent = self.extent
         if [x for x in self.kept if extent[x] != 1] != [x for x in self.onto if extent[x] != 1]:
@@ -202,7 +202,7 @@ class _Candidate:
             self.a.operand(batch, *left, self.lies[0]),
             self.b.operand(batch, *right, self.lies[1]),
             self.swapped,
-            tuple(self.extent[label] for label in self.made),
-            tuple(axis for axis, label in enumerate(self.made) if label not in self.onto),
+            tuple(self.extent[label] for label in self.labels),
+            tuple(axis for axis, label in enumerate(self.labels) if label not in self.onto),
             tuple(map(self.kept.index, self.onto)),
         )

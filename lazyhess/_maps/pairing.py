@@ -56,7 +56,7 @@ class ContractionSpec:
         """The lengths of some labels."""
         return tuple(self.extent[label] for label in labels)
 
-    def at_one(self, axes: tuple[int, ...]) -> ContractionSpec:
+    def at_one_place(self, axes: tuple[int, ...]) -> ContractionSpec:
         """That at one place of some free axes of the block."""
         inp = tuple(1 if axis in axes else n for axis, n in enumerate(self.inp))
         return contraction_spec(self.labels, self.with_, self.onto, self.shape(self.with_), inp)

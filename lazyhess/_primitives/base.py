@@ -12,11 +12,21 @@ import numpy as np
 from lazyhess._create import asarray
 from lazyhess._decisions import decide
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._maps import Batched, Gather, Map, Scale, Scatter, all_finite, broadcast, chain
+from lazyhess._maps import (
+    Batched,
+    Gather,
+    Map,
+    Scale,
+    Scatter,
+    Weighted,
+    all_finite,
+    broadcast,
+    chain,
+)
 from lazyhess._record.linear import curvature, linear_map_of
 from lazyhess._record.primitive import FUNCTIONS, UFUNCS, Handler, Primitive
 from lazyhess._record.variable import Variable, record, shape_of, value_of
-from lazyhess._tangents import Block, KhatriRao, Repeated, Sparse, compact, dense
+from lazyhess._tangents import Block, Sparse, Structured, compact, dense
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -40,15 +50,23 @@ def implements(*functions: Callable[..., Any]) -> Callable[[F], F]:
 
 # --- maps whose numbers are recorded ---
 class RecordedMap(Map):
-    """A map with a Variable in it: it acts by recorded operations, for third order and beyond.
+    """A map with a Variable for its weights: it acts by recorded operations, for third order.
 
-    `plain` is the same map with the value in place of the Variable.
+    Parameters
+    ----------
+    plain : Weighted
+        The same map with the value in place of the Variable.
+    weights : Variable
+        The weights.
+    formula : callable
+        ``formula(plain, block, weights)`` is the map, written with NumPy functions.
     """
 
-    def __init__(self, plain: Map) -> None:
-        self.plain = plain
-        self.inp = plain.inp
-        self.out = plain.out
+    def __init__(
+        self, plain: Weighted, weights: Variable, formula: Callable[[Any, Any, Any], Any]
+    ) -> None:
+        self.plain, self.weights, self.formula = plain, weights, formula
+        self.inp, self.out = plain.inp, plain.out
 
     @property
     def finite(self) -> bool:
@@ -58,12 +76,12 @@ class RecordedMap(Map):
     def apply(self, block: Block) -> Block:
         if block is None:
             return None
-        plain = isinstance(block, (Sparse, KhatriRao, Repeated))
+        plain = isinstance(block, (Sparse, Structured))
         applied: Block = self.dense(dense(block, 0, self.inp, float) if plain else block)
         return applied
 
-    @abstractmethod
-    def dense(self, block: Any) -> Any: ...
+    def dense(self, block: Any) -> Any:
+        return self.formula(self.plain, block, self.weights)
 
     def sparse(self, block: Sparse) -> Any:
         return self.dense(block.dense())
@@ -71,27 +89,22 @@ class RecordedMap(Map):
     def reach(self, labels: Ids) -> Ids:
         return self.plain.reach(labels)
 
-
-class RecordedScale(RecordedMap):
-    """As `Scale`."""
-
-    def __init__(self, weights: Variable, shape: Shape) -> None:
-        super().__init__(Scale(weights.value, shape))
-        self.weights = weights
-
-    def dense(self, block: Any) -> Any:
-        weighted = weigh(block, self.weights)
-        return weighted if weighted.shape == block.shape else np.broadcast_to(weighted, block.shape)
-
     @property
     def T(self) -> Map:
-        return self
+        transposed = self.plain.T
+        assert isinstance(transposed, Weighted)
+        return RecordedMap(transposed, self.weights, self.formula)
+
+
+def _scaled(plain: Scale, block: Any, weights: Any) -> Any:
+    scaled = weigh(block, weights)
+    return scaled if scaled.shape == block.shape else np.broadcast_to(scaled, block.shape)
 
 
 def scale(weights: Any, shape: Shape) -> Map:
     """Each element times a weight of its own; `weights` broadcasts to `shape`."""
     if isinstance(weights, Variable):
-        return RecordedScale(weights, shape)
+        return RecordedMap(Scale(weights.value, shape), weights, _scaled)
     return Scale(asarray(weights), shape)
 
 

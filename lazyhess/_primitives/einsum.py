@@ -21,7 +21,6 @@ from lazyhess._primitives.base import (
     RecordedMap,
     astype,
     axis_tuple,
-    finite,
     implements,
     nested,
     options,
@@ -32,39 +31,29 @@ from lazyhess._record.variable import Variable, record, shape_of, value_of
 Labels = tuple[int, ...]
 
 
-class RecordedContract(RecordedMap):
-    """As `Contract`, with a Variable as the fixed array."""
+def _contracted(plain: Contract, block: Any, weights: Any) -> Any:
+    """The contraction of a block as recorded operations."""
+    if plain.finite:
+        return _seeded(plain, block, weights)
+    # An element of zero is not there; an infinity must not meet it, and elsewhere counts.
+    bad = ~np.isfinite(weights.value)
+    there = (value_of(block) != 0).astype(float)
+    hit = asarray(_seeded(plain, there, bad.astype(float))) != 0
+    bounded = np.where(bad, weights.dtype.type(0), weights)
+    clean, whole = (_seeded(plain, block, part) for part in (bounded, weights))
+    return clean if nowhere(hit) else np.where(hit, whole, clean)
 
-    def __init__(
-        self, labels: Labels, with_: Labels, onto: Labels, weights: Variable, inp: Shape
-    ) -> None:
-        super().__init__(Contract(labels, with_, onto, weights.value, inp))
-        self.labels, self.with_, self.onto, self.weights = labels, with_, onto, weights
 
-    def dense(self, block: Any) -> Any:
-        if finite(value_of(self.weights)):
-            return self._contracted(block, self.weights)
-        # An element of zero is not there; an infinity must not meet it, and elsewhere counts.
-        bad = ~np.isfinite(self.weights.value)
-        there = (value_of(block) != 0).astype(float)
-        hit = asarray(self._contracted(there, bad.astype(float))) != 0
-        bounded = np.where(bad, self.weights.dtype.type(0), self.weights)
-        clean, whole = (self._contracted(block, weights) for weights in (bounded, self.weights))
-        return clean if nowhere(hit) else np.where(hit, whole, clean)
-
-    def _contracted(self, block: Any, weights: Any) -> Any:
-        seed = max(self.labels + self.with_, default=0) + 1
-        return product([block, weights], [(seed, *self.labels), self.with_], (seed, *self.onto))
-
-    @property
-    def T(self) -> Map:
-        return RecordedContract(self.onto, self.with_, self.labels, self.weights, self.out)
+def _seeded(plain: Contract, block: Any, weights: Any) -> Any:
+    labels, onto = plain.how.seeded
+    return product([block, weights], [labels, plain.how.with_], onto)
 
 
 def contract(labels: Labels, with_: Labels, onto: Labels, weights: Any, inp: Shape) -> Map:
     """The contraction with an array, see `Contract`."""
-    kind = RecordedContract if isinstance(weights, Variable) else Contract
-    return kind(labels, with_, onto, weights, inp)
+    if isinstance(weights, Variable):
+        return RecordedMap(Contract(labels, with_, onto, weights.value, inp), weights, _contracted)
+    return Contract(labels, with_, onto, weights, inp)
 
 
 class Contraction(Primitive):

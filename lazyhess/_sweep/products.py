@@ -23,9 +23,8 @@ from lazyhess._sweep.alignment import AlignedRun, aligned_runs, source_views
 from lazyhess._sweep.gram import GramTerm, gram_terms
 from lazyhess._tangents import (
     Block,
-    KhatriRao,
-    Repeated,
     SourceView,
+    Structured,
     cast,
     nbytes,
     shape_of,
@@ -213,5 +212,5 @@ class ProductPlan:
                 behind = Gather(shape, (slice(start, None),), (shape[0] - start, *shape[1:]))
                 blocks = [b if shape_of(b, shape) != shape else behind.apply(b) for b in blocks]
             block = cast(total(blocks, last=True), dtype) if blocks else None
-            rows[k] = block.expanded() if isinstance(block, (KhatriRao, Repeated)) else block
+            rows[k] = block.expanded() if isinstance(block, Structured) else block
         return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from math import prod
 from typing import Any, Protocol, TypeAlias
@@ -82,7 +83,40 @@ class Sparse:
         return out.reshape((pattern.count, *pattern.shape))
 
 
-class KhatriRao:
+class Structured(ABC):
+    """A block that a smaller one and a rule make: one that maps can often act on alone."""
+
+    __slots__ = ()
+
+    inner: Any
+
+    @property
+    @abstractmethod
+    def dtype(self) -> np.dtype[Any]: ...
+
+    @property
+    @abstractmethod
+    def nbytes(self) -> int:
+        """What grows with the number of seeds."""
+
+    @abstractmethod
+    def like(self, other: Any) -> bool:
+        """Whether the other block is of this kind and differs in `inner` only."""
+
+    @abstractmethod
+    def of(self, inner: Block) -> Block:
+        """The same rule for another inner block."""
+
+    @abstractmethod
+    def mapped(self, map_: Any) -> Block:
+        """A linear map of each of the K arrays."""
+
+    @abstractmethod
+    def expanded(self) -> Sparse | Array:
+        """The block without the rule."""
+
+
+class KhatriRao(Structured):
     """A tangent block whose seeds are a grid (a, b): ``weights[a] * inner[b]``.
 
     The weights vary along some axes of the shape only. So are the tangents of ``X @ W``, by W, and
@@ -103,6 +137,8 @@ class KhatriRao:
     """
 
     __slots__ = ("axes", "first", "inner", "weights")
+
+    inner: Sparse | Array
 
     def __init__(
         self, weights: Array, axes: tuple[int, ...], inner: Sparse | Array, first: bool
@@ -131,16 +167,25 @@ class KhatriRao:
         inner = self.inner
         return len(self.weights), inner.count if isinstance(inner, Sparse) else len(inner)
 
-    def like(self, other: KhatriRao) -> bool:
-        """Whether the two differ in `inner` only."""
+    def like(self, other: Any) -> bool:
+        """Whether the other block is of this kind and differs in `inner` only."""
         return (
-            self.weights is other.weights and self.axes == other.axes and self.first == other.first
+            isinstance(other, KhatriRao)
+            and self.weights is other.weights
+            and self.axes == other.axes
+            and self.first == other.first
         )
+
+    def of(self, inner: Block) -> Block:
+        """The same weights along the same axes of another block."""
+        return self.moved(self.axes, inner)
 
     def moved(self, axes: tuple[int, ...], inner: Block) -> Block:
         """The same weights along other axes of another block."""
         if inner is None:
             return None
+        if isinstance(inner, Structured):
+            inner = inner.expanded()
         assert isinstance(inner, (Sparse, np.ndarray))
         order = sorted(range(len(axes)), key=axes.__getitem__)
         weights = self.weights
@@ -166,6 +211,11 @@ class KhatriRao:
             grid = np.broadcast_to(grid, (*self.grid[:: 1 if self.first else -1], *self.shape))
         return grid.reshape(shape)
 
+    def mapped(self, map_: Any) -> Block:
+        """A linear map of each of the K arrays."""
+        answer: Block = map_.khatri_rao(self)
+        return answer
+
     def _entries(self, inner: Sparse, count: int) -> Sparse:
         pattern, first = inner.pattern, self.first
 
@@ -186,7 +236,7 @@ class KhatriRao:
         return Sparse(moved, (weights * inner.val).reshape(-1))
 
 
-class Repeated:
+class Repeated(Structured):
     """A sparse tangent block that is the same all along some axes.
 
     So are seeds of one position in every sample of a batch. A map that treats all places along
@@ -204,6 +254,8 @@ class Repeated:
 
     __slots__ = ("axes", "inner", "shape")
 
+    inner: Sparse
+
     def __init__(self, inner: Sparse, axes: tuple[int, ...], shape: Shape) -> None:
         self.inner = inner
         self.axes = axes
@@ -217,10 +269,18 @@ class Repeated:
     def nbytes(self) -> int:
         return self.inner.nbytes
 
+    def like(self, other: Any) -> bool:
+        """Whether the other block is of this kind and differs in `inner` only."""
+        return isinstance(other, Repeated) and self.axes == other.axes
+
+    def of(self, inner: Block) -> Block:
+        """Another block along the same axes."""
+        return repeated(inner, self.axes, self.shape)
+
     def mapped(self, map_: Any) -> Block:
         """A linear map of each of the K arrays."""
-        made: Block = map_.repeated(self)
-        return made
+        answer: Block = map_.apply(self.expanded())
+        return answer
 
     def expanded(self) -> Sparse | Array:
         """The block with the entries of every place."""
@@ -253,8 +313,8 @@ def add_up(keys: Ids, val: Array, total: int) -> Array:
             return np.zeros(total, val.dtype)
         return np.bincount(keys, weights=val, minlength=total).astype(val.dtype, copy=False)
     if val.dtype == np.complex128:
-        made: Array = add_up(keys, val.real, total) + 1j * add_up(keys, val.imag, total)
-        return made
+        sums: Array = add_up(keys, val.real, total) + 1j * add_up(keys, val.imag, total)
+        return sums
     out = np.zeros(total, val.dtype)
     np.add.at(out, keys, val)
     return out
@@ -310,6 +370,39 @@ def spread(block: Sparse, thin: Shape, axes: tuple[int, ...], out: Shape) -> Spa
     return Sparse(moved, np.repeat(block.val, copies))
 
 
+def repeated_axes(block: Block) -> tuple[int, ...]:
+    """The axes along which all K arrays are the same; none of a small array, and of entries."""
+    if isinstance(block, np.ndarray):
+        if block.size <= COSTS.small or 0 not in block.strides:
+            return ()
+        return _flat(block)
+    if isinstance(block, Repeated):
+        return block.axes
+    if isinstance(block, KhatriRao) and isinstance(block.inner, np.ndarray):
+        return tuple(axis for axis in _flat(block.inner) if axis not in block.axes)
+    return ()
+
+
+def _flat(block: Array) -> tuple[int, ...]:
+    """Axes of stride 0, without the seed axis."""
+    lengths = zip(block.strides[1:], block.shape[1:], strict=True)
+    return tuple([axis for axis, (step, n) in enumerate(lengths) if step == 0 and n > 1])
+
+
+def one_place(block: Block, axes: tuple[int, ...]) -> Block:
+    """A block at the first place of some of its `repeated_axes`."""
+    if isinstance(block, KhatriRao):
+        return block.moved(block.axes, one_place(block.inner, axes))
+    if isinstance(block, Repeated):
+        rest = tuple(axis for axis in block.axes if axis not in axes)
+        if not rest:
+            return block.inner
+        shape = tuple(1 if axis in axes else n for axis, n in enumerate(block.shape))
+        return Repeated(block.inner, rest, shape)
+    assert isinstance(block, np.ndarray)
+    return block[(slice(None), *(slice(1 if k in axes else None) for k in range(block.ndim - 1)))]
+
+
 def repeated(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     """A block that is the same all along some axes, from the block at one place of them.
 
@@ -319,10 +412,17 @@ def repeated(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     if block is None:
         return None
     if isinstance(block, KhatriRao):
-        inner = block.inner
+        inner, rest = block.inner, tuple(axis for axis in block.axes if axis not in axes)
+        weights = block.weights
+        if rest != block.axes:  # of length 1 so far: the weights are the same all along, too
+            weights = weights.reshape((len(weights), *(block.shape[axis] for axis in rest)))
         if isinstance(inner, Sparse):
-            return block.moved(block.axes, Repeated(inner, axes, shape).expanded())
-        return block.moved(block.axes, np.broadcast_to(inner, (len(inner), *shape)))
+            inner = Repeated(inner, axes, shape).expanded()
+        else:
+            inner = np.broadcast_to(inner, (len(inner), *shape))
+        return KhatriRao(weights, rest, inner, block.first)
+    if isinstance(block, Repeated):
+        return Repeated(block.inner, tuple(sorted({*block.axes, *axes})), shape)
     assert isinstance(block, (Sparse, np.ndarray))
     count = block.shape[0] if isinstance(block, np.ndarray) else block.count
     large = count * prod(shape) > COSTS.small
@@ -347,7 +447,7 @@ def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Any:
     """Any block as an array of shape ``(count,) + shape`` (it may share memory, or be stride 0)."""
     if block is None:
         return np.broadcast_to(np.zeros((), dtype), (count, *shape))
-    if isinstance(block, (KhatriRao, Repeated)):
+    if isinstance(block, Structured):
         block = block.expanded()
     if isinstance(block, Sparse):
         return block.dense()
@@ -368,14 +468,14 @@ def cast(block: Block, dtype: np.dtype[Any]) -> Block:
     if isinstance(block, Sparse):
         return Sparse(block.pattern, _cast(block.val, dtype))
     if isinstance(block, Repeated):
-        return repeated(cast(block.inner, dtype), block.axes, block.shape)
+        return block.of(cast(block.inner, dtype))
     if isinstance(block, KhatriRao):
         return cast(block.expanded(), dtype)
     if isinstance(block, np.ndarray):
         return _cast(block, dtype)
     recorded: Any = block
-    made = recorded if dtype.kind == "c" else np.real(recorded)
-    held: Block = made if made.dtype == dtype else made.astype(dtype)
+    part = recorded if dtype.kind == "c" else np.real(recorded)
+    held: Block = part if part.dtype == dtype else part.astype(dtype)
     return held
 
 

@@ -54,17 +54,17 @@ class Cut(NamedTuple):
 
 
 def _grid(start: int, steps: Shape, lengths: Shape) -> Ids:
-    made = np.array([start], np.intp)
+    grid = np.array([start], np.intp)
     for step, length in zip(steps, lengths, strict=True):
-        made = (made[:, None] + np.arange(length) * step).reshape(-1)
-    return made
+        grid = (grid[:, None] + np.arange(length) * step).reshape(-1)
+    return grid
 
 
 def _view(array: Array, lengths: Shape, start: int, steps: Shape) -> Array:
     size = array.itemsize
     strides = tuple(step * size for step in steps)
-    made: Array = np.ndarray(lengths, array.dtype, array, start * size, strides)
-    return made
+    view: Array = np.ndarray(lengths, array.dtype, array, start * size, strides)
+    return view
 
 
 def worthwhile(boxes: Sequence[Box]) -> bool:
@@ -76,12 +76,12 @@ def worthwhile(boxes: Sequence[Box]) -> bool:
 
 def spans(boxes: Sequence[Box]) -> list[tuple[Box, int, int]]:
     """Boxes, and where in their block their entries begin and end."""
-    made, start = [], 0
+    table, start = [], 0
     for box in boxes:
         stop = start + box.size
-        made.append((box, start, stop))
+        table.append((box, start, stop))
         start = stop
-    return made
+    return table
 
 
 def _widths(shape: Shape) -> Shape:
@@ -113,7 +113,7 @@ def _axes(box: Box, shape: Shape) -> list[int] | None:
     """The axis of the shape that each axis of the box moves along; ``None`` if there is none."""
     widths = _widths(shape)
     reach = [box.pos // width % n for n, width in zip(shape, widths, strict=True)]
-    found: list[int] = []
+    axes: list[int] = []
     for length, step in zip(box.lengths, box.steps, strict=True):
         axis = 0
         while axis < len(shape) and (shape[axis] == 1 or widths[axis] > step):
@@ -121,8 +121,8 @@ def _axes(box: Box, shape: Shape) -> list[int] | None:
         if axis == len(shape) or step % widths[axis]:
             return None
         reach[axis] += (length - 1) * (step // widths[axis])
-        found.append(axis)
-    return found if all(at < n for at, n in zip(reach, shape, strict=True)) else None
+        axes.append(axis)
+    return axes if all(at < n for at, n in zip(reach, shape, strict=True)) else None
 
 
 def _placed(box: Box, shape: Shape) -> list[tuple[Box, list[int]]] | None:
@@ -132,7 +132,7 @@ def _placed(box: Box, shape: Shape) -> list[tuple[Box, list[int]]] | None:
         return [(box, axes)]
     if box.steps != (1,):
         return None
-    made = []
+    pieces = []
     (stride,) = box.strides
     for first, lengths, steps in _pieces(box.pos, box.pos + box.size, shape):
         long = [(n, step) for n, step in zip(lengths, steps, strict=True) if n != 1]
@@ -142,8 +142,8 @@ def _placed(box: Box, shape: Shape) -> list[tuple[Box, list[int]]] | None:
         axes = _axes(piece, shape)
         if axes is None:
             return None
-        made.append((piece, axes))
-    return made
+        pieces.append((piece, axes))
+    return pieces
 
 
 # A slice along one axis: start, step, length, and the strides of the axis in the array and in what
@@ -160,7 +160,7 @@ def picked(
     """
     if any(step < 0 for _, step, *_ in ranges):
         return None
-    made: list[Box] = []
+    kept: list[Box] = []
     cuts: list[Cut] = []
     whole = True
     for box, start, _ in spans(boxes):
@@ -171,16 +171,16 @@ def picked(
             if len(set(axes)) < len(axes):
                 return None
             stop = start + piece.size
-            found = _picked(piece, axes, shape, ranges)
-            if found is None:
+            part = _picked(piece, axes, shape, ranges)
+            if part is None:
                 return None
-            left, index = found
+            left, index = part
             if left is not None:
-                made.append(left)
+                kept.append(left)
                 cuts.append(Cut(start, stop, piece.lengths, index))
             whole = whole and left is not None and left.size == piece.size
             start = stop
-    return made, None if whole else cuts
+    return kept, None if whole else cuts
 
 
 def _picked(
@@ -251,7 +251,7 @@ def put_back(boxes: Sequence[Box], shape: Shape, ranges: Sequence[Range]) -> lis
         return None
     widths = _widths(shape)
     along = {held: step * width for _, step, length, width, held in ranges if length != 1}
-    made: list[Box] = []
+    moved: list[Box] = []
     for box in boxes:
         pieces = _placed(box, shape)
         if pieces is None:
@@ -265,8 +265,8 @@ def put_back(boxes: Sequence[Box], shape: Shape, ranges: Sequence[Range]) -> lis
                 step // widths[axis] * along[widths[axis]]
                 for step, axis in zip(piece.steps, axes, strict=True)
             )
-            made.append(piece._replace(pos=pos, steps=steps))
-    return made
+            moved.append(piece._replace(pos=pos, steps=steps))
+    return moved
 
 
 def weigh(spans: Sequence[tuple[Box, int, int]], val: Array, weights: Array) -> Array:
@@ -342,7 +342,7 @@ def merged(boxes: Sequence[Box], count: int) -> tuple[Ids, Ids, Ids | list[Comb]
 
 def _combs(boxes: Sequence[Box], held: Sequence[tuple[int, Shape]], rank: Ids) -> list[Comb] | None:
     """The places of lines of entries, where they are as far from each other all along."""
-    made = []
+    combs = []
     for (box, start, stop), place in zip(spans(boxes), held, strict=True):
         if len(box.lengths) > 1:
             return None
@@ -350,5 +350,5 @@ def _combs(boxes: Sequence[Box], held: Sequence[tuple[int, Shape]], rank: Ids) -
         step = int(places[1] - places[0]) if box.lengths else 1
         if (places[1:] - places[:-1] != step).any():
             return None
-        made.append(Comb(start, stop, int(places[0]), step))
-    return made
+        combs.append(Comb(start, stop, int(places[0]), step))
+    return combs

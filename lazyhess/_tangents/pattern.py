@@ -103,8 +103,8 @@ class Pattern:
     @property
     def spans(self) -> list[tuple[Box, int, int]]:
         """See `lazyhess._tangents.boxes.spans`."""
-        found: list[tuple[Box, int, int]] = self.derive("spans", lambda: spans(self.boxes))
-        return found
+        table: list[tuple[Box, int, int]] = self.derive("spans", lambda: spans(self.boxes))
+        return table
 
     @property
     def arrays(self) -> list[Ids]:
@@ -117,20 +117,20 @@ class Pattern:
 
     def derive(self, key: Any, make: Callable[[], Any]) -> Any:
         """What ``make()`` gives, made once for each key."""
-        found = self._derived.get(key)
-        if found is None:
-            found = self._derived[key] = make()
-        return found
+        derived = self._derived.get(key)
+        if derived is None:
+            derived = self._derived[key] = make()
+        return derived
 
     def derive_few(self, kind: str, key: Any, make: Callable[[], Any]) -> Any:
         """As `derive`, for keys that values have a part in: the last few of a kind are kept."""
         kept = self.derive(kind, OrderedDict)
-        found = kept.get(key)
-        if found is None:
-            found = kept[key] = make()
+        derived = kept.get(key)
+        if derived is None:
+            derived = kept[key] = make()
             if len(kept) > FEW:
                 kept.popitem(last=False)
-        return found
+        return derived
 
     def moved(
         self, shape: Shape, pos: Ids, *, seed: Ids | None = None, distinct: bool = False
@@ -146,32 +146,32 @@ class Pattern:
         core = self.core if entries == self.entries else None
         if not boxes:
             return Pattern(self.count, shape, _NONE, _NONE, distinct=True)
-        made = Pattern(self.count, shape, None, None, distinct=distinct, core=core, boxes=boxes)
+        boxed = Pattern(self.count, shape, None, None, distinct=distinct, core=core, boxes=boxes)
         if not worthwhile(boxes):
-            made = Pattern(self.count, shape, made.seed, made.pos, distinct=distinct, core=core)
-        return made
+            boxed = Pattern(self.count, shape, boxed.seed, boxed.pos, distinct=distinct, core=core)
+        return boxed
 
     def project(self, axes: tuple[int, ...]) -> Ids:
         """The flat index of every entry over the named axes of the shape, in their order."""
         if axes == tuple(range(len(self.shape))):
             return self.pos
-        found: Ids = self.derive(axes, lambda: project(self.pos, self.shape, axes))
-        return found
+        projected: Ids = self.derive(axes, lambda: project(self.pos, self.shape, axes))
+        return projected
 
     def keys(self) -> Ids:
         """The flat index of every entry over (seed, position)."""
-        found: Ids = self.derive("keys", lambda: self.seed * self.size + self.pos)
-        return found
+        keys: Ids = self.derive("keys", lambda: self.seed * self.size + self.pos)
+        return keys
 
     def merged(self) -> tuple[Pattern, Ids | list[Comb]]:
         """The pattern without repeats, sorted, and where in it every entry is added."""
-        found: tuple[Pattern, Ids | list[Comb]] = self.derive("merged", self._merge)
-        return found
+        without_repeats: tuple[Pattern, Ids | list[Comb]] = self.derive("merged", self._merge)
+        return without_repeats
 
     def _merge(self) -> tuple[Pattern, Ids | list[Comb]]:
-        found = merged(self.boxes, self.count) if self.boxes else None
-        if found is not None:
-            seed, pos, places = found
+        by_table = merged(self.boxes, self.count) if self.boxes else None
+        if by_table is not None:
+            seed, pos, places = by_table
             return Pattern(self.count, self.shape, seed, pos, distinct=True), places
         keys = self.keys()
         order = np.argsort(keys, kind="stable")
@@ -184,8 +184,8 @@ class Pattern:
 
     def indptr(self) -> Ids:
         """Of a sorted pattern, where the entries of every seed begin, and the last end."""
-        found: Ids = self.derive("indptr", self._count)
-        return found
+        starts: Ids = self.derive("indptr", self._count)
+        return starts
 
     def _count(self) -> Ids:
         counts = np.bincount(self.seed, minlength=self.count)

@@ -12,12 +12,10 @@ from lazyhess._costs import COSTS
 from lazyhess._indices import Array
 from lazyhess._tangents.blocks import (
     Block,
-    KhatriRao,
-    Repeated,
     Sparse,
+    Structured,
     add_up,
     compactly,
-    repeated,
     settle,
 )
 from lazyhess._tangents.boxes import Box, disjoint, spans
@@ -34,10 +32,10 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
     if len(blocks) == 1:
         return blocks[0]
     parts = [block for block in blocks if block is not None]
-    made: list[Any] = []  # arrays that nobody else has
-    if len(parts) > 1 and any(isinstance(part, (KhatriRao, Repeated)) for part in parts):
+    ours: list[Any] = []  # arrays that nobody else has
+    if len(parts) > 1 and any(isinstance(part, Structured) for part in parts):
         parts = _factors(given := parts)
-        made = [part for part in parts if not any(part is other for other in given)]
+        ours = [part for part in parts if not any(part is other for other in given)]
     if len(parts) <= 1:
         return parts[0] if parts else None
     arrays: list[Any] = [part for part in parts if not isinstance(part, Sparse)]
@@ -62,37 +60,28 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
     if len(arrays) == 1:
         assert sparse is not None
         return _scatter(np.array(arrays[0], dtype=np.result_type(arrays[0], sparse.val)), sparse)
-    out = _sum(arrays[0], arrays[1], made)
+    out = _sum(arrays[0], arrays[1], ours)
     for array in arrays[2:]:
         out = _plus(out, array)
     return out if sparse is None else _scatter(out, sparse)
 
 
-def _sum(a: Array, b: Array, made: list[Array]) -> Array:
+def _sum(a: Array, b: Array, ours: list[Array]) -> Array:
     """The sum of two arrays, in place of one of them if it is ours."""
-    for own, other in ((a, b), (b, a)):
-        ours = any(own is array for array in made) and own.flags.writeable
-        if ours and 0 not in own.strides and own.dtype == np.result_type(a, b):
-            own += other
-            return own
+    for target, other in ((a, b), (b, a)):
+        reusable = any(target is array for array in ours) and target.flags.writeable
+        if reusable and 0 not in target.strides and target.dtype == np.result_type(a, b):
+            target += other
+            return target
     return compactly(np.add, a, b)
 
 
 def _factors(parts: list[Any]) -> list[Any]:
-    """The summands, where factored blocks of the same weights are one, or else no more factored.
-
-    Likewise blocks that are the same all along the same axes.
-    """
+    """The summands, where blocks of the same structure are one, or else without structure."""
     first = parts[0]
-    if isinstance(first, Repeated) and all(
-        isinstance(part, Repeated) and part.axes == first.axes for part in parts
-    ):
-        return [repeated(total([part.inner for part in parts]), first.axes, first.shape)]
-    if isinstance(first, KhatriRao) and all(
-        isinstance(part, KhatriRao) and first.like(part) for part in parts
-    ):
-        return [first.moved(first.axes, total([part.inner for part in parts]))]
-    return [part.expanded() if isinstance(part, (KhatriRao, Repeated)) else part for part in parts]
+    if isinstance(first, Structured) and all(first.like(part) for part in parts):
+        return [first.of(total([part.inner for part in parts]))]
+    return [part.expanded() if isinstance(part, Structured) else part for part in parts]
 
 
 def _plus(out: Array, array: Array) -> Array:
@@ -161,7 +150,7 @@ def _join(patterns: list[Pattern]) -> tuple[Pattern, Folded | None]:
     if all(pattern.boxes for pattern in patterns):
         boxes = list(dict.fromkeys(box for pattern in patterns for box in pattern.boxes))
         core, distinct = max(pattern.core for pattern in patterns), disjoint(boxes)
-        made = Pattern(
+        joint = Pattern(
             first.count,
             first.shape,
             None,
@@ -170,15 +159,15 @@ def _join(patterns: list[Pattern]) -> tuple[Pattern, Folded | None]:
             core=None if distinct else core,
             boxes=boxes,
         )
-        if made.entries == sum(pattern.entries for pattern in patterns):
-            return made, None
+        if joint.entries == sum(pattern.entries for pattern in patterns):
+            return joint, None
         begins = {box: start for box, start, _ in spans(boxes)}
         seen: set[Box] = set()
         folded: Folded = []
         for pattern in patterns:
             folded.append([(begins[box], box in seen) for box in pattern.boxes])
             seen.update(pattern.boxes)
-        return made, folded
+        return joint, folded
     seed = np.concatenate([pattern.seed for pattern in patterns])
     pos = np.concatenate([pattern.pos for pattern in patterns])
     core = max(pattern.core for pattern in patterns)

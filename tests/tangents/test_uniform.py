@@ -176,6 +176,14 @@ def test_sums() -> None:
         np.testing.assert_array_equal(array, before)
 
 
+def test_weights_along_an_axis_of_length_1_that_goes() -> None:
+    """One place of the other axis has two axes of length 1, and a reshape to one of them."""
+    block = KhatriRao(N(size=(4, 1)), (1,), np.broadcast_to(1.5, (1, 30, 1)), first=True)
+    made = Reshape((30, 1), (30,)).apply(block)
+    want = block.expanded().reshape(4, 30)
+    np.testing.assert_array_equal(dense(made, 4, (30,), float), want)
+
+
 def test_sums_leave_arrays_of_others_alone() -> None:
     weights, inner = N(size=(4, 60)), N(size=(1, 30, 60))
     block = KhatriRao(weights, (1,), inner, first=True)

@@ -26,15 +26,16 @@ def _columns(a: Any, block: Any) -> Any:
 
 
 class Solving(Weighted):
-    """Stacked matrices B -> A⁻¹ B."""
+    """Stacked matrices B -> A⁻¹ B, or (`flipped`) A⁻ᵀ B."""
 
-    def __init__(self, a: Array, shape: Shape) -> None:
+    def __init__(self, a: Array, shape: Shape, *, flipped: bool = False) -> None:
         self.weights = a
         self.inp = self.out = shape
+        self.flipped = flipped
 
     def dense(self, block: Array) -> Array:
-        solved: Array = _columns(self.weights, block)
-        return solved
+        solution: Array = _solved(self, block, self.weights)
+        return solution
 
     def sparse(self, block: Sparse) -> Array:
         return self.dense(block.dense())
@@ -44,27 +45,18 @@ class Solving(Weighted):
 
     @property
     def T(self) -> Map:
-        return Solving(transposed(self.weights), self.out)
+        return Solving(self.weights, self.out, flipped=not self.flipped)
 
 
-class RecordedSolving(RecordedMap):
-    """As `Solving`, with a Variable for A."""
-
-    def __init__(self, a: Variable, shape: Shape) -> None:
-        super().__init__(Solving(a.value, shape))
-        self.a = a
-
-    def dense(self, block: Any) -> Any:
-        return _columns(self.a, block)
-
-    @property
-    def T(self) -> Map:
-        return RecordedSolving(transposed(self.a), self.out)
+def _solved(plain: Solving, block: Any, a: Any) -> Any:
+    return _columns(transposed(a) if plain.flipped else a, block)
 
 
 def solving(a: Any, shape: Shape) -> Map:
     """The map B -> A⁻¹ B of stacked matrices of `shape`."""
-    return (RecordedSolving if isinstance(a, Variable) else Solving)(a, shape)
+    if isinstance(a, Variable):
+        return RecordedMap(Solving(a.value, shape), a, _solved)
+    return Solving(a, shape)
 
 
 class Solve(Primitive):
