@@ -134,7 +134,7 @@ def check_maps(root: Any, xs: list[Any]) -> None:
         here = [list(maps(node)) for node in steps(root)]
         for point in POINTS:
             try:
-                other, _ = Tape(root, xs).play([point(x._value) for x in xs])
+                other, _ = Tape(root, xs).evaluate([point(x._value) for x in xs])
                 if [node.dtype for node in steps(root)] != [node.dtype for node in steps(other)]:
                     assert value_dependent(root, xs)  # eigenvalues are complex there
                     continue
