@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lazyhess._costs import COSTS
+from lazyhess._decisions import everywhere, nowhere, places
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map, Scale
 from lazyhess._maps.graph import Algebra, CurvatureEdge, MapGraph, only
@@ -45,12 +46,16 @@ class GramTerm:
             return None
         rows = block.reshape(size, -1)
         below = weights < 0
-        if not below.any():
+        if nowhere(below):
             return self._of(rows, weights)
-        if below.all():
+        if everywhere(below):
             return -self._of(rows, -weights)
-        above = ~below
-        return self._of(rows[:, above], weights[above]) - self._of(rows[:, below], -weights[below])
+        negative, positive = places(below), places(~below)
+        if negative is None or positive is None:
+            sizes = np.abs(weights)
+            return self._of(rows, sizes * ~below) - self._of(rows, sizes * below)
+        minus = self._of(rows[:, negative], -weights[negative])
+        return self._of(rows[:, positive], weights[positive]) - minus
 
     @staticmethod
     def _of(rows: Array, weights: Array) -> Array:
