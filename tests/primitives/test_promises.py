@@ -18,7 +18,9 @@ import pytest
 import lazyhess as lh
 from lazyhess._decisions import Decisions, deciding, generally
 from lazyhess._maps import Gather
+from lazyhess._maps.graph import MapGraph
 from lazyhess._record import reads
+from lazyhess._record.linear import JacobianMap
 from lazyhess._record.primitive import Primitive
 from lazyhess._record.tape import Tape, value_dependent
 from lazyhess._record.variable import ancestors, record
@@ -103,16 +105,23 @@ def structure(thing: Any, known: dict[int, Any] | None = None) -> Any:
         parts: Any = [structure(item, known) for item in thing]
     elif isinstance(thing, dict):
         parts = [(structure(k, known), structure(v, known)) for k, v in thing.items()]
-    elif isinstance(thing, type) or not hasattr(thing, "__dict__") or callable(thing):
+    elif isinstance(thing, type) or callable(thing) or not (names := attributes(thing)):
         return thing
     else:
         parts = [
-            (name, structure(part, known))
-            for name, part in sorted(vars(thing).items())
+            (name, structure(getattr(thing, name), known))
+            for name in names
             if not isinstance(getattr(kind, name, None), cached_property) and name != "_finite"
         ]
     known[id(thing)] = kind, parts
     return known[id(thing)]
+
+
+def attributes(thing: Any) -> list[str]:
+    """The names of what an object holds, in slots too; none of a number, a dtype, a string."""
+    slots = {name for kind in type(thing).__mro__ for name in vars(kind).get("__slots__", ())}
+    names = {*getattr(thing, "__dict__", ()), *(name for name in slots if hasattr(thing, name))}
+    return sorted(names)
 
 
 def maps(node: Any) -> Iterator[Any]:
@@ -256,6 +265,24 @@ def test_an_index_made_from_values_in_a_map_is_caught() -> None:
     x = lh.variable([1.0, 3.0, 2.0])
     with pytest.raises(AssertionError, match="largest: maps depend on values"):
         check_maps(record(Largest.of(), x), [x])
+
+
+class LargestByGraph(Largest):
+    """The same gather, as a step of a graph."""
+
+    name = "largest by graph"
+
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Any) -> Any:
+        gather = super().jacobian(k, args, out)
+        graph = MapGraph([(1, args[0].dtype, [(0, gather, gather.T)])])
+        shapes, dtypes = (args[0].shape, ()), (args[0].dtype, args[0].dtype)
+        return JacobianMap(graph, (0, 1), shapes, dtypes)
+
+
+def test_an_index_made_from_values_in_a_graph_is_caught() -> None:
+    x = lh.variable([1.0, 3.0, 2.0])
+    with pytest.raises(AssertionError, match="largest by graph: maps depend on values"):
+        check_maps(record(LargestByGraph.of(), x), [x])
 
 
 def test_an_index_made_from_values_in_a_rule_is_caught() -> None:
