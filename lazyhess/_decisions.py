@@ -16,7 +16,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-from lazyhess._indices import Array, Ids
+from lazyhess._indices import Array
 
 # What answers for `decide`: of a kind, its test, and what that is asked of.
 Decider: TypeAlias = Callable[[str, Callable[..., Any], tuple[Any, ...]], bool]
@@ -56,14 +56,13 @@ def finite(array: Array) -> bool:
     return decide("finite", all_finite, array)
 
 
-def places(mask: Array) -> Ids | None:
-    """Where a mask holds, or where numbers are not zero, in the flat array: the rest is left out.
+def selective(mask: Array) -> bool:
+    """Whether places may be picked where a mask holds, or numbers are not zero: an index array.
 
-    ``None`` where nothing may be left out: what would be is kept as zeros. Who keeps the places
-    keeps them as a guard: at another point they are right if nothing holds elsewhere.
+    The general way keeps all places, with zeros in the others. (At another point the places picked
+    are right if nothing holds elsewhere: that is the guard.)
     """
-    flat = mask.reshape(-1)
-    return flat.nonzero()[0] if decide("places", _always, flat) else None
+    return decide("places", _always, mask)
 
 
 def _always(mask: Any) -> bool:

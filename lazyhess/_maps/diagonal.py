@@ -8,7 +8,7 @@ import numpy as np
 
 from lazyhess._costs import COSTS
 from lazyhess._create import contiguous
-from lazyhess._decisions import places
+from lazyhess._decisions import selective
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Axes, Map, Weighted, thin
 from lazyhess._tangents import Block, KhatriRao, Pattern, Sparse, compact
@@ -128,20 +128,17 @@ class Mask(Map):
 
     def sparse(self, block: Sparse) -> Sparse:
         pattern, val = block.pattern, block.val
+        if not selective(self.mask):  # all entries stay
+            return Sparse(pattern, np.where(pick(self.mask, pattern), val, val.dtype.type(0)))
 
-        def make() -> tuple[Pattern, Ids] | tuple[()]:
-            keep = places(np.broadcast_to(pick(self.mask, pattern), pattern.pos.shape))
-            if keep is None:
-                return ()
+        def make() -> tuple[Pattern, Ids]:
+            keep = np.flatnonzero(np.broadcast_to(pick(self.mask, pattern), pattern.pos.shape))
             moved = pattern.moved(
                 self.out, pattern.pos[keep], seed=pattern.seed[keep], distinct=pattern.distinct
             )
             return moved, keep
 
-        picked = pattern.derive_few("masks", self.digest, make)
-        if not picked:  # all entries stay, some as zeros
-            return Sparse(pattern, np.where(pick(self.mask, pattern), val, val.dtype.type(0)))
-        moved, keep = picked
+        moved, keep = pattern.derive_few("masks", self.digest, make)
         return Sparse(moved, val[keep])
 
     def out_axes(self, axes: Axes) -> Axes | None:

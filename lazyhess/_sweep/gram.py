@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lazyhess._costs import COSTS
-from lazyhess._decisions import everywhere, nowhere, places
+from lazyhess._decisions import everywhere, nowhere, selective
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map, Scale
 from lazyhess._maps.graph import Algebra, CurvatureEdge, MapGraph, only
@@ -50,12 +50,10 @@ class GramTerm:
             return self._of(rows, weights)
         if everywhere(below):
             return -self._of(rows, -weights)
-        negative, positive = places(below), places(~below)
-        if negative is None or positive is None:
-            sizes = np.abs(weights)
-            return self._of(rows, sizes * ~below) - self._of(rows, sizes * below)
-        minus = self._of(rows[:, negative], -weights[negative])
-        return self._of(rows[:, positive], weights[positive]) - minus
+        above, sizes = ~below, np.abs(weights)
+        if not selective(below):
+            return self._of(rows, sizes * above) - self._of(rows, sizes * below)
+        return self._of(rows[:, above], sizes[above]) - self._of(rows[:, below], sizes[below])
 
     @staticmethod
     def _of(rows: Array, weights: Array) -> Array:

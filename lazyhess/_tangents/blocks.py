@@ -12,7 +12,7 @@ from numpy.typing import DTypeLike
 
 from lazyhess._costs import COSTS
 from lazyhess._create import accumulator
-from lazyhess._decisions import decide, finite, places
+from lazyhess._decisions import decide, finite, selective
 from lazyhess._indices import Array, Ids, Shape, divide, embed, span, strides
 from lazyhess._tangents.boxes import Box, comb, worthwhile
 from lazyhess._tangents.pattern import Pattern, SourceView
@@ -29,13 +29,13 @@ class Sparse:
 
     @classmethod
     def of(cls, block: Array) -> Sparse:
-        """The nonzero entries of a dense block."""
+        """The entries of a dense block that are not zero."""
         count, shape = block.shape[0], block.shape[1:]
         flat = block.reshape(-1)
-        at = places(flat)
-        val = flat if at is None else flat[at]
-        seed, pos = divide(np.arange(len(flat)) if at is None else at, prod(shape))
-        return cls(Pattern(count, shape, seed, pos, distinct=True), val)
+        selected = selective(flat)
+        at = flat.nonzero()[0] if selected else np.arange(len(flat))
+        seed, pos = divide(at, prod(shape))
+        return cls(Pattern(count, shape, seed, pos, distinct=True), flat[at] if selected else flat)
 
     @property
     def count(self) -> int:
