@@ -20,6 +20,8 @@ CREATE = {
 }  # fmt: skip
 # What makes a truth value, or a number of Python's, of an array.
 DECIDE = {"all", "allclose", "any", "array_equal", "bool", "float", "item"}
+# What makes indices of an array, or counts what it would make.
+SELECT = {"argwhere", "count_nonzero", "flatnonzero", "nonzero"}
 
 # What does so all the same: a file, and the functions in it. In rules: of arguments without a
 # derivative, and where the rule reads values (the tests of promises list these).
@@ -32,6 +34,20 @@ ALLOWED = {
     "_primitives/linalg/determinants.py": {"det"},
     "_primitives/linalg/least_squares.py": {"pinv"},
     "_tangents/heap.py": {"keep"},  # no array, but memory
+}
+# What makes indices all the same: of patterns, which hold no value; behind `selective`; and in
+# rules, where the value was asked for, or of arguments without a derivative.
+SELECTING = {
+    "_maps/contraction.py": {"_across"},
+    "_maps/diagonal.py": {"make"},
+    "_maps/gather.py": {"_slice"},
+    "_primitives/assemble.py": {"_place", "trim_zeros"},
+    "_primitives/choices.py": {"where"},
+    "_primitives/padding.py": {"pad"},
+    "_primitives/polynomials.py": {"roots"},
+    "_primitives/reduce.py": {"_places"},
+    "_tangents/blocks.py": {"of"},
+    "_tangents/boxes.py": {"merged"},
 }
 # Where all else holds the same.
 FOLDERS = ("_primitives", "_maps", "_tangents", "_sweep", "_engines/recorded/autobatch.py")
@@ -68,7 +84,7 @@ def counts(call: ast.Call) -> bool:
         plain = all(isinstance(x, ast.Constant) for x in call.args)
         return name in {"bool", "float"} and not plain
     home = named(call.func.value) if isinstance(call.func, ast.Attribute) else ""
-    return (home in ("np", "stride_tricks") and name in CREATE) or name in DECIDE
+    return (home in ("np", "stride_tricks") and name in CREATE) or name in DECIDE | SELECT
 
 
 def found(folder: str) -> dict[str, list[tuple[str, int, str]]]:
@@ -83,10 +99,12 @@ def found(folder: str) -> dict[str, list[tuple[str, int, str]]]:
 @pytest.mark.parametrize("folder", FOLDERS)
 def test_arrays_are_made_and_values_decide_in_one_place_each(folder: str) -> None:
     for file, these in found(folder).items():
-        allowed = ALLOWED.get(file, set())
-        bad = [call for call in these if call[0] not in allowed]
-        assert not bad, f"{file}: {bad}; see _create.py and _decisions.py"
-        assert allowed <= {function for function, *_ in these}, f"{file} needs no more of {allowed}"
+        for names, table in ((CREATE | DECIDE, ALLOWED), (SELECT, SELECTING)):
+            allowed = table.get(file, set())
+            calls = [call for call in these if call[2] in names]
+            bad = [call for call in calls if call[0] not in allowed]
+            assert not bad, f"{file}: {bad}; see _create.py and _decisions.py"
+            assert allowed <= {function for function, *_ in calls}, f"{file}: not all of {allowed}"
 
 
 def test_what_is_not_allowed_is_found() -> None:
@@ -95,10 +113,10 @@ def rule(x):
     y = np.asarray(x)
     if np.any(y) or (y > 0).all() or bool(y[0]):
         return float(y)
-    return decide("kind", holds, y) and np.empty(3)
+    return decide("kind", holds, y) and np.empty(3)[y.nonzero()]
 
 def holds(x):
     return (x > 0).all()
 """
     names = [name for *_, name in calls(ast.parse(source))]
-    assert names == ["asarray", "any", "all", "bool", "float", "empty"]
+    assert names == ["asarray", "any", "all", "bool", "float", "empty", "nonzero"]

@@ -106,7 +106,9 @@ def test_a_mask_drops_nan_the_general_way() -> None:
     block = Sparse(pattern, np.array([1.0, np.nan, np.inf, 2.0]))
     with deciding(generally):
         masked = mask.apply(block)
-    assert isinstance(masked, Sparse) and masked.pattern is pattern and not masked.is_identity
+    assert isinstance(masked, Sparse)
+    assert masked.pattern is pattern
+    assert not masked.is_identity
     np.testing.assert_array_equal(masked.val, [1, 0, np.inf, 0])
     np.testing.assert_array_equal(mask.sparse(block).val, [1, np.inf])  # asked each time
 
