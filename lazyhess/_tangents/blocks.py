@@ -11,7 +11,9 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lazyhess._costs import COSTS
-from lazyhess._indices import Array, Ids, Shape, divide, embed, strides
+from lazyhess._create import accumulator
+from lazyhess._decisions import decide, finite, selective
+from lazyhess._indices import Array, Ids, Shape, divide, embed, span, strides
 from lazyhess._tangents.boxes import Box, comb, worthwhile
 from lazyhess._tangents.pattern import Pattern, SourceView
 
@@ -27,12 +29,13 @@ class Sparse:
 
     @classmethod
     def of(cls, block: Array) -> Sparse:
-        """The nonzero entries of a dense block."""
+        """The entries of a dense block that are not zero."""
         count, shape = block.shape[0], block.shape[1:]
         flat = block.reshape(-1)
-        at = flat.nonzero()[0]
+        selected = selective(flat)
+        at = flat.nonzero()[0] if selected else np.arange(len(flat))
         seed, pos = divide(at, prod(shape))
-        return cls(Pattern(count, shape, seed, pos, distinct=True), flat[at])
+        return cls(Pattern(count, shape, seed, pos, distinct=True), flat[at] if selected else flat)
 
     @property
     def count(self) -> int:
@@ -76,7 +79,7 @@ class Sparse:
         pattern = self.pattern
         total = pattern.count * pattern.size
         if pattern.distinct:
-            out = np.zeros(total, self.val.dtype)
+            out = accumulator((total,), self.val.dtype)
             out[pattern.keys()] = self.val
         else:
             out = add_up(pattern.keys(), self.val, total)
@@ -310,12 +313,12 @@ def add_up(keys: Ids, val: Array, total: int) -> Array:
     """`val` added up by `keys` into an array of `total` elements."""
     if val.dtype.kind == "f" and val.itemsize <= 8:  # bincount counts in float64
         if len(keys) == 0:
-            return np.zeros(total, val.dtype)
+            return accumulator((total,), val.dtype)
         return np.bincount(keys, weights=val, minlength=total).astype(val.dtype, copy=False)
     if val.dtype == np.complex128:
         sums: Array = add_up(keys, val.real, total) + 1j * add_up(keys, val.imag, total)
         return sums
-    out = np.zeros(total, val.dtype)
+    out = accumulator((total,), val.dtype)
     np.add.at(out, keys, val)
     return out
 
@@ -324,10 +327,9 @@ def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
     """Seeds: unit vectors at the given flat positions of an array of `shape`."""
     count = len(positions)
     view = None
-    in_order = count and bool((positions[1:] > positions[:-1]).all())
-    if in_order and int(positions[-1]) - int(positions[0]) == count - 1:
-        start = int(positions[0])
-        view = SourceView(-start, prod(shape) - start)
+    row = span(positions)
+    if row is not None:
+        view = SourceView(-row.start, prod(shape) - row.start)
     seed = np.arange(count, dtype=np.intp)
     line = (count,) if count > 1 else ()
     ones = (1,) * len(line)
@@ -426,21 +428,25 @@ def repeated(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     assert isinstance(block, (Sparse, np.ndarray))
     count = block.shape[0] if isinstance(block, np.ndarray) else block.count
     large = count * prod(shape) > COSTS.small
-    if isinstance(block, np.ndarray) and large and _sparse_again(block):
+    if isinstance(block, np.ndarray) and large and block.size <= COSTS.small and mostly_zero(block):
         block = Sparse.of(block)
     if isinstance(block, Sparse):
         return Repeated(block, axes, shape)
     rest = tuple(axis for axis in range(len(shape)) if axis not in axes)
-    if large and count > 1 and rest and np.isfinite(block).all():
+    if large and count > 1 and rest and finite(block):
         weights = block.reshape((count, *(shape[axis] for axis in rest)))
         ones = np.broadcast_to(np.ones((), block.dtype), (1, *shape))
         return KhatriRao(weights, rest, ones, first=True)
     return np.broadcast_to(block, (count, *shape))
 
 
-def _sparse_again(block: Array) -> bool:
+def mostly_zero(block: Array) -> bool:
     """Whether a block that became dense for being small is better sparse where it grows."""
-    return block.size <= COSTS.small and int(np.count_nonzero(block)) * COSTS.entry <= block.size
+    return decide("mostly zero", _mostly_zero, block)
+
+
+def _mostly_zero(block: Array) -> bool:
+    return int(np.count_nonzero(block)) * COSTS.entry <= block.size
 
 
 def dense(block: Block, count: int, shape: Shape, dtype: DTypeLike) -> Any:
