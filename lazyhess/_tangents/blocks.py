@@ -84,11 +84,16 @@ class Sparse:
 
 
 class Structured(ABC):
-    """A block that a smaller one and a rule make: one that maps can often act on alone."""
+    """A block that a smaller one and a rule make: one that maps can often act on alone.
+
+    A kind is a class derived from this one. No other code names it but what makes such blocks, and
+    maps that know a faster way for it than `mapped`.
+    """
 
     __slots__ = ()
 
     inner: Any
+    shape: Any  # of each of the K arrays
 
     @property
     @abstractmethod
@@ -114,6 +119,23 @@ class Structured(ABC):
     @abstractmethod
     def expanded(self) -> Sparse | Array:
         """The block without the rule."""
+
+    def cast(self, dtype: np.dtype[Any]) -> Block:
+        """The block with another dtype."""
+        return cast(self.expanded(), dtype)
+
+    @property
+    def repeated_axes(self) -> tuple[int, ...]:
+        """The axes along which all K arrays are the same, as far as the rule tells."""
+        return ()
+
+    def one_place(self, axes: tuple[int, ...]) -> Block:
+        """The block at the first place of some of its `repeated_axes`."""
+        raise AssertionError("a block without repeated axes has no place for all")
+
+    @abstractmethod
+    def repeated(self, axes: tuple[int, ...], shape: Shape) -> Block:
+        """A block that is the same all along some axes, where this one has length 1."""
 
 
 class KhatriRao(Structured):
@@ -216,6 +238,29 @@ class KhatriRao(Structured):
         answer: Block = map_.khatri_rao(self)
         return answer
 
+    @property
+    def repeated_axes(self) -> tuple[int, ...]:
+        """The axes along which all K arrays are the same; none of entries."""
+        if not isinstance(self.inner, np.ndarray):
+            return ()
+        return tuple(axis for axis in _flat(self.inner) if axis not in self.axes)
+
+    def one_place(self, axes: tuple[int, ...]) -> Block:
+        """The block at the first place of some of its `repeated_axes`."""
+        return self.moved(self.axes, one_place(self.inner, axes))
+
+    def repeated(self, axes: tuple[int, ...], shape: Shape) -> Block:
+        """A block that is the same all along some axes, where this one has length 1."""
+        inner, rest = self.inner, tuple(axis for axis in self.axes if axis not in axes)
+        weights = self.weights
+        if rest != self.axes:  # of length 1 so far: the weights are the same all along, too
+            weights = weights.reshape((len(weights), *(self.shape[axis] for axis in rest)))
+        if isinstance(inner, Sparse):
+            inner = Repeated(inner, axes, shape).expanded()
+        else:
+            inner = np.broadcast_to(inner, (len(inner), *shape))
+        return KhatriRao(weights, rest, inner, self.first)
+
     def _entries(self, inner: Sparse, count: int) -> Sparse:
         pattern, first = inner.pattern, self.first
 
@@ -286,6 +331,27 @@ class Repeated(Structured):
         """The block with the entries of every place."""
         return spread(self.inner, self.inner.shape, self.axes, self.shape)
 
+    def cast(self, dtype: np.dtype[Any]) -> Block:
+        """The block with another dtype."""
+        return self.of(cast(self.inner, dtype))
+
+    @property
+    def repeated_axes(self) -> tuple[int, ...]:
+        """The axes along which all K arrays are the same."""
+        return self.axes
+
+    def one_place(self, axes: tuple[int, ...]) -> Block:
+        """The block at the first place of some of its `repeated_axes`."""
+        rest = tuple(axis for axis in self.axes if axis not in axes)
+        if not rest:
+            return self.inner
+        shape = tuple(1 if axis in axes else n for axis, n in enumerate(self.shape))
+        return Repeated(self.inner, rest, shape)
+
+    def repeated(self, axes: tuple[int, ...], shape: Shape) -> Block:
+        """A block that is the same all along some axes, where this one has length 1."""
+        return Repeated(self.inner, tuple(sorted({*self.axes, *axes})), shape)
+
 
 class Recorded(Protocol):
     """A dense block that remembers how it was made."""
@@ -303,7 +369,7 @@ class Recorded(Protocol):
     def __getitem__(self, index: Any) -> Any: ...
 
 
-Block: TypeAlias = Sparse | KhatriRao | Repeated | Array | Recorded | None
+Block: TypeAlias = Sparse | Structured | Array | Recorded | None
 
 
 def add_up(keys: Ids, val: Array, total: int) -> Array:
@@ -376,11 +442,7 @@ def repeated_axes(block: Block) -> tuple[int, ...]:
         if block.size <= COSTS.small or 0 not in block.strides:
             return ()
         return _flat(block)
-    if isinstance(block, Repeated):
-        return block.axes
-    if isinstance(block, KhatriRao) and isinstance(block.inner, np.ndarray):
-        return tuple(axis for axis in _flat(block.inner) if axis not in block.axes)
-    return ()
+    return block.repeated_axes if isinstance(block, Structured) else ()
 
 
 def _flat(block: Array) -> tuple[int, ...]:
@@ -391,14 +453,8 @@ def _flat(block: Array) -> tuple[int, ...]:
 
 def one_place(block: Block, axes: tuple[int, ...]) -> Block:
     """A block at the first place of some of its `repeated_axes`."""
-    if isinstance(block, KhatriRao):
-        return block.moved(block.axes, one_place(block.inner, axes))
-    if isinstance(block, Repeated):
-        rest = tuple(axis for axis in block.axes if axis not in axes)
-        if not rest:
-            return block.inner
-        shape = tuple(1 if axis in axes else n for axis, n in enumerate(block.shape))
-        return Repeated(block.inner, rest, shape)
+    if isinstance(block, Structured):
+        return block.one_place(axes)
     assert isinstance(block, np.ndarray)
     return block[(slice(None), *(slice(1 if k in axes else None) for k in range(block.ndim - 1)))]
 
@@ -411,18 +467,8 @@ def repeated(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     """
     if block is None:
         return None
-    if isinstance(block, KhatriRao):
-        inner, rest = block.inner, tuple(axis for axis in block.axes if axis not in axes)
-        weights = block.weights
-        if rest != block.axes:  # of length 1 so far: the weights are the same all along, too
-            weights = weights.reshape((len(weights), *(block.shape[axis] for axis in rest)))
-        if isinstance(inner, Sparse):
-            inner = Repeated(inner, axes, shape).expanded()
-        else:
-            inner = np.broadcast_to(inner, (len(inner), *shape))
-        return KhatriRao(weights, rest, inner, block.first)
-    if isinstance(block, Repeated):
-        return Repeated(block.inner, tuple(sorted({*block.axes, *axes})), shape)
+    if isinstance(block, Structured):
+        return block.repeated(axes, shape)
     assert isinstance(block, (Sparse, np.ndarray))
     count = block.shape[0] if isinstance(block, np.ndarray) else block.count
     large = count * prod(shape) > COSTS.small
@@ -458,7 +504,7 @@ def shape_of(block: Block, none: Shape) -> Shape:
     """The shape of the K arrays of a block; of a zero block it is not known, and is `none`."""
     if block is None:
         return none
-    return block.shape if isinstance(block, (Sparse, KhatriRao, Repeated)) else block.shape[1:]
+    return block.shape if isinstance(block, (Sparse, Structured)) else block.shape[1:]
 
 
 def cast(block: Block, dtype: np.dtype[Any]) -> Block:
@@ -467,10 +513,8 @@ def cast(block: Block, dtype: np.dtype[Any]) -> Block:
         return block
     if isinstance(block, Sparse):
         return Sparse(block.pattern, _cast(block.val, dtype))
-    if isinstance(block, Repeated):
-        return block.of(cast(block.inner, dtype))
-    if isinstance(block, KhatriRao):
-        return cast(block.expanded(), dtype)
+    if isinstance(block, Structured):
+        return block.cast(dtype)
     if isinstance(block, np.ndarray):
         return _cast(block, dtype)
     recorded: Any = block
