@@ -52,7 +52,7 @@ def nowhere(mask: Any) -> bool:
 
 
 def finite(array: Array) -> bool:
-    """Whether no element is infinite or NaN: zeros need no care."""
+    """Whether no element is infinite or NaN, so that zeros may be multiplied by it."""
     return decide("finite", all_finite, array)
 
 
