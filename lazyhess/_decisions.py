@@ -40,7 +40,7 @@ def decide(kind: str, allows: Callable[..., Any], *values: Any) -> bool:
 
 def everywhere(mask: Any) -> bool:
     """Whether a mask holds, or a number is not zero, everywhere: nothing need be left out."""
-    return decide("everywhere", np.all, mask)
+    return decide("everywhere", _all, mask)
 
 
 def nowhere(mask: Any) -> bool:
@@ -48,8 +48,15 @@ def nowhere(mask: Any) -> bool:
     return decide("nowhere", _none, mask)
 
 
+# (The ufuncs' own reductions: masks are often small, and the layers of `numpy.all` are felt.)
+
+
+def _all(mask: Any) -> Any:
+    return np.logical_and.reduce(mask, axis=None)
+
+
 def _none(mask: Any) -> Any:
-    return not np.any(mask)
+    return not np.logical_or.reduce(mask, axis=None)
 
 
 @contextmanager

@@ -154,7 +154,8 @@ class KhatriRao(Structured):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.result_type(self.weights, self.inner.dtype)
+        own, inner = self.weights.dtype, self.inner.dtype
+        return own if own is inner else np.result_type(own, inner)
 
     @property
     def nbytes(self) -> int:
@@ -184,14 +185,16 @@ class KhatriRao(Structured):
         """The same weights along other axes of another block."""
         if inner is None:
             return None
-        if isinstance(inner, Structured):
+        if not isinstance(inner, (np.ndarray, Sparse)):
+            assert isinstance(inner, Structured)
             inner = inner.expanded()
-        assert isinstance(inner, (Sparse, np.ndarray))
-        order = sorted(range(len(axes)), key=axes.__getitem__)
         weights = self.weights
-        if order != list(range(len(axes))):
-            weights = weights.transpose((0, *(k + 1 for k in order)))
-        return KhatriRao(weights, tuple(sorted(axes)), inner, self.first)
+        if len(axes) > 1 and axes != self.axes:
+            order = sorted(range(len(axes)), key=axes.__getitem__)
+            if order != list(range(len(axes))):
+                weights = weights.transpose((0, *(k + 1 for k in order)))
+                axes = tuple(sorted(axes))
+        return KhatriRao(weights, axes, inner, self.first)
 
     def ordered(self, grid: Array) -> Array:
         """An array with axes (a, b) in front, with one seed axis."""
@@ -378,8 +381,10 @@ def repeated_axes(block: Block) -> tuple[int, ...]:
         return _flat(block)
     if isinstance(block, Repeated):
         return block.axes
-    if isinstance(block, KhatriRao) and isinstance(block.inner, np.ndarray):
-        return tuple(axis for axis in _flat(block.inner) if axis not in block.axes)
+    if isinstance(block, KhatriRao):
+        inner = block.inner
+        if isinstance(inner, np.ndarray) and 0 in inner.strides:
+            return tuple([axis for axis in _flat(inner) if axis not in block.axes])
     return ()
 
 
