@@ -383,7 +383,7 @@ def repeated_axes(block: Block) -> tuple[int, ...]:
         return block.axes
     if isinstance(block, KhatriRao):
         inner = block.inner
-        if isinstance(inner, np.ndarray) and 0 in inner.strides:
+        if isinstance(inner, np.ndarray) and inner.size > COSTS.small and 0 in inner.strides:
             return tuple([axis for axis in _flat(inner) if axis not in block.axes])
     return ()
 
