@@ -173,7 +173,11 @@ class MapGraph:
     @property
     def finite(self) -> bool:
         """Whether no number in the Jacobians is infinite or NaN."""
-        return all(jacobian.finite for _, jacobian, _ in self.edges)
+        for _, _, edges in self.steps:
+            for _, jacobian, _ in edges:
+                if not jacobian.finite:
+                    return False
+        return True
 
 
 def _among(slots: Collection[int], edges: list[Edge]) -> list[Edge]:

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lazyhess._costs import COSTS
+from lazyhess._create import ones
 from lazyhess._indices import Array, Ids, Shape, divide, embed, strides
 from lazyhess._tangents.boxes import Box, comb, worthwhile
 from lazyhess._tangents.pattern import Pattern, SourceView
@@ -333,12 +334,12 @@ def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
         view = SourceView(-start, prod(shape) - start)
     seed = np.arange(count, dtype=np.intp)
     line = (count,) if count > 1 else ()
-    ones = (1,) * len(line)
-    boxes = [] if view is None else [Box(line, -view.start, ones, 0, ones)]
+    steps = (1,) * len(line)
+    boxes = [] if view is None else [Box(line, -view.start, steps, 0, steps)]
     if not worthwhile(boxes):
         boxes = []
     pattern = Pattern(count, shape, seed, positions, distinct=True, view=view, boxes=boxes)
-    return Sparse(pattern, np.broadcast_to(np.ones((), dtype), (count,)))
+    return Sparse(pattern, ones((count,), dtype))
 
 
 def settle(block: Sparse) -> Sparse | Array:
@@ -383,7 +384,7 @@ def repeated_axes(block: Block) -> tuple[int, ...]:
         return block.axes
     if isinstance(block, KhatriRao):
         inner = block.inner
-        if isinstance(inner, np.ndarray) and inner.size > COSTS.small and 0 in inner.strides:
+        if isinstance(inner, np.ndarray) and 0 in inner.strides:
             return tuple([axis for axis in _flat(inner) if axis not in block.axes])
     return ()
 
@@ -438,8 +439,7 @@ def repeated(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     rest = tuple(axis for axis in range(len(shape)) if axis not in axes)
     if large and count > 1 and rest and np.isfinite(block).all():
         weights = block.reshape((count, *(shape[axis] for axis in rest)))
-        ones = np.broadcast_to(np.ones((), block.dtype), (1, *shape))
-        return KhatriRao(weights, rest, ones, first=True)
+        return KhatriRao(weights, rest, ones((1, *shape), block.dtype), first=True)
     return np.broadcast_to(block, (count, *shape))
 
 
