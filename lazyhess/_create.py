@@ -47,6 +47,13 @@ def strided(array: Array, shape: Shape, strides: Shape, offset: int = 0) -> Arra
     return np.ndarray(shape, array.dtype, array, offset * item, steps)
 
 
+def ones(shape: Shape, dtype: Any) -> Array:
+    """Ones, of which a single one is stored (as `numpy.broadcast_to` does it, and faster)."""
+    array = np.ndarray(shape, dtype, np.array(1, dtype), 0, (0,) * len(shape))
+    array.flags.writeable = False
+    return array
+
+
 def of_shape(shape: Shape) -> Array:
     """An array of that shape without elements' memory: for NumPy to check arguments on."""
     return np.broadcast_to(_NOTHING, shape)

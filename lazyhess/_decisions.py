@@ -43,7 +43,7 @@ def decide(kind: str, allows: Callable[..., Any], *values: Any) -> bool:
 
 def everywhere(mask: Any) -> bool:
     """Whether a mask holds, or a number is not zero, everywhere: nothing need be left out."""
-    return decide("everywhere", np.all, mask)
+    return decide("everywhere", _all, mask)
 
 
 def nowhere(mask: Any) -> bool:
@@ -82,8 +82,15 @@ def all_finite(array: Array) -> bool:
     return bool(np.isfinite(array).all())
 
 
+# (The ufuncs' own reductions: masks are often small, and the layers of `numpy.all` are felt.)
+
+
+def _all(mask: Any) -> Any:
+    return np.logical_and.reduce(mask, axis=None)
+
+
 def _none(mask: Any) -> Any:
-    return not np.any(mask)
+    return not np.logical_or.reduce(mask, axis=None)
 
 
 @contextmanager

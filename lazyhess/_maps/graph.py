@@ -32,9 +32,12 @@ NO_CURVATURE: Mapping[int, Sequence[CurvatureEdge]] = {}
 
 
 class Algebra(NamedTuple, Generic[V]):
-    """What travels through a graph: how a map acts on it, and how parts add up in a slot."""
+    """What travels through a graph: how a map acts on it, and how parts add up in a slot.
 
-    act: Callable[[Map, V], V]
+    Maps do not act on ``None``, which stays ``None``.
+    """
+
+    act: Callable[[Map, Any], V]
     add: Callable[[Sequence[V], np.dtype[Any]], V]
 
 
@@ -63,7 +66,8 @@ class MapGraph:
             parts = [values[slot]] if slot in values else []
             for k, jacobian, _ in edges:
                 if k in values:
-                    parts.append(act(jacobian, values[k]))
+                    value = values[k]
+                    parts.append(value if value is None else act(jacobian, value))
             if parts:
                 values[slot] = add(parts, dtype)
         return values
@@ -98,7 +102,7 @@ class MapGraph:
             if parts is not None:
                 value = add(parts, dtype)
                 for k, _, transposed in edges:
-                    part = act(transposed, value)
+                    part = value if value is None else act(transposed, value)
                     if k in pending:
                         pending[k].append(part)
                     else:
@@ -108,9 +112,14 @@ class MapGraph:
             if tangents is not None:
                 if slot in curvature:
                     for k, l, map_ in curvature[slot]:
-                        part = act(map_, tangents[l])
-                        if part is not None:
-                            pending.setdefault(k, []).append(part)
+                        tangent = tangents[l]
+                        part = tangent if tangent is None else act(map_, tangent)
+                        if part is None:
+                            continue
+                        if k in pending:
+                            pending[k].append(part)
+                        else:
+                            pending[k] = [part]
                 tangents.pop(slot, None)
         return pending
 
@@ -128,14 +137,19 @@ class MapGraph:
                 steps.append(step if inner is edges else (slot, dtype, inner))
         return MapGraph(steps)
 
-    def without(self, slots: Collection[int]) -> MapGraph:
-        """The steps that have operands other than some slots, with those operands."""
-        steps = []
-        for slot, dtype, edges in self.steps:
-            others = [edge for edge in edges if edge[0] not in slots]
-            if others:
-                steps.append((slot, dtype, others))
-        return MapGraph(steps)
+    def divided(self, slots: Collection[int]) -> tuple[MapGraph, MapGraph]:
+        """The steps `within` some slots, and what is left: edges from other slots, with steps."""
+        inside, outside = [], []
+        for step in self.steps:
+            slot, dtype, edges = step
+            inner = _among(slots, edges)
+            if slot in slots:
+                inside.append(step if inner is edges else (slot, dtype, inner))
+            if not inner:
+                outside.append(step)
+            elif inner is not edges:
+                outside.append((slot, dtype, [edge for edge in edges if edge[0] not in slots]))
+        return MapGraph(inside), MapGraph(outside)
 
     def edited(self, edit: Callable[[int, Edge], Edge | None]) -> MapGraph:
         """Every edge to a slot replaced by what `edit` gives for the two, or left out."""
@@ -159,7 +173,11 @@ class MapGraph:
     @property
     def finite(self) -> bool:
         """Whether no number in the Jacobians is infinite or NaN."""
-        return all(jacobian.finite for _, jacobian, _ in self.edges)
+        for _, _, edges in self.steps:
+            for _, jacobian, _ in edges:
+                if not jacobian.finite:
+                    return False
+        return True
 
 
 def _among(slots: Collection[int], edges: list[Edge]) -> list[Edge]:
@@ -182,10 +200,6 @@ def _sum(blocks: Sequence[Block], dtype: np.dtype[Any]) -> Block:
     return block if block is None or block.dtype is dtype else cast(block, dtype)
 
 
-def _out_axes(map_: Map, axes: tuple[int, ...] | None) -> tuple[int, ...] | None:
-    return None if axes is None else map_.out_axes(axes)
-
-
 def only(parts: Sequence[T | None], dtype: np.dtype[Any]) -> T | None:
     """The only part, else ``None``: for what a sum is not."""
     return parts[0] if len(parts) == 1 else None
@@ -200,7 +214,8 @@ LABELS: Algebra[Ids] = Algebra(
 """The largest label among all that an element depends on, see `Map.reach`."""
 
 AXES: Algebra[tuple[int, ...] | None] = Algebra(
-    _out_axes, lambda parts, _: parts[0] if parts.count(parts[0]) == len(parts) else None
+    lambda map_, axes: map_.out_axes(axes),
+    lambda parts, _: parts[0] if parts.count(parts[0]) == len(parts) else None,
 )
 """Where axes come out of which every place is computed by itself; ``None`` where places mix."""
 

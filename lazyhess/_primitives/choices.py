@@ -42,11 +42,11 @@ class Choice(Primitive):
             taken, also = taken | (missing & np.isnan(operand)), also | (missing & np.isnan(other))
         maps: list[Map] = [broadcast(shape_of(operand), out.shape)]
         if not everywhere(taken):
-            maps.append(Mask(np.broadcast_to(taken, out.shape), out.shape))
+            maps.append(Mask(asarray(taken), out.shape))
         tied = taken & also
         if not nowhere(tied):
             shares = np.where(tied, out.dtype.type(0.5), out.dtype.type(1))
-            maps.append(Scale(np.broadcast_to(shares, out.shape), out.shape))
+            maps.append(Scale(shares, out.shape))
         return chain(*maps)
 
 

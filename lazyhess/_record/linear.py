@@ -76,6 +76,8 @@ class RecordedMaps:
     shapes: list[Shape]  # of the inputs
     dtypes: list[np.dtype[Any]]
     sizes: list[int]  # elements of each slot
+    curved: set[int]  # slots whose adjoints a curvature wants, of their own step or further down
+    sources: frozenset[int]  # the slots that no step computes, of those that the root depends on
     _parts: dict[frozenset[int], tuple[set[int], MapGraph]] = field(default_factory=dict)
 
     def part(self, slots: Iterable[int]) -> tuple[set[int], MapGraph]:
@@ -83,8 +85,12 @@ class RecordedMaps:
         key = frozenset(slots)
         part = self._parts.get(key)
         if part is None:
-            above = self.graph.above(key)
-            part = self._parts[key] = above, self.graph.within(above)
+            if key >= self.sources:  # all there is depends on these
+                part = self.graph.slots | key, self.graph
+            else:
+                above = self.graph.above(key)
+                part = above, self.graph.within(above)
+            self._parts[key] = part
         return part
 
 
@@ -106,6 +112,8 @@ def recorded_maps(
     slot_of: dict[int, int] = {}
     nodes: list[Variable] = []
     active: list[dict[int, int]] = []  # for each slot the positions of active operands, their slots
+    bent: set[int] = set()  # slots of steps that have a curvature
+    curved: set[int] = set()  # and all that is computed from them
     for node in ancestors([root]):
         operands = {}
         for k, x in enumerate(node._operands):
@@ -114,9 +122,15 @@ def recorded_maps(
                 if operand is not None:
                     operands[k] = operand
         if operands or node._serial in wanted:
-            slot_of[node._serial] = len(nodes)
+            slot = slot_of[node._serial] = len(nodes)
             nodes.append(node)
             active.append(operands)
+            primitive = node._primitive
+            if operands and primitive is not None and primitive.curved(tuple(operands)):
+                bent.add(slot)
+                curved.add(slot)
+            elif not curved.isdisjoint(operands.values()):
+                curved.add(slot)
     output = slot_of.get(root._serial)
     steps: list[Step] = []
     curvature: dict[int, Curvature] = {}
@@ -141,18 +155,23 @@ def recorded_maps(
         if not edges:
             continue
         steps.append((slot, node._value.dtype, edges))
-        reached.update([k for k, _, _ in edges])
-        if primitive.curved(tuple(operands)):
+        for k, _, _ in edges:
+            reached.add(k)
+        if slot in bent:
             curvature[slot] = Curvature(primitive, args, out, operands)
     steps.reverse()
+    graph = MapGraph(steps)
+    computed = graph.slots
     return RecordedMaps(
-        MapGraph(steps),
+        graph,
         curvature,
         output,
         [slot_of.get(x._serial) for x in xs],
         [x.shape for x in xs],
         [x.dtype for x in xs],
         [node._value.size for node in nodes],
+        curved & computed,
+        frozenset([slot for slot in reached if slot is not None and slot not in computed]),
     )
 
 

@@ -10,12 +10,7 @@ from lazyhess._maps import Map
 from lazyhess._maps.graph import Algebra, MapGraph, only
 from lazyhess._tangents import SourceView
 
-
-def _view(map_: Map, view: SourceView | None) -> SourceView | None:
-    return view and map_.view(view)
-
-
-VIEWS: Algebra[SourceView | None] = Algebra(_view, only)
+VIEWS: Algebra[SourceView | None] = Algebra(lambda map_, view: map_.view(view), only)
 """What piece of the source an array is; ``None`` where it is none."""
 
 

@@ -19,11 +19,7 @@ from lazyhess._tangents import Block, identity
 Path: TypeAlias = tuple[Any, ...]
 
 
-def _longer(map_: Map, path: Path | None) -> Path | None:
-    return None if path is None else (path, map_)
-
-
-PATHS: Algebra[Path | None] = Algebra(_longer, only)
+PATHS: Algebra[Path | None] = Algebra(lambda map_, path: (path, map_), only)
 """The one way from the source to an array; ``None`` where there are several."""
 
 

@@ -65,15 +65,15 @@ class Linearization:
         maps = self.maps
         if maps.root is None:
             return None
-        curved = maps.graph.above(maps.curvature)
-        rest = maps.graph.without(curved)
+        curved = maps.curved
+        inside, rest = maps.graph.divided(curved)
         pending: dict[int, list[Block]] = {maps.root: [cotangent]}
         if maps.root not in curved:
             return rest, pending
         border = rest.slots
         inputs = {slot for slot in maps.inputs if slot in curved}
         keep = {*maps.curvature, *inputs, *border}
-        maps.graph.within(curved).backward(pending, BLOCKS, keep)
+        inside.backward(pending, BLOCKS, keep)
         for slot, curvature in maps.curvature.items():
             curvature.set_adjoint(pending[slot][0])
         for slot in inputs:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import DTypeLike
 
 from lazyhess._costs import COSTS
-from lazyhess._create import accumulator
+from lazyhess._create import accumulator, ones
 from lazyhess._decisions import decide, selective
 from lazyhess._indices import Array, Ids, Shape, divide, embed, span, strides
 from lazyhess._tangents.boxes import Box, comb, worthwhile
@@ -183,12 +183,12 @@ def identity(positions: Ids, shape: Shape, dtype: DTypeLike) -> Sparse:
         view = SourceView(-row.start, prod(shape) - row.start)
     seed = np.arange(count, dtype=np.intp)
     line = (count,) if count > 1 else ()
-    ones = (1,) * len(line)
-    boxes = [] if view is None else [Box(line, -view.start, ones, 0, ones)]
+    steps = (1,) * len(line)
+    boxes = [] if view is None else [Box(line, -view.start, steps, 0, steps)]
     if not worthwhile(boxes):
         boxes = []
     pattern = Pattern(count, shape, seed, positions, distinct=True, view=view, boxes=boxes)
-    return Sparse(pattern, np.broadcast_to(np.ones((), dtype), (count,)))
+    return Sparse(pattern, ones((count,), dtype))
 
 
 def settle(block: Sparse) -> Sparse | Array:

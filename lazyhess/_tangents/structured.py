@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._costs import COSTS
+from lazyhess._create import ones
 from lazyhess._decisions import finite
 from lazyhess._indices import Array, Shape
 from lazyhess._tangents.blocks import (
@@ -64,7 +65,8 @@ class KhatriRao(Structured):
 
     @property
     def dtype(self) -> np.dtype[Any]:
-        return np.result_type(self.weights, self.inner.dtype)
+        weights, inner = self.weights.dtype, self.inner.dtype
+        return weights if weights is inner else np.result_type(weights, inner)
 
     @property
     def nbytes(self) -> int:
@@ -94,14 +96,16 @@ class KhatriRao(Structured):
         """The same weights along other axes of another block."""
         if inner is None:
             return None
-        if isinstance(inner, Structured):
+        if not isinstance(inner, (np.ndarray, Sparse)):
+            assert isinstance(inner, Structured)
             inner = inner.expanded()
-        assert isinstance(inner, (Sparse, np.ndarray))
-        order = sorted(range(len(axes)), key=axes.__getitem__)
         weights = self.weights
-        if order != list(range(len(axes))):
-            weights = weights.transpose((0, *(k + 1 for k in order)))
-        return KhatriRao(weights, tuple(sorted(axes)), inner, self.first)
+        if len(axes) > 1 and axes != self.axes:
+            order = sorted(range(len(axes)), key=axes.__getitem__)
+            if order != list(range(len(axes))):
+                weights = weights.transpose((0, *(k + 1 for k in order)))
+                axes = tuple(sorted(axes))
+        return KhatriRao(weights, axes, inner, self.first)
 
     def ordered(self, grid: Array) -> Array:
         """An array with axes (a, b) in front, with one seed axis."""
@@ -129,9 +133,10 @@ class KhatriRao(Structured):
     @property
     def repeated_axes(self) -> tuple[int, ...]:
         """The axes along which all K arrays are the same; none of entries."""
-        if not isinstance(self.inner, np.ndarray):
+        inner = self.inner
+        if not isinstance(inner, np.ndarray) or 0 not in inner.strides:
             return ()
-        return tuple(axis for axis in flat_axes(self.inner) if axis not in self.axes)
+        return tuple([axis for axis in flat_axes(inner) if axis not in self.axes])
 
     def one_place(self, axes: tuple[int, ...]) -> Block:
         """The block at the first place of some of its `repeated_axes`."""
@@ -261,6 +266,5 @@ def repeated(block: Block, axes: tuple[int, ...], shape: Shape) -> Block:
     rest = tuple(axis for axis in range(len(shape)) if axis not in axes)
     if large and count > 1 and rest and finite(block):
         weights = block.reshape((count, *(shape[axis] for axis in rest)))
-        ones = np.broadcast_to(np.ones((), block.dtype), (1, *shape))
-        return KhatriRao(weights, rest, ones, first=True)
+        return KhatriRao(weights, rest, ones((1, *shape), block.dtype), first=True)
     return np.broadcast_to(block, (count, *shape))

@@ -99,7 +99,8 @@ def test_parts_of_a_graph() -> None:
         (2, [1]),
         (5, [2]),
     ]
-    rest = GRAPH.without({1, 2})
+    inside, rest = GRAPH.divided({1, 2})
+    assert inside.steps == GRAPH.within({1, 2}).steps
     assert [(slot, [k for k, _, _ in edges]) for slot, _, edges in rest.steps] == [
         (2, [0]),
         (5, [3, 0]),

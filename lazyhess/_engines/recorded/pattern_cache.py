@@ -9,6 +9,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from lazyhess._costs import COSTS
+from lazyhess._create import ones
 from lazyhess._indices import Ids, Shape
 from lazyhess._tangents import Pattern, Sparse, identity
 
@@ -39,7 +40,7 @@ class PatternCache:
             kept = self._patterns.get(key) if key else None
         if kept is None:
             return identity(ids, shape, dtype)
-        return Sparse(kept.pattern, np.broadcast_to(np.ones((), dtype), (len(ids),)))
+        return Sparse(kept.pattern, ones((len(ids),), dtype))
 
     def keep(self, i: int, ids: Ids, pattern: Pattern) -> None:
         """Keep the pattern of such seeds, and what has been derived from it."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lazyhess._create import ones
 from lazyhess._engines.recorded.autobatch import autobatch
 from lazyhess._indices import Array
 from lazyhess._record.variable import Variable
@@ -16,7 +17,7 @@ from lazyhess._sweep.linearization import Linearization
 def unit_cotangent(root: Variable, output: int | None = None) -> Array:
     """The cotangent of one element of an output, or of the sum of all."""
     if output is None:
-        return np.broadcast_to(np.ones((), root.dtype), root.shape)
+        return ones(root.shape, root.dtype)
     cotangent = np.zeros(root.size, root.dtype)
     cotangent[output] = 1
     return cotangent.reshape(root.shape)
