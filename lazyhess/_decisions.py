@@ -82,15 +82,17 @@ def all_finite(array: Array) -> bool:
     return bool(np.isfinite(array).all())
 
 
-# (The ufuncs' own reductions: masks are often small, and the layers of `numpy.all` are felt.)
+# (The ufuncs' own reductions: masks are often small, and the layers of `numpy.all` are felt. What
+# is asked may also be a scalar, or a Variable.)
+_AND, _OR = np.logical_and.reduce, np.logical_or.reduce
 
 
 def _all(mask: Any) -> Any:
-    return np.logical_and.reduce(mask, axis=None)
+    return _AND(mask, axis=None) if type(mask) is np.ndarray else np.all(mask)
 
 
 def _none(mask: Any) -> Any:
-    return not np.logical_or.reduce(mask, axis=None)
+    return not (_OR(mask, axis=None) if type(mask) is np.ndarray else np.any(mask))
 
 
 @contextmanager
