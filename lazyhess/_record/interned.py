@@ -52,7 +52,9 @@ def _key(x: Any) -> Hashable:
         return slice, x.start, x.stop, x.step
     if isinstance(x, np.ndarray):
         return _Content(x)
-    return kind, x  # 1, 1.0 and True are equal, and not the same
+    if isinstance(x, (float, complex, np.generic)):
+        return kind, repr(x)  # 0.0 and -0.0 are equal, and not the same
+    return kind, x  # nor are 1 and True
 
 
 class _Content:
@@ -75,7 +77,8 @@ class _Content:
         if not isinstance(other, _Content):
             return NotImplemented
         a, b = self.array, other.array
-        return a is b or (a.dtype == b.dtype and a.shape == b.shape and np.array_equal(a, b))
+        alike = a.dtype == b.dtype and a.shape == b.shape
+        return a is b or (alike and a.tobytes() == b.tobytes())  # 0.0 is not -0.0
 
 
 # Bytes of an array that are hashed whole, and about how many elements of a larger one.

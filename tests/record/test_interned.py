@@ -35,6 +35,7 @@ def test_what_is_equal_and_not_the_same_gives_another() -> None:
         [(1,), (True,), (1.0,), (np.int64(1),), ("1",), ((1,),)],
         [(np.arange(3),), (np.arange(3.0),), (np.arange(3)[None],), (np.arange(1, 4),)],
         [(slice(1, 2),), ((1, 2, None),), (slice(1, 2, 1),)],
+        [(0.0,), (-0.0,), (np.zeros(3),), (-np.zeros(3),), (np.zeros(9999),), (-np.zeros(9999),)],
     ]
     for group in groups:
         held = [interned(Held, *params) for params in group]
