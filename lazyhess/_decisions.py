@@ -48,15 +48,19 @@ def nowhere(mask: Any) -> bool:
     return decide("nowhere", _none, mask)
 
 
-# (The ufuncs' own reductions: masks are often small, and the layers of `numpy.all` are felt.)
+# (The ufuncs' own reductions: masks are often small, and the layers of `numpy.all` are felt. What
+# is asked may also be a scalar, or a Variable.)
 
 
 def _all(mask: Any) -> Any:
-    return np.logical_and.reduce(mask, axis=None)
+    return _AND(mask, axis=None) if type(mask) is np.ndarray else np.all(mask)
 
 
 def _none(mask: Any) -> Any:
-    return not np.logical_or.reduce(mask, axis=None)
+    return not (_OR(mask, axis=None) if type(mask) is np.ndarray else np.any(mask))
+
+
+_AND, _OR = np.logical_and.reduce, np.logical_or.reduce
 
 
 @contextmanager
