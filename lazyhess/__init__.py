@@ -8,8 +8,8 @@
 array([0., 2., 6., 4.])
 """
 
-import lazyhess._primitives  # noqa: F401 - fills the tables where Variables look up their rules
-from lazyhess import extend, special, testing
+# The first fills the tables where Variables look up their rules.
+from lazyhess import _primitives, extend, special, testing  # noqa: F401
 from lazyhess._api import gradient, hessian
 from lazyhess._proxy.hessian import Hessian
 from lazyhess._record.variable import Variable, variable

@@ -25,9 +25,9 @@ def copied(x: Any) -> Array:
     return np.array(x)
 
 
-def contiguous(array: Array) -> Array:
+def contiguous(array: Array, dtype: Any = None) -> Array:
     """The array as it is walked through in C order: itself, or a copy. Not for 0-d arrays."""
-    return np.ascontiguousarray(array)
+    return np.ascontiguousarray(array, dtype)
 
 
 def accumulator(shape: Shape, dtype: Any) -> Array:

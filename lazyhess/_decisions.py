@@ -11,9 +11,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from math import isfinite
 from typing import Any, TypeAlias
 
 import numpy as np
+
+from lazyhess._indices import Array
 
 # What answers for `decide`: of a kind, its test, and what that is asked of.
 Decider: TypeAlias = Callable[[str, Callable[..., Any], tuple[Any, ...]], bool]
@@ -46,6 +49,37 @@ def everywhere(mask: Any) -> bool:
 def nowhere(mask: Any) -> bool:
     """Whether a mask holds nowhere, so that what it picks need not be worked out."""
     return decide("nowhere", _none, mask)
+
+
+def finite(array: Array) -> bool:
+    """Whether no element is infinite or NaN, so that zeros may be multiplied by it."""
+    return decide("finite", all_finite, array)
+
+
+def selective(mask: Array) -> bool:
+    """Whether places may be picked where a mask holds, or numbers are not zero: an index array.
+
+    The general way keeps all places, with zeros in the others. (At another point the places picked
+    are right if nothing holds elsewhere: that is the guard.)
+    """
+    return decide("places", _always, mask)
+
+
+def _always(mask: Any) -> bool:
+    return True
+
+
+def all_finite(array: Array) -> bool:
+    """What `finite` asks."""
+    if array.size == 1:
+        return isfinite(array.item()) if array.dtype.kind != "c" else bool(np.isfinite(array))
+    if array.dtype.kind == "f" and array.flags.forc:
+        # The sum of squares is not finite where an item is not, and BLAS gives it in one call
+        # without warnings; where it merely overflows, look closer.
+        flat = array.ravel("K")
+        if isfinite(flat.dot(flat)):
+            return True
+    return bool(np.isfinite(array).all())
 
 
 # (The ufuncs' own reductions: masks are often small, and the layers of `numpy.all` are felt. What

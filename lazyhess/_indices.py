@@ -86,3 +86,21 @@ def divide(ids: Ids, size: int) -> tuple[Ids, Ids]:
     size = max(size, 1)
     quotient = ids // size
     return quotient, ids - quotient * size
+
+
+# --- what patterns are like, which no value of a function decides ---------------------------------
+
+
+def in_order(ids: Ids) -> bool:
+    """Whether no index is smaller than the one before it."""
+    return len(ids) < 2 or bool((ids[1:] >= ids[:-1]).all())
+
+
+def evenly(ids: Ids, step: int) -> bool:
+    """Whether each index is so much larger than the one before it."""
+    return bool((ids[1:] - ids[:-1] == step).all())
+
+
+def same(ids: Ids, others: Ids) -> bool:
+    """Whether two index arrays, which broadcast, are the same."""
+    return bool((ids == others).all())

@@ -10,7 +10,8 @@ Three ways, from the shortest on:
 
 Jacobians, differentials and formulas are also evaluated on Variables in place of arrays, for the
 curvature and for third order. So they are written with NumPy functions and operators, without
-changing arrays in place; `value_of` gives the plain array where a decision needs one.
+changing arrays in place. Numbers become weights and masks; where they allow a short cut, `decide`
+asks whether they do, and `value_of` gives it the plain array.
 
 `lazyhess.testing.check_rule` checks what was added with one call.
 
@@ -32,6 +33,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from lazyhess._decisions import decide
 from lazyhess._maps import (
     Chain,
     Gather,
@@ -72,6 +74,7 @@ __all__ = [
     "broadcast",
     "chain",
     "contract",
+    "decide",
     "elementwise",
     "implements",
     "linear",

@@ -138,7 +138,8 @@ NEVER = (
     ("_proxy", "_tangents"),
     ("_frontends", "_tangents"),
 )
-FRONT_ENDS = ("numpy", "torch", "jax", "paddle", "tensorflow")
+_FRAMEWORKS = (ROOT / "lazyhess" / "_frontends").glob("*/__init__.py")
+FRONT_ENDS = ("numpy", *sorted(path.parent.name for path in _FRAMEWORKS))
 # Behind `problem()` of a front end: `hessian` and `gradient` ask for no engine by name.
 BEHIND = ("lazyhess._engines.recorded", *(f"lazyhess._frontends.{name}" for name in FRONT_ENDS))
 

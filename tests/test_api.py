@@ -321,3 +321,7 @@ def test_every_real_floating_dtype(dtype):
     np.testing.assert_allclose(
         got.astype(float), want, rtol=20 * float(np.finfo(dtype).eps), atol=1e-6
     )
+
+
+def test_names_that_a_user_sees_are_those_of_the_library():
+    assert {name for name in dir(lh) if not name.startswith("_")} == set(lh.__all__)

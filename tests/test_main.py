@@ -12,6 +12,7 @@ import pytest
 import lazyhess as lh
 from lazyhess import __main__ as demo
 from lazyhess._demo import crystal, logit
+from lazyhess._frontends import _FRAMEWORKS
 
 ROOT = Path(lh.__file__).parent.parent
 
@@ -101,7 +102,7 @@ def test_arguments(capsys):
     assert "at least 2, got 1" in capsys.readouterr().err
 
 
-FRAMEWORKS = {"torch", "jax", "tensorflow", "paddle", "scipy", "matplotlib", "dask", "tqdm"}
+FRAMEWORKS = {*_FRAMEWORKS, "scipy", "matplotlib", "dask", "tqdm"}
 
 
 def brought_along(path: Path | None = None, before: str = "pass") -> set[str]:

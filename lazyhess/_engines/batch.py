@@ -43,15 +43,17 @@ class Batch:
     def __init__(
         self, full: Sequence[Shape], axes: Sequence[int | None] | None = None, samples: int = 1
     ) -> None:
-        self.full = tuple(tuple(shape) for shape in full)
+        self.full = tuple(map(tuple, full))
         self.axes = (None,) * len(self.full) if axes is None else tuple(axes)
         self.lead: Shape = () if axes is None else (samples,)
         self.samples = prod(self.lead)
-        self.shapes: tuple[Shape, ...] = tuple(
-            shape if axis is None else shape[:axis] + shape[axis + 1 :]
-            for shape, axis in zip(self.full, self.axes, strict=True)
-        )
-        self.sizes = tuple(prod(shape) for shape in self.shapes)
+        self.shapes: tuple[Shape, ...] = self.full
+        if axes is not None:
+            self.shapes = tuple(
+                shape if axis is None else shape[:axis] + shape[axis + 1 :]
+                for shape, axis in zip(self.full, self.axes, strict=True)
+            )
+        self.sizes = tuple(map(prod, self.shapes))
         self.together = axes is not None and None not in self.axes
 
     def __bool__(self) -> bool:

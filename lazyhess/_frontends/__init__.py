@@ -1,4 +1,4 @@
-"""Front ends: from the arguments of a call to an engine. Recorded NumPy is one of five.
+"""Front ends: from the arguments of a call to an engine. Recorded NumPy is one of them.
 
 A framework is found by the module that defines the type of an object, which is imported by then. No
 module of lazyhess imports a framework before. What belongs to none is NumPy's.

@@ -11,7 +11,7 @@ from functools import lru_cache
 
 from lazyhess._indices import Shape
 from lazyhess._maps.axes import Accumulate, Expand, Permute, Reduce, Reshape
-from lazyhess._maps.base import NOTHING, Batched, Chain, Map, Weighted, all_finite
+from lazyhess._maps.base import NOTHING, Batched, Chain, Map, Weighted
 from lazyhess._maps.contraction import Contract
 from lazyhess._maps.diagonal import Conjugate, Mask, Scale
 from lazyhess._maps.fourier import Fourier
@@ -35,7 +35,6 @@ __all__ = [
     "Scale",
     "Scatter",
     "Weighted",
-    "all_finite",
     "broadcast",
     "chain",
 ]

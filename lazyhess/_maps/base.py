@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from functools import cached_property
-from math import isfinite, prod
+from math import prod
 from typing import TypeAlias
 
 import numpy as np
 
 from lazyhess._costs import COSTS
+from lazyhess._decisions import finite
 from lazyhess._indices import Array, Ids, Shape, divide
 from lazyhess._tangents import (
     Block,
@@ -19,6 +20,7 @@ from lazyhess._tangents import (
     Sparse,
     Structured,
     compact,
+    mostly_zero,
     one_place,
     repeated,
     repeated_axes,
@@ -106,10 +108,8 @@ class Map(ABC):
 
     def _grow(self, block: Array) -> Block:
         """Make a small block larger: it became dense for being small, and may be sparse again."""
-        if len(block) * prod(self.out) > COSTS.small:
-            entries = np.count_nonzero(block)
-            if entries * COSTS.entry <= block.size:
-                return self.sparse(Sparse.of(block))
+        if len(block) * prod(self.out) > COSTS.small and mostly_zero(block):
+            return self.sparse(Sparse.of(block))
         return self.dense(block)
 
     @abstractmethod
@@ -146,19 +146,6 @@ class Map(ABC):
         return 0
 
 
-def all_finite(array: Array) -> bool:
-    """Whether no element is infinite or NaN."""
-    if array.size == 1:
-        return isfinite(array.item()) if array.dtype.kind != "c" else bool(np.isfinite(array))
-    if array.dtype.kind == "f" and array.flags.forc:
-        # The sum of squares is not finite where an item is not, and BLAS gives it in one call
-        # without warnings; where it merely overflows, look closer.
-        flat = array.ravel("K")
-        if isfinite(flat.dot(flat)):
-            return True
-    return bool(np.isfinite(array).all())
-
-
 def thin(shape: Shape, axes: Axes) -> Shape:
     """The shape with length 1 along some axes."""
     return tuple(1 if axis in axes else n for axis, n in enumerate(shape))
@@ -174,7 +161,7 @@ class Weighted(Map):
     def finite(self) -> bool:
         """Whether all weights are."""
         if self._finite is None:
-            self._finite = all_finite(compact(self.weights))
+            self._finite = finite(compact(self.weights))
         return self._finite
 
     def array(self, block: Array) -> Block:

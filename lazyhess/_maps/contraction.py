@@ -8,7 +8,8 @@ from math import prod
 import numpy as np
 
 from lazyhess._costs import COSTS
-from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, strides
+from lazyhess._create import accumulator, buffer, contiguous
+from lazyhess._indices import Array, Ids, Shape, changes, divide, embed, in_order, strides
 from lazyhess._maps.axes import Expand, Permute
 from lazyhess._maps.base import NOTHING, Axes, Chain, Map, Weighted
 from lazyhess._maps.gather import Gather
@@ -177,10 +178,10 @@ class Contract(Weighted):
         order = (*(block.axes[k] + 1 for k in range(len(names))), 0)
         order += tuple(how.labels.index(label) + 1 for label in how.free)
         right = inner.transpose(order).reshape(how.rows, others * free)
-        matrix = np.ascontiguousarray(self.matrix_for(names).T)
+        matrix = contiguous(self.matrix_for(names).T)
         weights = block.weights.reshape(count, 1, how.rows)
         dtype = np.result_type(weights, matrix, right)
-        products = np.empty((count, how.width, others * free), dtype)
+        products = buffer((count, how.width, others * free), dtype)
         step = max(1, COSTS.chunk // max(matrix.size, 1))
         for start in range(0, count, step):
             left = weights[start : start + step] * matrix
@@ -230,7 +231,7 @@ class Contract(Weighted):
         def group() -> tuple[Ids | None, Array, Ids]:
             keys = pattern.seed * how.places + pattern.project(how.kept_axes)
             order = None
-            if len(keys) > 1 and (keys[1:] < keys[:-1]).any():
+            if not in_order(keys):
                 order = np.argsort(keys, kind="stable")
                 keys = keys[order]
             first = changes(keys)
@@ -245,7 +246,7 @@ class Contract(Weighted):
         if not alone and not how.shared and self.finite and len(keys) * summed < 8 * len(val):
             # The entries nearly fill the matrix (groups, summed): multiply it whole.
             flat = (np.cumsum(first) - 1) * summed + at
-            full = np.zeros(len(keys) * summed, val.dtype)
+            full = accumulator((len(keys) * summed,), val.dtype)
             if pattern.distinct:
                 full[flat] = val
             else:
@@ -275,7 +276,7 @@ class Contract(Weighted):
             if len(keys) == total:
                 full = fibres
             else:
-                full = np.zeros((total, new), fibres.dtype)
+                full = accumulator((total, new), fibres.dtype)
                 full[keys] = fibres
             order = (*how.kept, *how.new)
             full = full.reshape((count, *how.shape(order)))

@@ -7,6 +7,8 @@ from functools import cached_property
 import numpy as np
 
 from lazyhess._costs import COSTS
+from lazyhess._create import contiguous
+from lazyhess._decisions import selective
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps.base import NOTHING, Axes, Map, Weighted, thin
 from lazyhess._tangents import Block, KhatriRao, Pattern, Sparse, compact
@@ -40,7 +42,7 @@ class Scale(Weighted):
         if order == sorted(order):
             scaled: Array = block * self.weights
             return scaled
-        weights = np.ascontiguousarray(self.weights.transpose([k - 1 for k in order[1:]]))
+        weights = contiguous(self.weights.transpose([k - 1 for k in order[1:]]))
         lying: Array = block.transpose(order) * weights
         return lying.transpose([order.index(k) for k in range(len(order))])
 
@@ -64,7 +66,7 @@ class Scale(Weighted):
     @cached_property
     def lying(self) -> Array:
         """The weights as they are walked through by strides; a slice of an array is a copy."""
-        return np.ascontiguousarray(self.weights)
+        return contiguous(self.weights)
 
     def sparse(self, block: Sparse) -> Sparse:
         pattern, weights = block.pattern, self.weights
@@ -125,7 +127,9 @@ class Mask(Map):
         return np.where(self.mask, block, block.dtype.type(0))
 
     def sparse(self, block: Sparse) -> Sparse:
-        pattern = block.pattern
+        pattern, val = block.pattern, block.val
+        if not selective(self.mask):  # all entries stay
+            return Sparse(pattern, np.where(pick(self.mask, pattern), val, val.dtype.type(0)))
 
         def make() -> tuple[Pattern, Ids]:
             keep = np.flatnonzero(np.broadcast_to(pick(self.mask, pattern), pattern.pos.shape))
@@ -135,7 +139,7 @@ class Mask(Map):
             return moved, keep
 
         moved, keep = pattern.derive_few("masks", self.digest, make)
-        return Sparse(moved, block.val[keep])
+        return Sparse(moved, val[keep])
 
     def out_axes(self, axes: Axes) -> Axes | None:
         return axes

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from lazyhess._costs import COSTS
-from lazyhess._indices import Array, Ids, Shape, divide, runs
+from lazyhess._create import accumulator, of_shape
+from lazyhess._indices import Array, Ids, Shape, divide, evenly, runs, same
 from lazyhess._maps.axes import Reshape, summed
 from lazyhess._maps.base import NOTHING, Axes, Chain, Map, thin
 from lazyhess._tangents import Block, Pattern, SourceView, Sparse, settle
@@ -38,7 +39,7 @@ class Gather(Map):
         # On an array without elements' memory; still NumPy walks through all that arrays pick, so
         # leading axes that are taken whole are left out.
         lead = self.lead
-        shape: Shape = np.broadcast_to(np.empty((), "V0"), self.inp[lead:])[self.index[lead:]].shape
+        shape: Shape = of_shape(self.inp[lead:])[self.index[lead:]].shape
         return self.inp[:lead] + shape
 
     @cached_property
@@ -257,7 +258,7 @@ class Gather(Map):
             for place, m in enumerate(self.out):
                 if n == m and place not in kept.values():
                     count = np.arange(n).reshape((n,) + (1,) * (len(self.out) - place - 1))
-                    if (item == count).all():
+                    if same(item, count):
                         kept[axis] = place
                         break
         return kept
@@ -300,7 +301,7 @@ class Scatter(Map):
         total = count * prod(self.out)
         if total > COSTS.small and count * prod(self.inp) * COSTS.entry < total:
             return self.sparse(Sparse.of(block))
-        out = np.zeros((count, *self.out), block.dtype)
+        out = accumulator((count, *self.out), block.dtype)
         if self.gather.basic:
             out[(slice(None), *self.gather.index)] = block
             return out
@@ -378,7 +379,7 @@ def _added(rows: Array, order: Ids, starts: Ids) -> Array:
     if len(order) == count:
         return rows.take(order, axis=1)
     copies, rest = divmod(len(order), count)
-    if rest or (np.diff(starts) != copies).any():
+    if rest or not evenly(starts, copies):
         return np.add.reduceat(rows.take(order, axis=1), starts, axis=1)
     # All of one length: sums over an axis are several times faster.
     picked = rows.take(order.reshape(count, copies).T.reshape(-1), axis=1)

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from lazyhess._costs import COSTS
+from lazyhess._create import contiguous
 from lazyhess._indices import Array, Shape
 from lazyhess._maps.pairing import ContractionSpec, Labels
 
@@ -41,7 +42,7 @@ class Operand(NamedTuple):
         """The matrices."""
         array = array.transpose(self.axes)
         if self.copied:
-            array = np.ascontiguousarray(array)
+            array = contiguous(array)
         return array.reshape(self.shape)
 
 
@@ -170,9 +171,8 @@ class _Candidate:
         self.columns = b.ordered(tuple(x for x in b.labels if x not in batch and x not in inner))
         self.lies = a.lies(self.rows, inner), b.lies(inner, self.columns)
         # What comes first in the result is on the left.
-        self.swapped = bool(self.rows and self.columns) and (
-            onto.index(self.columns[0]) < onto.index(self.rows[0])
-        )
+        first = [onto.index(side[0]) for side in (self.columns, self.rows) if side]
+        self.swapped = len(first) == 2 and first[0] < first[1]
         sides = self.columns + self.rows if self.swapped else self.rows + self.columns
         self.labels = batch + sides
         self.kept = tuple(label for label in self.labels if label in onto)

@@ -10,7 +10,7 @@ from typing import Any, ClassVar, TypeVar
 import numpy as np
 
 from lazyhess._create import asarray
-from lazyhess._decisions import decide
+from lazyhess._decisions import all_finite, decide
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps import (
     Batched,
@@ -19,7 +19,6 @@ from lazyhess._maps import (
     Scale,
     Scatter,
     Weighted,
-    all_finite,
     broadcast,
     chain,
 )

@@ -15,8 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from lazyhess._decisions import decide, everywhere, nowhere
-from lazyhess._maps import all_finite
+from lazyhess._decisions import all_finite, decide, everywhere, nowhere
 from lazyhess._primitives.base import Elementwise, Formula, finite
 from lazyhess._record.variable import Variable, value_of
 

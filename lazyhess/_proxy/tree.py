@@ -8,6 +8,7 @@ from typing import Any
 from lazyhess._engines.problem import Problem
 from lazyhess._proxy.hessian import Hessian
 from lazyhess._proxy.rows import RowSource
+from lazyhess._trees import gathered
 
 
 class HessianTree:
@@ -33,6 +34,7 @@ class HessianTree:
 
     def at(self, new_xs: tuple[Any, ...]) -> Any:
         """The blocks at new inputs: one argument, or one for each x of a tuple or list."""
+        new_xs = tuple(map(gathered, new_xs))  # once: what looks at an iterator uses it up
         kind = type(self.problem.tree)
         several = kind in (tuple, list)
         if not several and len(new_xs) != 1:

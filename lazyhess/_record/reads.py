@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import deque
 from itertools import count
 
@@ -29,7 +30,12 @@ def since(serial: int) -> bool:
 
 def between(first: int, last: int) -> bool:
     """Whether a value was asked for between the serial numbers of two Variables."""
-    for serial in reversed(_reads.copy()):  # another thread may be asking
-        if serial < last:
-            return serial > first
-    return len(_reads) == _reads.maxlen
+    while _reads:
+        newest = _reads[-1]
+        if newest < first:
+            return False
+        before = bisect_left(_reads, last)  # how many were asked for before the last
+        read = _reads[before - 1] if before else None
+        if _reads[-1] == newest:  # else another thread was asking
+            return len(_reads) == _reads.maxlen if read is None else read > first
+    return False

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lazyhess._costs import COSTS
+from lazyhess._decisions import everywhere, nowhere, selective
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map, Scale
 from lazyhess._maps.graph import Algebra, CurvatureEdge, MapGraph, only
@@ -41,12 +42,14 @@ class GramTerm:
             return None
         rows = block.reshape(size, -1)
         below = weights < 0
-        if not below.any():
+        if nowhere(below):
             return self._of(rows, weights)
-        if below.all():
+        if everywhere(below):
             return -self._of(rows, -weights)
-        above = ~below
-        return self._of(rows[:, above], weights[above]) - self._of(rows[:, below], -weights[below])
+        above, sizes = ~below, np.abs(weights)
+        if not selective(below):
+            return self._of(rows, sizes * above) - self._of(rows, sizes * below)
+        return self._of(rows[:, above], sizes[above]) - self._of(rows[:, below], sizes[below])
 
     @staticmethod
     def _of(rows: Array, weights: Array) -> Array:

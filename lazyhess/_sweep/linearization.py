@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray, copied
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._maps import NOTHING, Map, Mask, chain
 from lazyhess._maps.graph import AXES, BLOCKS, LABELS, Edge, MapGraph
@@ -52,7 +53,7 @@ class Linearization:
         with np.errstate(all="ignore"):
             self.maps = recorded_maps(root, xs, recorded=recorded)
             # What is left of the adjoint sweep for the gradient.
-            self._rest = self._sweep(np.asarray(cotangent, root.dtype)[None])
+            self._rest = self._sweep(asarray(cotangent, root.dtype)[None])
         if not self.maps.graph.finite:
             self._mask_dead(root.shape)
         self._plans: dict[Any, ProductPlan] = {}
@@ -112,7 +113,7 @@ class Linearization:
         gradient = dense(block, 1, maps.shapes[k], maps.dtypes[k])[0]
         if isinstance(gradient, Variable):
             return gradient
-        return leaf(np.array(gradient)) if self.recorded else np.array(gradient)
+        return leaf(copied(gradient)) if self.recorded else copied(gradient)
 
     def _finish(self) -> None:
         """The rest of the adjoint sweep: down to what the gradient is by."""

@@ -19,9 +19,7 @@ meet an infinity.
 from lazyhess._tangents import heap
 from lazyhess._tangents.blocks import (
     Block,
-    KhatriRao,
     Recorded,
-    Repeated,
     Sparse,
     Structured,
     add_up,
@@ -30,15 +28,16 @@ from lazyhess._tangents.blocks import (
     compactly,
     dense,
     identity,
+    mostly_zero,
     nbytes,
     one_place,
-    repeated,
     repeated_axes,
     settle,
     shape_of,
     spread,
 )
 from lazyhess._tangents.pattern import Pattern, SourceView
+from lazyhess._tangents.structured import KhatriRao, Repeated, repeated
 from lazyhess._tangents.sums import Folded, total
 
 heap.keep()
@@ -60,6 +59,7 @@ __all__ = [
     "compactly",
     "dense",
     "identity",
+    "mostly_zero",
     "nbytes",
     "one_place",
     "repeated",

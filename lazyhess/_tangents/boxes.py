@@ -14,7 +14,8 @@ from typing import NamedTuple, TypeAlias
 import numpy as np
 
 from lazyhess._costs import COSTS
-from lazyhess._indices import Array, Ids, Shape
+from lazyhess._create import accumulator, asarray, buffer, strided
+from lazyhess._indices import Array, Ids, Shape, evenly
 
 
 class Box(NamedTuple):
@@ -41,7 +42,7 @@ class Box(NamedTuple):
 
     def within(self, array: Array) -> Array:
         """The elements at the positions of the entries; a view of a contiguous array."""
-        return _view(array, self.lengths, self.pos, self.steps)
+        return strided(array, self.lengths, self.steps, self.pos)
 
 
 class Cut(NamedTuple):
@@ -54,17 +55,10 @@ class Cut(NamedTuple):
 
 
 def _grid(start: int, steps: Shape, lengths: Shape) -> Ids:
-    grid = np.array([start], np.intp)
+    grid = np.full(1, start, np.intp)
     for step, length in zip(steps, lengths, strict=True):
         grid = (grid[:, None] + np.arange(length) * step).reshape(-1)
     return grid
-
-
-def _view(array: Array, lengths: Shape, start: int, steps: Shape) -> Array:
-    size = array.itemsize
-    strides = tuple(step * size for step in steps)
-    view: Array = np.ndarray(lengths, array.dtype, array, start * size, strides)
-    return view
 
 
 def worthwhile(boxes: Sequence[Box]) -> bool:
@@ -234,7 +228,7 @@ def cut(val: Array, cuts: Sequence[Cut]) -> Array:
         return np.broadcast_to(val[:1].reshape(()), (size,))
     if len(parts) == 1:
         return parts[0].reshape(-1)
-    out = np.empty(size, val.dtype)
+    out = buffer((size,), val.dtype)
     start = 0
     for part in parts:
         out[start : start + part.size].reshape(part.shape)[...] = part
@@ -271,7 +265,7 @@ def put_back(boxes: Sequence[Box], shape: Shape, ranges: Sequence[Range]) -> lis
 
 def weigh(spans: Sequence[tuple[Box, int, int]], val: Array, weights: Array) -> Array:
     """Values times the weights at their positions; `weights` is C-contiguous."""
-    out = np.empty(len(val), np.result_type(val, weights))
+    out = buffer((len(val),), np.result_type(val, weights))
     for box, start, stop in spans:
         np.multiply(
             val[start:stop].reshape(box.lengths),
@@ -299,7 +293,7 @@ class Comb(NamedTuple):
 def comb(val: Array, combs: Sequence[Comb], total: int) -> Array:
     """Values added up into an array of `total` elements."""
     single = val.dtype.kind == "f" and val.itemsize < 8  # added up in double precision
-    out = np.zeros(total, np.float64 if single else val.dtype)
+    out = accumulator((total,), np.float64 if single else val.dtype)
     for start, stop, first, step in combs:
         out[first : first + (stop - start - 1) * step + 1 : step] += val[start:stop]
     return out.astype(val.dtype, copy=False)
@@ -322,33 +316,33 @@ def merged(boxes: Sequence[Box], count: int) -> tuple[Ids, Ids, Ids | list[Comb]
     held = []
     for box in boxes:
         first = box.seed * width + each[box.pos - box.seed]
-        held.append((first, tuple(stride * width for stride in box.strides)))
-        _view(there, box.lengths, *held[-1])[...] = True
+        held.append((tuple(stride * width for stride in box.strides), first))
+        strided(there, box.lengths, *held[-1])[...] = True
     rank: Ids = np.cumsum(there, dtype=np.intp)
     rank -= 1
     at = np.flatnonzero(there)
     seed = at // width
     at -= seed * width
-    pos = np.array(diagonals, np.intp).take(at)
+    pos = asarray(diagonals, np.intp).take(at)
     pos += seed
     combs = _combs(boxes, held, rank)
     if combs is not None:
         return seed, pos, combs
-    places = np.empty(entries, np.intp)
+    places = buffer((entries,), np.intp)
     for (box, start, stop), place in zip(spans(boxes), held, strict=True):
-        places[start:stop].reshape(box.lengths)[...] = _view(rank, box.lengths, *place)
+        places[start:stop].reshape(box.lengths)[...] = strided(rank, box.lengths, *place)
     return seed, pos, places
 
 
-def _combs(boxes: Sequence[Box], held: Sequence[tuple[int, Shape]], rank: Ids) -> list[Comb] | None:
+def _combs(boxes: Sequence[Box], held: Sequence[tuple[Shape, int]], rank: Ids) -> list[Comb] | None:
     """The places of lines of entries, where they are as far from each other all along."""
     combs = []
     for (box, start, stop), place in zip(spans(boxes), held, strict=True):
         if len(box.lengths) > 1:
             return None
-        places = _view(rank, box.lengths, *place).reshape(-1)
+        places = strided(rank, box.lengths, *place).reshape(-1)
         step = int(places[1] - places[0]) if box.lengths else 1
-        if (places[1:] - places[:-1] != step).any():
+        if not evenly(places, step):
             return None
         combs.append(Comb(start, stop, int(places[0]), step))
     return combs

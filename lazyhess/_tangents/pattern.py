@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from lazyhess._create import buffer
 from lazyhess._indices import Ids, Shape, changes, divide, project
 from lazyhess._tangents.boxes import Box, Comb, merged, spans, worthwhile
 
@@ -177,7 +178,7 @@ class Pattern:
         order = np.argsort(keys, kind="stable")
         keys = keys[order]
         first = changes(keys)
-        places = np.empty(len(keys), np.intp)
+        places = buffer((len(keys),), np.intp)
         places[order] = np.cumsum(first) - 1
         seed, pos = divide(keys[first], self.size)
         return Pattern(self.count, self.shape, seed, pos, distinct=True), places

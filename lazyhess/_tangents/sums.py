@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from lazyhess._costs import COSTS
+from lazyhess._create import buffer, contiguous
 from lazyhess._indices import Array
 from lazyhess._tangents.blocks import (
     Block,
@@ -59,7 +60,7 @@ def total(blocks: Sequence[Block], *, last: bool = False) -> Block:
         return added
     if len(arrays) == 1:
         assert sparse is not None
-        return _scatter(np.array(arrays[0], dtype=np.result_type(arrays[0], sparse.val)), sparse)
+        return _scatter(arrays[0].astype(np.result_type(arrays[0], sparse.val)), sparse)
     out = _sum(arrays[0], arrays[1], ours)
     for array in arrays[2:]:
         out = _plus(out, array)
@@ -93,7 +94,7 @@ def _plus(out: Array, array: Array) -> Array:
 
 def _scatter(out: Array, block: Sparse) -> Array:
     """Add a sparse block to an array this module has just made."""
-    out = np.ascontiguousarray(out, dtype=np.result_type(out, block.val))
+    out = contiguous(out, np.result_type(out, block.val))
     if not out.flags.writeable:  # a broadcast along axes of length 1 is contiguous, too
         out = out.copy()
     flat = out.reshape(-1)
@@ -129,7 +130,7 @@ def _joined(parts: list[Sparse]) -> Sparse | None:
     pattern, folded = youngest.derive(key, lambda: _join(patterns))
     if folded is None:
         return Sparse(pattern, np.concatenate([part.val for part in parts]))
-    val = np.empty(pattern.entries, np.result_type(*[part.val for part in parts]))
+    val = buffer((pattern.entries,), np.result_type(*[part.val for part in parts]))
     for part, boxes in zip(parts, folded, strict=True):
         for (_, start, stop), (to, again) in zip(part.pattern.spans, boxes, strict=True):
             place = val[to : to + stop - start]

@@ -1,8 +1,9 @@
 """``python -m tests.accuracy``: the page docs/accuracy.md, measured on this machine.
 
-It is printed; ``--write`` writes it, ``--check`` tells whether the committed page lists what there is
-to list and nothing measured here is above the bounds it states. Digits differ with NumPy's own
-functions, from processor to processor, and are not compared.
+It is printed, or only the rows of the functions that are named. ``--write`` writes it, ``--check``
+tells whether the committed page lists what there is to list and nothing measured here is above the
+bounds it states. Digits differ with NumPy's own functions, from processor to processor, and are not
+compared.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import argparse
 import platform
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -117,10 +119,10 @@ def simd() -> str:
     return ", ".join(config["SIMD Extensions"].get("found", [])) or "baseline"
 
 
-def everything() -> dict[tuple[str, str], list[Worst]]:
+def everything(names: Sequence[str]) -> dict[tuple[str, str], list[Worst]]:
     """The worst cases by function and quantity, one for each dtype."""
     found: dict[tuple[str, str], list[Worst]] = {}
-    for name in measured_names():
+    for name in names:
         for dtype in DTYPES:
             for worst in measure(name, dtype):
                 found.setdefault((name, worst.label), []).append(worst)
@@ -174,11 +176,14 @@ def complaints(text: str) -> list[str]:
 
 def main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.accuracy", description=__doc__)
+    parser.add_argument("names", nargs="*", help="print the rows of these functions alone")
     parser.add_argument("--write", action="store_true", help=f"write {PAGE.name}")
     parser.add_argument("--check", action="store_true", help=f"check {PAGE.name}")
     options = parser.parse_args(arguments)
+    if options.names and (options.write or options.check):
+        parser.error("the page is of all functions: leave the names out")
     wrong = complaints(PAGE.read_text("utf-8")) if options.check else []
-    found = everything()
+    found = everything(options.names or measured_names())
     wrong += [
         f"{w.name} {w.label}, {w.dtype}: {w.ulp:.3g} ulp at {w.at}, bound {w.bound:g}"
         for each in found.values()
@@ -187,6 +192,8 @@ def main(arguments: list[str] | None = None) -> int:
     ]
     if options.write:
         PAGE.write_text(page(found), "utf-8")
+    elif options.names:
+        print(*(row(*key, worst) for key, worst in found.items()), sep="\n")
     elif not options.check:
         print(page(found), end="")
     print(*wrong, sep="\n", end="\n" if wrong else "", file=sys.stderr)

@@ -10,6 +10,7 @@ import pickle
 import warnings
 from collections.abc import Iterator
 from functools import cached_property
+from math import prod
 from typing import Any
 
 import numpy as np
@@ -17,12 +18,16 @@ import pytest
 
 import lazyhess as lh
 from lazyhess._decisions import Decisions, deciding, generally
-from lazyhess._maps import Gather
+from lazyhess._maps import Gather, Map
+from lazyhess._maps.graph import MapGraph
 from lazyhess._record import reads
+from lazyhess._record.linear import JacobianMap
 from lazyhess._record.primitive import Primitive
 from lazyhess._record.tape import Tape, value_dependent
 from lazyhess._record.variable import ancestors, record
+from lazyhess._tangents import Sparse, Structured, identity
 from tests.cases import CASES, Case
+from tests.costs import SPARSE, costs
 from tests.primitives.test_kinks import KINKS
 
 pytestmark = pytest.mark.filterwarnings("ignore::RuntimeWarning")
@@ -103,29 +108,58 @@ def structure(thing: Any, known: dict[int, Any] | None = None) -> Any:
         parts: Any = [structure(item, known) for item in thing]
     elif isinstance(thing, dict):
         parts = [(structure(k, known), structure(v, known)) for k, v in thing.items()]
-    elif isinstance(thing, type) or not hasattr(thing, "__dict__") or callable(thing):
+    elif isinstance(thing, type) or callable(thing) or not (names := attributes(thing)):
         return thing
     else:
         parts = [
-            (name, structure(part, known))
-            for name, part in sorted(vars(thing).items())
+            (name, structure(getattr(thing, name), known))
+            for name in names
             if not isinstance(getattr(kind, name, None), cached_property) and name != "_finite"
         ]
     known[id(thing)] = kind, parts
     return known[id(thing)]
 
 
+def attributes(thing: Any) -> list[str]:
+    """The names of what an object holds, in slots too; none of a number, a dtype, a string."""
+    slots = {name for kind in type(thing).__mro__ for name in vars(kind).get("__slots__", ())}
+    names = {*getattr(thing, "__dict__", ()), *(name for name in slots if hasattr(thing, name))}
+    return sorted(names)
+
+
 def maps(node: Any) -> Iterator[Any]:
-    """The structure of the Jacobians and of the curvature of a step."""
+    """The Jacobians and the curvature of a step but for numbers, and what they make of seeds."""
     primitive, value = node._primitive, node._value
     args = tuple(x._value if isinstance(x, lh.Variable) else x for x in node._operands)
     active = tuple(k for k, x in enumerate(node._operands) if isinstance(x, lh.Variable))
     adjoint = np.ones(value.shape, value.dtype)
     for k in active:
-        yield structure(primitive.jacobian(k, args, value))
+        yield promised(primitive.jacobian(k, args, value))
     if primitive.curved(active):
         for k, l, map_ in primitive.curvature(args, value, adjoint, active):
-            yield k, l, structure(map_)
+            yield k, l, promised(map_)
+
+
+def promised(map_: Any) -> Any:
+    """All of a map, and of what it and its transpose make of seeds, that no value may decide."""
+    if map_ is None:
+        return None
+    answers = []
+    for way in (map_, map_.T):
+        seeds = identity(np.arange(prod(way.inp)), way.inp, np.float64)
+        for low in ({}, SPARSE):
+            with costs(**low):
+                answers.append(places(way.apply(seeds)))
+    return structure(map_), answers
+
+
+def places(block: Any) -> Any:
+    """What a block is, but for its numbers."""
+    if isinstance(block, Sparse):
+        return "sparse", block.count, block.seed.tobytes(), block.pos.tobytes()
+    if isinstance(block, Structured):
+        return type(block), places(block.inner)
+    return type(block), None if block is None else block.shape
 
 
 def check_maps(root: Any, xs: list[Any]) -> None:
@@ -240,6 +274,46 @@ def derivatives(function: Any, inputs: Any) -> list[np.ndarray]:
 
 
 # --- what breaks a promise is caught --------------------------------------------------------------
+class Shares(Map):
+    """A diagonal map that leaves out what it finds to be zero."""
+
+    def __init__(self, weights: np.ndarray) -> None:
+        self.inp = self.out = weights.shape
+        self.weights = weights
+
+    def dense(self, block: np.ndarray) -> Any:
+        return block * self.weights
+
+    def sparse(self, block: Sparse) -> Any:
+        pattern = block.pattern
+        keep = np.flatnonzero(self.weights.take(pattern.pos))
+        moved = pattern.moved(self.out, pattern.pos[keep], seed=pattern.seed[keep])
+        return Sparse(moved, block.val[keep] * self.weights.take(moved.pos))
+
+    def reach(self, labels: np.ndarray) -> np.ndarray:
+        return labels
+
+    @property
+    def T(self) -> Map:
+        return self
+
+
+class Square(Primitive):
+    name = "square"
+
+    def value(self, *args: Any) -> Any:
+        return args[0] ** 2
+
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Any) -> Any:
+        return Shares(2 * args[0])
+
+
+def test_places_that_a_map_picks_by_values_are_caught() -> None:
+    x = lh.variable([1.0, 3.0, 2.0])
+    with pytest.raises(AssertionError, match="square: maps depend on values"):
+        check_maps(record(Square.of(), x), [x])
+
+
 class Largest(Primitive):
     """The largest element, by a gather from where it is."""
 
@@ -256,6 +330,24 @@ def test_an_index_made_from_values_in_a_map_is_caught() -> None:
     x = lh.variable([1.0, 3.0, 2.0])
     with pytest.raises(AssertionError, match="largest: maps depend on values"):
         check_maps(record(Largest.of(), x), [x])
+
+
+class LargestByGraph(Largest):
+    """The same gather, as a step of a graph."""
+
+    name = "largest by graph"
+
+    def jacobian(self, k: int, args: tuple[Any, ...], out: Any) -> Any:
+        gather = super().jacobian(k, args, out)
+        graph = MapGraph([(1, args[0].dtype, [(0, gather, gather.T)])])
+        shapes, dtypes = (args[0].shape, ()), (args[0].dtype, args[0].dtype)
+        return JacobianMap(graph, (0, 1), shapes, dtypes)
+
+
+def test_an_index_made_from_values_in_a_graph_is_caught() -> None:
+    x = lh.variable([1.0, 3.0, 2.0])
+    with pytest.raises(AssertionError, match="largest by graph: maps depend on values"):
+        check_maps(record(LargestByGraph.of(), x), [x])
 
 
 def test_an_index_made_from_values_in_a_rule_is_caught() -> None:

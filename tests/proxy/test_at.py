@@ -146,6 +146,16 @@ def test_bad_values() -> None:
     assert H.at([1, 2, 3], lh.variable([1.0, 2.0, 3.0]))[0][0].value == 14
 
 
+def test_an_iterator_is_taken_as_it_is_for_xs() -> None:
+    def function(x: dict[str, Any]) -> Any:
+        return np.sum(x["a"] ** 3) * x["b"]
+
+    new = {"a": np.array([2.0, 3.0]), "b": np.array(5.0)}
+    H = lh.hessian(function, iter({"a": np.ones(2), "b": np.array(1.0)}.items()))
+    want = lh.hessian(function, new)["a"]["b"]
+    np.testing.assert_array_equal(H["a"]["b"].at(iter(new.items()))["a"]["b"], want)
+
+
 def test_batches_are_checked_again() -> None:
     """Where the function is called again, it may do something else."""
 

@@ -20,7 +20,9 @@ from typing import Any
 import numpy as np
 
 from lazyhess._costs import COSTS
-from lazyhess._indices import Ids, Shape
+from lazyhess._create import asarray
+from lazyhess._decisions import decide, nowhere
+from lazyhess._indices import Ids, Shape, evenly
 from lazyhess._maps import Gather
 from lazyhess._primitives.base import Elementwise, Structural
 from lazyhess._primitives.shape import Concatenate
@@ -213,7 +215,10 @@ class _Graph:
             if isinstance(primitive, Concatenate):
                 return self._joined(primitive, first)
             return record(primitive, *[self._single(x) for x in first])
-        columns = [self._column(column, node) for column in zip(*kind.members, strict=True)]
+        columns = [
+            self._column(column, node, k in primitive.by_value)
+            for k, column in enumerate(zip(*kind.members, strict=True))
+        ]
         along = tuple([stacked for _, stacked in columns])
         arrays = [x for x, _ in columns]
         if not any(along):  # the same again and again, with constants that are equal
@@ -233,8 +238,11 @@ class _Graph:
     def _single(self, operand: int) -> Any:
         return self._element(operand) if operand >= 0 else self.constants[~operand]
 
-    def _column(self, column: tuple[int, ...], node: Variable) -> tuple[Any, bool]:
-        """One operand of all steps of a kind, and whether they stand along its first axis."""
+    def _column(self, column: tuple[int, ...], node: Variable, by_value: bool) -> tuple[Any, bool]:
+        """One operand of all steps of a kind, and whether they stand along its first axis.
+
+        Constants that decide `by_value` what is done are equal, or the kind would be another.
+        """
         first = column[0]
         if first >= 0:
             whole = self.single(first) or len(self.kinds[first >> _LOW].members) == 1
@@ -242,18 +250,18 @@ class _Graph:
                 return self._arrays[first >> _LOW], False
             return self._several(first >> _LOW, [x & _PLACE for x in column]), True
         values = [self.constants[~x] for x in column]
-        if all(value is values[0] for value in values):
+        if by_value or all(value is values[0] for value in values):
             return values[0], False
         if not isinstance(values[0], (np.ndarray, np.generic)):  # it takes what dtype it meets
-            values = list(np.array(values, node._value.dtype))
-        if all(np.array_equal(value, values[0]) for value in values[1:]):
+            values = list(asarray(values, node._value.dtype))
+        if decide("equal", _equal, *values):
             return self.constants[~first], False
         return np.stack(values), True
 
     def _several(self, at: int, numbers: list[int]) -> Variable:
         """Some of the arrays of a kind, along the first axis."""
-        array, rows = self._arrays[at], np.array(numbers)
-        if len(rows) == len(self.kinds[at].members) and (rows == np.arange(len(rows))).all():
+        array, rows = self._arrays[at], asarray(numbers)
+        if len(rows) == len(self.kinds[at].members) and rows[0] == 0 and evenly(rows, 1):
             return array
         return _rows(array, rows)
 
@@ -304,8 +312,12 @@ class _Graph:
                 found = part if sign > 0 else -part
             else:
                 found = found + part if sign > 0 else found - part
-        made: Variable = found + constant if np.any(constant) else found
+        made: Variable = found if nowhere(constant) else found + constant
         return made
+
+
+def _equal(first: Any, *others: Any) -> bool:
+    return all(np.array_equal(first, other) for other in others)
 
 
 def _chains(
@@ -377,8 +389,8 @@ def _picked(source: Variable, gathers: list[Gather], shape: Shape) -> Variable:
 
 def _rows(array: Variable, rows: Ids) -> Variable:
     """Rows of an array: as a slice, where they are one."""
-    steps = np.diff(rows)
-    even = len(rows) > 1 and steps[0] > 0 and bool((steps == steps[0]).all())
-    index: Any = slice(int(rows[0]), int(rows[-1]) + 1, int(steps[0])) if even else rows
+    step = int(rows[1] - rows[0]) if len(rows) > 1 else 0
+    even = step > 0 and evenly(rows, step)
+    index: Any = slice(int(rows[0]), int(rows[-1]) + 1, step) if even else rows
     made: Variable = array[index]
     return made

@@ -135,6 +135,9 @@ def test_an_iterator_of_parameters(model, ys):
     same(named["fc2.bias"]["fc2.bias"][...], H[3][3][...])
     called = lh.hessian(lambda *values: sum((v**3).sum() for v in values), model.parameters())
     same(called[1][1].diagonal(), 6 * model.fc1.bias.detach())
+    by_name = lh.hessian(lambda xs: xs["fc1.bias"].pow(3).sum(), model.named_parameters())
+    moved = by_name["fc1.bias"]["fc1.bias"].at(model.named_parameters())
+    same(moved["fc1.bias"]["fc1.bias"].diagonal(), 6 * model.fc1.bias.detach())
     assert len(lh.gradient(ys, model.parameters())) == 4
 
 

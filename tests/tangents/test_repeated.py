@@ -27,7 +27,7 @@ from lazyhess._tangents import (
 )
 from tests.costs import DENSE, SPARSE, costs
 from tests.maps.test_maps import MAPS, POISON, contract, sparse
-from tests.tangents.test_factored import ONES
+from tests.tangents.test_khatri_rao import ONES
 
 rng = np.random.default_rng(8)
 N = rng.normal
