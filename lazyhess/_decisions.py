@@ -84,6 +84,7 @@ def all_finite(array: Array) -> bool:
 
 # (The ufuncs' own reductions: masks are often small, and the layers of `numpy.all` are felt. What
 # is asked may also be a scalar, or a Variable.)
+_AND, _OR = np.logical_and.reduce, np.logical_or.reduce
 
 
 def _all(mask: Any) -> Any:
@@ -92,9 +93,6 @@ def _all(mask: Any) -> Any:
 
 def _none(mask: Any) -> Any:
     return not (_OR(mask, axis=None) if type(mask) is np.ndarray else np.any(mask))
-
-
-_AND, _OR = np.logical_and.reduce, np.logical_or.reduce
 
 
 @contextmanager
