@@ -8,7 +8,6 @@ a primitive that states its Jacobians alone: the Jacobian of ``J_kᵀ adjoint``.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
@@ -62,23 +61,28 @@ class Curvature:
         return self._edges
 
 
-@dataclass
 class RecordedMaps:
     """The graph between some inputs and one output as linear maps, at the recorded point.
 
     Slots number the arrays that depend on an input, in the order of recording, and inputs.
     """
 
-    graph: MapGraph
-    curvature: dict[int, Curvature]  # by the slots of steps, the last one first
-    root: int | None  # slots; None where nothing depends on an input,
-    inputs: list[int | None]  # or where nothing depends on this one
-    shapes: list[Shape]  # of the inputs
-    dtypes: list[np.dtype[Any]]
-    sizes: list[int]  # elements of each slot
-    curved: set[int]  # slots whose adjoints a curvature wants, of their own step or further down
-    sources: frozenset[int]  # the slots that no step computes, of those that the root depends on
-    _parts: dict[frozenset[int], tuple[set[int], MapGraph]] = field(default_factory=dict)
+    def __init__(
+        self,
+        graph: MapGraph,
+        curvature: dict[int, Curvature],  # by the slots of steps, the last one first
+        root: int | None,  # slots; None where nothing depends on an input,
+        inputs: list[int | None],  # or where nothing depends on this one
+        shapes: list[Shape],  # of the inputs
+        dtypes: list[np.dtype[Any]],
+        sizes: list[int],  # elements of each slot
+        curved: set[int],  # whose adjoints a curvature wants, of their own step or further down
+        sources: frozenset[int],  # that no step computes, of those that the root depends on
+    ) -> None:
+        self.graph, self.curvature, self.root = graph, curvature, root
+        self.inputs, self.shapes, self.dtypes, self.sizes = inputs, shapes, dtypes, sizes
+        self.curved, self.sources = curved, sources
+        self._parts: dict[frozenset[int], tuple[set[int], MapGraph]] = {}
 
     def part(self, slots: Iterable[int]) -> tuple[set[int], MapGraph]:
         """These slots and all that is computed from them, and the steps between those."""
