@@ -236,7 +236,8 @@ def test_rules_that_read_values_are_known() -> None:
             noted.append(reads.since(before))
         if all(noted):
             reading.add(name)
-    assert reading == READS
+    without_scipy = {name for name in READS if name.startswith("special.")} - set(KEYS)
+    assert reading == READS - without_scipy
 
 
 @pytest.mark.parametrize("name", KEYS)
