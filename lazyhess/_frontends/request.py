@@ -104,12 +104,9 @@ def call(
         args = [rebuild(arg, fresh) for arg in args]
         inputs = type(xs)(args) if type(xs) in (tuple, list) else args[0]
     else:
-        chosen = (argnums,) if np.ndim(argnums) == 0 else tuple(argnums)
-        for k in chosen:
-            if not -len(args) <= index(k) < len(args):
-                raise ValueError(f"argnums {argnums} is out of range for {len(args)} arguments")
+        for k in _numbers(argnums, len(args)):
             args[k] = rebuild(args[k], fresh)
-        inputs = args[chosen[0]] if np.ndim(argnums) == 0 else tuple(args[k] for k in chosen)
+        inputs = _named(args, argnums)
     output = ys(*args)
     aux: Any = None
     if has_aux:
@@ -203,10 +200,19 @@ def picked(request: Request) -> Any:
     """What is differentiated by: xs, or those of the arguments that `argnums` names."""
     if request.argnums is None:
         return request.xs
-    args, numbers = arguments(request), [index(k) for k in np.atleast_1d(request.argnums)]
+    return _named(arguments(request), request.argnums)
+
+
+def _numbers(argnums: Any, count: int) -> list[int]:
+    """The arguments that `argnums` names, of so many."""
+    numbers = [index(k) for k in ((argnums,) if np.ndim(argnums) == 0 else argnums)]
     for k in numbers:
-        if not -len(args) <= k < len(args):
-            raise ValueError(f"argnums {request.argnums} is out of range for {len(args)} arguments")
-    if np.ndim(request.argnums) == 0:
-        return args[numbers[0]]
-    return tuple(args[k] for k in numbers)
+        if not -count <= k < count:
+            raise ValueError(f"argnums {argnums} is out of range for {count} arguments")
+    return numbers
+
+
+def _named(args: list[Any], argnums: Any) -> Any:
+    """The argument of a number, or a tuple of those of several."""
+    numbers = _numbers(argnums, len(args))
+    return args[numbers[0]] if np.ndim(argnums) == 0 else tuple(args[k] for k in numbers)
