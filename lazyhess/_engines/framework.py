@@ -9,12 +9,14 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from lazyhess._costs import COSTS
+from lazyhess._engines.along import MANY, ReachTable
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.batch import Batch
 from lazyhess._engines.protocol import progress_bar
@@ -45,6 +47,13 @@ class Products(ABC):
     def at_once(self, i: int) -> int:
         """How many products by x_i run best at once, if they fit into memory."""
         return COSTS.framework_bytes
+
+    def reach(self) -> dict[int, int] | None:
+        """How many elements of values between xs and ys depend on which xs; see `ReachTable`.
+
+        None where that cannot be told.
+        """
+        return None
 
     @abstractmethod
     def products(
@@ -196,6 +205,15 @@ class FrameworkEngine:
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
         return self.batch.products(i, rows)
+
+    @cached_property
+    def _reach(self) -> ReachTable:
+        values = self.function.reach() if 1 < len(self.shapes) <= MANY else None
+        return ReachTable(list(map(prod, self.batch.full)), values, self.batch.batched)
+
+    def along(self, i: int, j: int) -> tuple[int, ...]:
+        """The other blocks (i, k) that may come along when rows of (i, j) are computed."""
+        return self._reach.along(i, j)
 
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]

@@ -11,6 +11,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from lazyhess._costs import COSTS
+from lazyhess._engines.along import MANY, ReachTable
 from lazyhess._engines.arrays import Arrays, NumpyArrays
 from lazyhess._engines.batch import Batch
 from lazyhess._engines.csr import CSR
@@ -18,7 +19,12 @@ from lazyhess._engines.protocol import Rows, progress_bar
 from lazyhess._engines.recorded.arrays import VariableArrays
 from lazyhess._engines.recorded.passes import PassSizes, SymmetricRows
 from lazyhess._engines.recorded.pattern_cache import PatternCache
-from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
+from lazyhess._engines.recorded.prepared import (
+    autobatched,
+    linearize,
+    reach,
+    unit_cotangent,
+)
 from lazyhess._indices import Array, Ids, Shape, changes, divide
 from lazyhess._record.tape import Tape
 from lazyhess._record.variable import Variable
@@ -88,6 +94,7 @@ class RecordedEngine:
         self._tape: Tape | None = None
         self._pattern_cache: PatternCache | None = None
         self._counts: dict[Any, list[int]] = {}
+        self._reach: dict[tuple[int | None, ...], ReachTable] = {}  # by the batch axes
 
     def __getstate__(self) -> dict[str, Any]:
         left: dict[str, Any] = {
@@ -116,7 +123,7 @@ class RecordedEngine:
             root = self.root if self.create_graph else autobatched(self.root, self.xs)
             self._tape, self._pattern_cache = Tape(root, self.xs), PatternCache()
         engine = self.like(*self._tape.evaluate(values))
-        engine._tape, engine._counts = self._tape, self._counts
+        engine._tape, engine._counts, engine._reach = self._tape, self._counts, self._reach
         engine._pattern_cache = self._pattern_cache
         return engine
 
@@ -169,6 +176,24 @@ class RecordedEngine:
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
         return self.batch.products(i, rows)
+
+    def along(self, i: int, j: int) -> tuple[int, ...]:
+        """The other blocks (i, k) that may come along when rows of (i, j) are computed."""
+        return self.reach_table(self.batch).along(i, j)
+
+    def reach_table(self, batch: Batch) -> ReachTable:
+        """What tells which blocks come along, for a batch of which each sample is a pass."""
+        if batch.axes not in self._reach:
+            values = None
+            if 1 < len(self.xs) <= MANY:
+                root = self.root if self.create_graph else autobatched(self.root, self.xs)
+                values = reach(root, self.xs)
+                if batch and not batch.together:  # a pass is of one sample
+                    samples = max(batch.samples, 1)
+                    values = {xs: size // samples for xs, size in values.items()}
+            sizes = [x.size for x in self.xs]
+            self._reach[batch.axes] = ReachTable(sizes, values, batch.batched)
+        return self._reach[batch.axes]
 
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]

@@ -55,6 +55,7 @@ class Program:
         self.shapes = [tuple(var.aval.shape) for var in closed.jaxpr.invars]
         self.dtypes = [var.aval.dtype for var in closed.jaxpr.invars]
         self.output = tuple(closed.jaxpr.outvars[0].aval.shape)
+        self.reach: dict[int, int] | None = None
         self.outputs = jax.jit(self._outputs)
         self.slope = jax.jit(self._slope)
         self.slopes = jax.jit(self._slopes, static_argnames="i")
@@ -223,6 +224,11 @@ class Compiled(Products):
     def gradients(self, i: int, outputs: Ids) -> Any:
         """The gradients by x_i of several outputs."""
         return self._run(self.program.slopes, outputs.astype(np.int32), i=i)
+
+    def reach(self) -> dict[int, int]:
+        if self.program.reach is None:
+            self.program.reach = keys.reach(self.program.jaxpr)
+        return self.program.reach
 
     def products(
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None

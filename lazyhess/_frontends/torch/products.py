@@ -97,6 +97,29 @@ class Graph(TensorGraph):
             refuse_once_differentiable(kind)
         return max(map(prod, shapes), default=1) * self.root.dtype.itemsize, _MV in kinds
 
+    def reach(self) -> dict[int, int]:
+        # An x is a tensor that no node computes, or an output of one.
+        own: dict[Any, int] = {}
+        for k, x in enumerate(self.xs):
+            key = id(x) if x.is_leaf else (x.grad_fn, x.output_nr)
+            own[key] = own.get(key, 0) | 1 << k
+
+        def of(edge: tuple[Any, int]) -> int:
+            return own.get(edge, 0) | bits.get(edge[0], 0)
+
+        bits: dict[Any, int] = {}
+        values: dict[int, int] = {}
+        for node in operands_first(self.root):
+            reached = own.get(id(getattr(node, "variable", None)), 0)
+            for edge in node.next_functions:
+                reached |= of(edge)
+            bits[node] = reached
+            shapes = [tuple(meta.shape) for meta in getattr(node, "_input_metadata", ())]
+            for number, shape in enumerate(shapes if node.next_functions else ()):
+                if reached and (node, number) not in own:
+                    values[reached] = values.get(reached, 0) + prod(shape)
+        return values
+
     def _products(
         self, i: int, tangents: Any, columns: Sequence[int], output: int | None
     ) -> dict[int, Any]:
@@ -181,6 +204,20 @@ def nodes(tensor: Any) -> list[Any]:
         seen |= level
         level = {child for node in level for child, _ in node.next_functions} - seen
     return ordered
+
+
+def operands_first(tensor: Any) -> Iterator[Any]:
+    """All nodes of the graph of a tensor, each once, behind those that it is computed from."""
+    seen: set[Any] = {None}
+    stack = [(tensor.grad_fn, False)]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            yield node
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack += [(child, False) for child, _ in node.next_functions if child not in seen]
 
 
 def refuse_once_differentiable(kind: Any) -> None:

@@ -48,6 +48,13 @@ class Samples(Graph):
             most = max(most, PASS * torch.get_num_threads() // max(largest, 1))
         return most
 
+    def reach(self) -> dict[int, int]:
+        values = super().reach()
+        if self._can_alone():  # a pass is of one sample
+            samples = max(self.root.numel(), 1)
+            values = {xs: size // samples for xs, size in values.items()}
+        return values
+
     def _one(self, *xs: Any) -> Any:
         """The output of one sample, whose xs come without their batch axis."""
         batches = [
