@@ -76,6 +76,9 @@ class Graph(TensorGraph):
             )
         return gradient
 
+    def out_of_memory(self, error: BaseException) -> bool:
+        return out_of_memory(error)
+
     def at_once(self, i: int) -> int:
         if self.xs[i].device.type != "cpu":  # it likes large passes
             return COSTS.framework_bytes
@@ -155,9 +158,9 @@ class Graph(TensorGraph):
             try:
                 with mode:
                     return differentiate(tangents, is_grads_batched=True)
-            except torch.OutOfMemoryError:
-                raise
             except RuntimeError as error:
+                if out_of_memory(error):
+                    raise
                 failure = str(error)
         # One by one: for an operation that torch does not know for batches, a user's own perhaps;
         # if it was something else, this fails at it, too.
@@ -192,6 +195,13 @@ class MatrixVector(_Dispatch):  # type: ignore[misc]
 
 
 _MV = type(torch.mv(torch.ones(1, 1, requires_grad=True), torch.ones(1)).grad_fn)
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice: a device's, or the processor's."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
 
 
 def nodes(tensor: Any) -> list[Any]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lazyhess._frontends.torch.products import PASS, Graph, recording
+from lazyhess._frontends.torch.products import PASS, Graph, out_of_memory, recording
 from lazyhess._indices import Ids
 
 
@@ -83,9 +83,9 @@ class Samples(Graph):
         if outputs is not None and len(outputs) and self._can_alone():
             try:
                 return self._by_pairs(i, tangents, columns, outputs)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception:  # the graph says it better, if it cannot either
+            except Exception as error:  # the graph says it better, if it cannot either
+                if out_of_memory(error):
+                    raise
                 self._alone = False
         return super().products(i, tangents, columns, outputs)
 
