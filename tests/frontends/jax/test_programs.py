@@ -191,3 +191,14 @@ def test_what_reaches_what_in_a_program() -> None:
     assert values[0b010] == 3 + 1
     assert values[0b011] >= 3 + 1 + 1
     assert not any(xs & 0b100 for xs in values)
+
+
+def test_a_budget_for_passes() -> None:
+    x = jnp.arange(20.0)
+    row = 2 * x.nbytes  # with its tangent
+    with lh.options(memory=3 * row):
+        H = lh.hessian(lambda x: jnp.sum(x**3), x)
+    for other in (H, H.at(x + 1)):
+        engine = other._source.engine
+        sizes = [len(ids) for ids, _ in engine.rows(0, np.arange(20), (0,))]
+        assert sizes == [3, 3, 3, 3, 3, 3, 2]

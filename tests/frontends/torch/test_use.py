@@ -276,3 +276,14 @@ def test_what_reaches_what_in_a_graph():
 
     assert reach(a, b) == {0b01: 2 + 1, 0b10: 3 + 1, 0b11: 3 + 1 + 1}
     assert reach(first, b) == {0b01: 1, 0b10: 3 + 1, 0b11: 3 + 1 + 1}
+
+
+def test_a_budget_for_passes():
+    x = normal(20)
+    row = 2 * x.nbytes  # with its tangent
+    with lh.options(memory=3 * row):
+        H = lh.hessian(cube, x)
+    for other in (H, H.at(x + 1)):
+        engine = other._source.engine
+        sizes = [len(ids) for ids, _ in engine.rows(0, np.arange(20), (0,))]
+        assert sizes == [3, 3, 3, 3, 3, 3, 2]
