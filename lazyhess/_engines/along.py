@@ -13,7 +13,7 @@ from collections.abc import Collection, Mapping, Sequence
 import numpy as np
 
 from lazyhess._costs import COSTS
-from lazyhess._indices import Array
+from lazyhess._indices import Array, Ids
 
 SHARE = 1 / 4
 # Inputs and sets of them beyond which the table of who reaches what is not worth its memory.
@@ -43,54 +43,51 @@ class ReachTable:
         never: Collection[int] = (),
     ) -> None:
         n = len(sizes)
-        self._known: dict[tuple[int, int], tuple[int, ...]] = {}
-        self._orders: dict[int, list[tuple[int, float]]] = {}
+        self._orders: dict[int, tuple[Ids, Array]] = {}
         self._may = np.array([k not in never for k in range(n)], np.bool_)
-        if values is not None and len(values) * n > _MOST:
-            values = None
-        # For each set of xs its elements, and who is in it; first each x by itself.
-        inner = values or {}
-        self._elements: Array = np.array([*sizes, *inner.values()], float)
-        self._reached: Array = np.zeros((len(self._elements), n), np.bool_)
-        self._reached[:n] = np.eye(n, dtype=np.bool_)
-        for row, xs in enumerate(inner, n):
+        self._sizes: Array = np.array(sizes, float)
+        # Of each set of xs its elements, and who is in it.
+        self._elements: Array = np.zeros(0)
+        self._reached: Array = np.zeros((0, n), np.bool_)
+        self._passed: Array = np.zeros(n)
+        if values is None or len(values) * n > _MOST:
+            return
+        self._elements = np.array(list(values.values()), float)
+        self._reached = np.zeros((len(values), n), np.bool_)
+        for row, xs in enumerate(values):
             while xs:
                 low = xs & -xs
                 self._reached[row, low.bit_length() - 1] = True
                 xs ^= low
-        self._passed: Array = self._elements @ self._reached
-        if values is None:
-            self._passed = np.zeros(n)
+        self._passed = self._sizes + self._elements @ self._reached
 
     def along(self, i: int, j: int) -> tuple[int, ...]:
         """The columns that come along with column j when rows of x_i are computed."""
-        if (i, j) not in self._known:
-            budget = SHARE * (COSTS.calls + self._passed[i] + self._passed[j])
-            columns = [k for k, grown in self._order(j) if grown <= budget]
-            self._known[i, j] = tuple(sorted(columns))
-        return self._known[i, j]
+        if j not in self._orders:
+            self._orders[j] = self._order(j)
+        columns, grown = self._orders[j]
+        budget = SHARE * (COSTS.calls + self._passed[i] + self._passed[j])
+        return tuple(sorted(columns[: np.searchsorted(grown, budget, "right")].tolist()))
 
-    def _order(self, j: int) -> list[tuple[int, float]]:
+    def _order(self, j: int) -> tuple[Ids, Array]:
         """Columns, each time the cheapest next, and by how much a pass has grown with each.
 
         That is the same for rows of all xs.
         """
-        if j not in self._orders:
-            most = SHARE * (COSTS.calls + 2 * self._passed.max(initial=0))
-            may, order, grown = self._may.copy(), [], 0.0
-            elements, k = self._elements.copy(), j
-            cost = elements @ self._reached
-            while True:
-                may[k] = False
-                new = np.flatnonzero(self._reached[:, k] & (elements > 0))
-                cost -= elements[new] @ self._reached[new]
-                elements[new] = 0
-                if not may.any():
-                    break
-                k = int(np.argmin(np.where(may, cost, np.inf)))
-                grown += cost[k]
-                if grown > most:
-                    break
-                order.append((k, grown))
-            self._orders[j] = order
-        return self._orders[j]
+        most = SHARE * (COSTS.calls + 2 * self._passed.max(initial=0))
+        may, order, grown = self._may.copy(), [], [0.0]
+        elements, k = self._elements.copy(), j
+        cost = self._sizes + elements @ self._reached
+        while True:
+            may[k] = False
+            new = np.flatnonzero(self._reached[:, k] & (elements > 0))
+            cost -= elements[new] @ self._reached[new]
+            elements[new] = 0
+            if not may.any():
+                break
+            k = int(np.argmin(np.where(may, cost, np.inf)))
+            if grown[-1] + cost[k] > most:
+                break
+            order.append(k)
+            grown.append(grown[-1] + cost[k])
+        return np.array(order, np.intp), np.array(grown[1:])

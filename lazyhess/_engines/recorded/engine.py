@@ -144,7 +144,7 @@ class RecordedEngine:
             self._tape, self._pattern_cache = Tape(root, self.xs), PatternCache()
         engine = self.like(*self._tape.evaluate(values))
         engine._tape, engine._counts, engine._reach = self._tape, self._counts, self._reach
-        engine._pattern_cache = self._pattern_cache
+        engine._pattern_cache, engine._limits = self._pattern_cache, self._limits
         return engine
 
     def value(self) -> Any:

@@ -344,6 +344,6 @@ class Eager(Products):
                 return [change[j] for j in columns]
 
             with precision(self.arrays.x64):
-                return dict(zip(columns, jax.vmap(product)(part), strict=True))
+                return dict(zip(columns, _waited(jax.vmap(product)(part)), strict=True))
 
         return by_output(outputs, columns, tangents, self.arrays, run)
