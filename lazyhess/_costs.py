@@ -45,6 +45,8 @@ class Costs:
     """Passes of a whole symmetric matrix: with p of them, (1 + 1 / p) / 2 of it is computed."""
     gram_bytes: int = 1 << 27
     """Bytes of the Jacobian that a symmetric rank-k update may form."""
+    calls: int = 1 << 12
+    """What the calls of a product cost, in elements of the values that it passes through."""
     framework_bytes: int = 1 << 28
     """Bytes of the rows and tangents of one pass of a framework."""
     pattern_bytes: int = 1 << 30

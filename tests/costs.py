@@ -23,6 +23,7 @@ LOW: dict[str, tuple[int, ...]] = {
     "first_pass": (1, 3),
     "triangle_passes": (2,),
     "gram_bytes": (0,),
+    "calls": (0, 1 << 20),
     "box": (0,),
     "run": (0,),
     "table": (0, 1 << 20),

@@ -57,6 +57,9 @@ class DenseEngine:
             return len(np.unique(rows % max(self.sizes[i], 1)))
         return len(rows)
 
+    def along(self, i: int, j: int) -> tuple[int, ...]:
+        return tuple(k for k in range(len(self.shapes)) if k != j)  # they cost nothing here
+
     def rows(
         self, i: int, rows: np.ndarray, columns: tuple[int, ...]
     ) -> Iterator[tuple[np.ndarray, dict[int, Any]]]:

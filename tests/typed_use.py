@@ -14,6 +14,18 @@ from numpy.typing import NDArray
 
 import lazyhess as lh
 
+with lh.options(memory="64MB"), lh.options(memory=None):
+    pass
+lh.options(memroy=1)  # type: ignore[call-arg]
+
+
+@lh.options(memory=10**6)
+def decorated(x: int) -> str:
+    return str(x)
+
+
+assert_type(decorated(1), str)
+
 Plain: TypeAlias = NDArray[Any]
 
 

@@ -56,6 +56,11 @@ class Batch:
         self.sizes = tuple(map(prod, self.shapes))
         self.together = axes is not None and None not in self.axes
 
+    @property
+    def batched(self) -> tuple[int, ...]:
+        """The xs with a batch axis."""
+        return tuple(k for k, axis in enumerate(self.axes) if axis is not None)
+
     def __bool__(self) -> bool:
         """Whether there is a batch."""
         return bool(self.lead)

@@ -9,14 +9,17 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
 from math import prod
 from typing import Any
 
 import numpy as np
 
 from lazyhess._costs import COSTS
+from lazyhess._engines.along import MANY, ReachTable
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.batch import Batch
+from lazyhess._engines.memory import SeedLimit, needed, out_of_memory
 from lazyhess._engines.protocol import progress_bar
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._record.variable import Variable
@@ -42,9 +45,20 @@ class Products(ABC):
     def weighted(self, weights: Array) -> list[Any]:
         """The gradients by all xs of the sum of outputs times weights, without a graph."""
 
+    def out_of_memory(self, error: BaseException) -> bool:
+        """Whether an error says that memory did not suffice."""
+        return out_of_memory(error)
+
     def at_once(self, i: int) -> int:
         """How many products by x_i run best at once, if they fit into memory."""
         return COSTS.framework_bytes
+
+    def reach(self) -> dict[int, int] | None:
+        """How many elements of values between xs and ys depend on which xs; see `ReachTable`.
+
+        None where that cannot be told.
+        """
+        return None
 
     @abstractmethod
     def products(
@@ -112,6 +126,8 @@ class FrameworkEngine:
         Products at once.
     progress : bool
         Whether to show a progress bar.
+    memory : int, optional
+        Bytes that the rows and tangents of one pass may have.
     """
 
     def __init__(
@@ -125,6 +141,7 @@ class FrameworkEngine:
         create_graph: bool = False,
         block_size: int | None = None,
         progress: bool = False,
+        memory: int | None = None,
     ) -> None:
         self.function = function
         self.arrays = function.arrays
@@ -135,6 +152,9 @@ class FrameworkEngine:
         self.create_graph = create_graph
         self.block_size = block_size
         self.progress = progress
+        self.memory = memory
+        # By the source and the targets of products.
+        self._limits: dict[tuple[int, tuple[int, ...]], SeedLimit] = {}
         self.shapes = self.batch.shapes
         self.lead: Shape = self.output if each else self.batch.lead
 
@@ -197,6 +217,15 @@ class FrameworkEngine:
         """How many Hessian-vector products these rows of x_i take."""
         return self.batch.products(i, rows)
 
+    @cached_property
+    def _reach(self) -> ReachTable:
+        values = self.function.reach() if 1 < len(self.shapes) <= MANY else None
+        return ReachTable(list(map(prod, self.batch.full)), values, self.batch.batched)
+
+    def along(self, i: int, j: int) -> tuple[int, ...]:
+        """The other blocks (i, k) that may come along when rows of (i, j) are computed."""
+        return self._reach.along(i, j)
+
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Any]]]:
@@ -214,17 +243,33 @@ class FrameworkEngine:
         """How many products to run at once."""
         if self.block_size is not None:
             return self.block_size
-        row = sum(prod(self.batch.full[j]) for j in (i, *columns))
-        most = COSTS.framework_bytes // max(row * self.arrays.itemsize(self.dtypes[i]), 1)
+        budget = COSTS.framework_bytes if self.memory is None else self.memory
+        most = budget // max(self._row_bytes(i, columns), 1)
         return max(1, min(most, self.function.at_once(i)))
+
+    def _row_bytes(self, i: int, columns: Sequence[int]) -> int:
+        """Bytes of one tangent of x_i, and of the product seen by some inputs."""
+        elements = sum(prod(self.batch.full[j]) for j in (i, *columns))
+        return elements * self.arrays.itemsize(self.dtypes[i])
+
+    def _limit(self, i: int, columns: tuple[int, ...]) -> SeedLimit:
+        """How many seeds of x_i memory has sufficed for."""
+        key = i, columns
+        if key not in self._limits:
+            full = self.batch.full
+            rows, nbytes = [full[j] for j in columns], self._row_bytes(i, columns)
+            words = partial(needed, full[i], self.dtypes[i], rows, nbytes)
+            self._limits[key] = SeedLimit(self.function.out_of_memory, words)
+        return self._limits[key]
 
     def _by_row(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Any]]]:
         """One product for each row: of one output, or of all, where only one counts."""
-        block, arrays = self._at_once(i, columns), self.arrays
-        for start in range(0, len(rows), block):
-            ids = rows[start : start + block]
+        arrays = self.arrays
+
+        def compute(start: int, count: int) -> tuple[Ids, dict[int, Any]]:
+            ids = rows[start : start + count]
             lead, position = self.batch.divide(i, ids)
             outputs = lead if self.lead else None
             units = self._units(i, position, lead)
@@ -233,7 +278,10 @@ class FrameworkEngine:
             for j in columns:
                 part = self._part(j, products[j], lead)
                 blocks[j] = arrays.reshape(part, (len(ids), self.batch.sizes[j]))
-            yield ids, blocks
+            return ids, blocks
+
+        limit, size = self._limit(i, columns), self._at_once(i, columns)
+        return limit.passes(len(rows), size, compute)
 
     def _part(self, j: int, products: Any, samples: Ids) -> Any:
         """Of products seen by x_j, that of each with one sample's part of x_j."""
@@ -246,17 +294,20 @@ class FrameworkEngine:
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Any]]]:
         """One product for each position, with all the samples asked for there."""
-        block = self._at_once(i, columns)
         order, starts = self.batch.by_position(i, rows)
-        for start in range(0, len(starts) - 1, block):
-            stop = min(start + block, len(starts) - 1)
+
+        def compute(start: int, count: int) -> tuple[Ids, dict[int, Any]]:
+            stop = start + count
             ids = order[starts[start] : starts[stop]]
             sample, position = self.batch.divide(i, ids)
             once = position[starts[start:stop] - starts[start]]
             products = self.function.products(i, self._units(i, once), columns, None)
             which = np.searchsorted(once, position) * self.batch.samples + sample
             take = self.arrays.take
-            yield ids, {j: take(self._by_sample(j, products[j]), which, 0) for j in columns}
+            return ids, {j: take(self._by_sample(j, products[j]), which, 0) for j in columns}
+
+        limit, size = self._limit(i, columns), self._at_once(i, columns)
+        return limit.passes(len(starts) - 1, size, compute)
 
     def _by_sample(self, j: int, products: Any) -> Any:
         """``(K,) + full shape`` -> ``(K * samples, size of a sample)``."""
@@ -288,17 +339,16 @@ class FrameworkEngine:
 
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
-        arrays, block = self.arrays, self._at_once(j, columns)
-        parts: dict[int, list[Any]] = {i: [] for i in columns}
-        for start in range(0, len(tangents), block):
-            part = tangents[start : start + block]
-            if arrays.of_framework(tangents):  # in the shape of x_j
-                products = self.function.products(j, part, columns, None)
-            else:
-                products = self._applied(j, part, columns)
-            for i in columns:
-                parts[i].append(products[i])
-        return {i: self._concatenated(i, parts[i]) for i in columns}
+
+        def compute(start: int, count: int) -> dict[int, Any]:
+            part = tangents[start : start + count]
+            if self.arrays.of_framework(tangents):  # in the shape of x_j
+                return self.function.products(j, part, columns, None)
+            return self._applied(j, part, columns)
+
+        limit, size = self._limit(j, columns), self._at_once(j, columns)
+        passes = list(limit.passes(len(tangents), size, compute))
+        return {i: self._concatenated(i, [parts[i] for parts in passes]) for i in columns}
 
     def _concatenated(self, i: int, parts: list[Any]) -> Any:
         """Products seen by x_i, of which there may be none."""

@@ -31,6 +31,13 @@ class Engine(Protocol):
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
 
+    def along(self, i: int, j: int) -> tuple[int, ...]:
+        """The other blocks (i, k) that may come along when rows of (i, j) are computed.
+
+        A pass grows by at most a quarter by all of them together. An x with a batch axis is never
+        among them.
+        """
+
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:

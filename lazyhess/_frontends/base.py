@@ -45,6 +45,7 @@ def engine_of(
         create_graph=request.create_graph,
         block_size=request.block_size,
         progress=request.progress,
+        memory=request.options.memory,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from operator import index
 from typing import Any
@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._indices import Shape
+from lazyhess._options import Options, current
 from lazyhess._trees import is_node, rebuild
 
 
@@ -28,6 +29,7 @@ class Request:
     strict: bool = False
     block_size: int | None = None
     progress: bool = False
+    options: Options = field(default_factory=current)  # those at the call
 
     def __post_init__(self) -> None:
         if self.reduction not in (None, "sum", "none"):

@@ -7,7 +7,6 @@ looking up any number of rows is a few array operations.
 
 from __future__ import annotations
 
-import re
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
@@ -21,14 +20,13 @@ import numpy as np
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.protocol import Rows
 from lazyhess._indices import Ids, changes, span
+from lazyhess._sizes import parse_bytes
 
 DEFAULT_CACHE = "1GiB"
 # A chunk is at most this part of the cache, so that dropping one drops little.
 SHARE = 8
 MOST = 1 << 27
 
-_UNITS = {"": 1, "k": 1000, "m": 1000**2, "g": 1000**3, "t": 1000**4}
-_UNITS |= {f"{unit}i": 1024 ** (k + 1) for k, unit in enumerate("kmgt")}
 # A cache that a user shares between Hessians is changed by one thread at a time.
 _SHARED = threading.RLock()
 
@@ -72,23 +70,6 @@ class ChunkProjection:
     at: Ids
     rows: Rows
     offset: Ids
-
-
-def parse_bytes(size: Any) -> int:
-    """Bytes of an int, or of a string such as ``"512MB"`` or ``"1GiB"``."""
-    if isinstance(size, str):
-        match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?i?)b?\s*", size.lower())
-        if match is None or match[2] not in _UNITS:
-            raise ValueError(f'cache must be bytes such as 10**9, "512MB" or "1GiB", got {size!r}')
-        return int(float(match[1]) * _UNITS[match[2]])
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
-        raise TypeError(
-            "cache must be a number of bytes, a string such as '512MB', a cachetools.Cache or "
-            f"None, got {type(size).__name__}"
-        )
-    if size < 0:
-        raise ValueError(f"cache must not be negative, got {size}")
-    return int(size)
 
 
 class PageTable:
@@ -152,7 +133,8 @@ class Store:
         if isinstance(cache, cachetools.Cache):
             self.cache = cache
         else:
-            size = 0 if cache is None else parse_bytes(cache)
+            others = ", a cachetools.Cache or None"
+            size = 0 if cache is None else parse_bytes(cache, "cache", others)
             self.cache = cachetools.LRUCache(size, getsizeof=_nbytes)
         self._token = f"lazyhess-{next(_tokens)}-{id(self)}"
         self._numbers = count(1)

@@ -307,12 +307,13 @@ class RowSource:
         return (self.engine.products(i, lacking) if len(lacking) else 0), len(lacking)
 
     def _columns(self, i: int, j: int, ids: Ids) -> tuple[int, ...]:
-        """The blocks (i, *) that come along: all that is not known, if it can be kept."""
-        sizes = [prod(shape) for shape in self.engine.shapes]
-        bytes_each = sum(sizes) * self.engine.arrays.itemsize(self.engine.dtypes[i])
-        if len(sizes) == 1 or not self.store.keeps(len(ids) * bytes_each):
-            return (j,)
-        return tuple(k for k in range(len(sizes)) if k == j or self._wanted(i, k, ids))
+        """Block (i, j), and those that come along: cheap ones, not known, if they can be kept."""
+        engine = self.engine
+        along = engine.along(i, j) if len(ids) else ()
+        wanted = tuple(sorted((j, *(k for k in along if self._wanted(i, k, ids)))))
+        width = sum(prod(engine.shapes[k]) for k in wanted)
+        nbytes = len(ids) * width * engine.arrays.itemsize(engine.dtypes[i])
+        return wanted if self.store.keeps(nbytes) else (j,)
 
     def _wanted(self, i: int, k: int, ids: Ids) -> bool:
         """Whether a block that was not asked for lacks some of these rows, on both sides."""

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 import lazyhess as lh
-from lazyhess._proxy.chunks import parse_bytes
+from lazyhess._engines.arrays import NumpyArrays
+from lazyhess._proxy.chunks import Store
 from lazyhess._proxy.hessian import Hessian
 from lazyhess._proxy.rows import RowSource
 from tests.dense_engine import DenseEngine
@@ -184,17 +185,20 @@ def test_a_result_that_cannot_fit_says_so_before_the_work():
 
 # --- the store ------------------------------------------------------------------------------------
 def test_cache_sizes():
-    assert parse_bytes("512MB") == 512_000_000
-    assert parse_bytes("1GiB") == 2**30
-    assert parse_bytes("2.5 kB") == 2500
-    assert parse_bytes(77) == 77
+    def size(cache):
+        return Store(cache, NumpyArrays()).cache.maxsize
+
+    assert size("512MB") == 512_000_000
+    assert size("1GiB") == 2**30
+    assert size("2.5 kB") == 2500
+    assert size(77) == 77
     for wrong in ("many", "-3MB", "3XB"):
-        with pytest.raises(ValueError, match="512MB"):
-            parse_bytes(wrong)
-    with pytest.raises(TypeError, match="cachetools.Cache"):
-        parse_bytes(1.5)
-    with pytest.raises(ValueError, match="negative"):
-        parse_bytes(-1)
+        with pytest.raises(ValueError, match=f"cache must be.*512MB.*{wrong}"):
+            size(wrong)
+    with pytest.raises(TypeError, match=r"cache.*cachetools\.Cache or None, got float 1\.5"):
+        size(1.5)
+    with pytest.raises(ValueError, match="cache must not be negative"):
+        size(-1)
 
 
 def test_a_row_too_large_is_returned_and_not_kept():

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Sequence
+from functools import partial
 from math import prod
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 from cachetools import LRUCache
 
 from lazyhess._costs import COSTS
+from lazyhess._engines.along import MANY, ReachTable
 from lazyhess._engines.arrays import Arrays, NumpyArrays
 from lazyhess._engines.batch import Batch
 from lazyhess._engines.csr import CSR
+from lazyhess._engines.memory import SeedLimit, needed, out_of_memory
 from lazyhess._engines.protocol import Rows, progress_bar
 from lazyhess._engines.recorded.arrays import VariableArrays
 from lazyhess._engines.recorded.passes import PassSizes, SymmetricRows
 from lazyhess._engines.recorded.pattern_cache import PatternCache
-from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
+from lazyhess._engines.recorded.prepared import (
+    autobatched,
+    linearize,
+    reach,
+    unit_cotangent,
+)
 from lazyhess._indices import Array, Ids, Shape, changes, divide
 from lazyhess._record.tape import Tape
 from lazyhess._record.variable import Variable
@@ -37,6 +45,16 @@ from lazyhess._tangents import (
 
 # Outputs whose linear maps are kept.
 _OUTPUTS = 4
+
+
+class _Pass(NamedTuple):
+    """What one pass gives."""
+
+    ids: Ids
+    tangents: Block
+    answer: dict[int, Rows]
+    held: int  # bytes, about
+    flat: bool  # whether the rows by the source itself are dense
 
 
 class RecordedEngine:
@@ -58,6 +76,8 @@ class RecordedEngine:
         Seeds for one pass.
     progress : bool, optional
         Whether to show a progress bar (needs tqdm).
+    memory : int, optional
+        Bytes that the blocks of one pass may hold.
     """
 
     def __init__(
@@ -70,6 +90,7 @@ class RecordedEngine:
         create_graph: bool = False,
         block_size: int | None = None,
         progress: bool = False,
+        memory: int | None = None,
     ) -> None:
         self.root = root
         self.xs = tuple(xs)
@@ -78,6 +99,7 @@ class RecordedEngine:
         self.create_graph = create_graph
         self.block_size = block_size
         self.progress = progress
+        self.memory = memory
         self.arrays: Arrays = VariableArrays() if create_graph else NumpyArrays()
         self.dtypes = tuple(x.dtype for x in xs)
         self.shapes = self.batch.shapes
@@ -88,6 +110,9 @@ class RecordedEngine:
         self._tape: Tape | None = None
         self._pattern_cache: PatternCache | None = None
         self._counts: dict[Any, list[int]] = {}
+        self._reach: dict[tuple[int | None, ...], ReachTable] = {}  # by the batch axes
+        # By the source and the targets of products.
+        self._limits: dict[tuple[int, tuple[int, ...]], SeedLimit] = {}
 
     def __getstate__(self) -> dict[str, Any]:
         left: dict[str, Any] = {
@@ -95,6 +120,7 @@ class RecordedEngine:
             "_outputs": LRUCache(_OUTPUTS),
             "_tape": None,
             "_pattern_cache": None,
+            "_limits": {},
         }
         return {**self.__dict__, **left}
 
@@ -108,6 +134,7 @@ class RecordedEngine:
             create_graph=self.create_graph,
             block_size=self.block_size,
             progress=self.progress,
+            memory=self.memory,
         )
 
     def at(self, values: Sequence[Array | Variable]) -> RecordedEngine:
@@ -116,8 +143,8 @@ class RecordedEngine:
             root = self.root if self.create_graph else autobatched(self.root, self.xs)
             self._tape, self._pattern_cache = Tape(root, self.xs), PatternCache()
         engine = self.like(*self._tape.evaluate(values))
-        engine._tape, engine._counts = self._tape, self._counts
-        engine._pattern_cache = self._pattern_cache
+        engine._tape, engine._counts, engine._reach = self._tape, self._counts, self._reach
+        engine._pattern_cache, engine._limits = self._pattern_cache, self._limits
         return engine
 
     def value(self) -> Any:
@@ -170,6 +197,24 @@ class RecordedEngine:
         """How many Hessian-vector products these rows of x_i take."""
         return self.batch.products(i, rows)
 
+    def along(self, i: int, j: int) -> tuple[int, ...]:
+        """The other blocks (i, k) that may come along when rows of (i, j) are computed."""
+        return self.reach_table(self.batch).along(i, j)
+
+    def reach_table(self, batch: Batch) -> ReachTable:
+        """What tells which blocks come along, for a batch of which each sample is a pass."""
+        if batch.axes not in self._reach:
+            values = None
+            if 1 < len(self.xs) <= MANY:
+                root = self.root if self.create_graph else autobatched(self.root, self.xs)
+                values = reach(root, self.xs)
+                if batch and not batch.together:  # a pass is of one sample
+                    samples = max(batch.samples, 1)
+                    values = {xs: size // samples for xs, size in values.items()}
+            sizes = [x.size for x in self.xs]
+            self._reach[batch.axes] = ReachTable(sizes, values, batch.batched)
+        return self._reach[batch.axes]
+
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
@@ -197,8 +242,32 @@ class RecordedEngine:
         if bar is not None:
             bar.close()
 
+    @property
+    def budget(self) -> int:
+        """Bytes that the blocks of one pass may hold."""
+        return COSTS.pass_bytes if self.memory is None else self.memory
+
+    def _limit(self, plan: ProductPlan, i: int) -> SeedLimit:
+        """How many seeds of x_i memory has sufficed for."""
+        key = i, tuple(plan.targets)
+        if key not in self._limits:
+            x, rows = self.xs[i], [self.xs[j].shape for j in plan.targets]
+            nbytes = plan.size * x.dtype.itemsize
+            words = partial(needed, x.shape, x.dtype, rows, nbytes)
+            self._limits[key] = SeedLimit(out_of_memory, words)
+        return self._limits[key]
+
     def _gram(self, i: int) -> Array | None:
-        """The whole block (i, i), where symmetric rank-k updates give most of it."""
+        """The whole block (i, i), where symmetric rank-k updates give most of it.
+
+        Not where memory does not suffice for them: then rows are computed in passes.
+        """
+        try:
+            return self._by_gram(i)
+        except MemoryError:
+            return None
+
+    def _by_gram(self, i: int) -> Array | None:
         lin = self.linearization()
         plan = lin.plan(i, (i,))
         terms = plan.gram_terms()
@@ -245,6 +314,7 @@ class RecordedEngine:
         else:  # one seed for each position, with all the samples asked for at that position
             order, starts = batch.by_position(i, rows)
         seeds, done = len(starts) - 1, 0
+        limit = self._limit(plan, i)
         key = i, tuple(plan.targets), int(rows[0]) if seeds else 0, seeds
         sizes = PassSizes(
             plan,
@@ -255,12 +325,13 @@ class RecordedEngine:
             block_size=self.block_size,
             runs=not batch,
             known=self._counts.get(key, []) if self._pattern_cache is not None else [],
+            budget=self.budget,
         )
         same = [j for j in plan.targets if self.xs[j]._serial == x._serial]  # x may be named twice
         complete: SymmetricRows | None = None
         start = 0  # of the columns that are computed, along the first axis of x
-        while done < seeds:
-            count = sizes.take(done)
+
+        def compute(done: int, start: int, count: int) -> _Pass:
             ids = order[starts[done] : starts[done + count]]
             if grid is not None:
                 ids = grid[:, done : done + count]
@@ -270,12 +341,20 @@ class RecordedEngine:
                 for j in same:
                     blocks[j] = dense(blocks[j], count, x.shape, x.dtype)
             answer = {j: self._collect(i, j, ids, count, block) for j, block in blocks.items()}
+            flat = isinstance(blocks.get(i), np.ndarray)
+            return _Pass(ids, tangents, answer, held, flat)
+
+        while done < seeds:
+            count, (ids, tangents, answer, held, flat) = limit.run(
+                sizes.take(done), partial(compute, done, start)
+            )
+            sizes.shrunk(count)
             # Columns of rows that are done are known, where all of them are dense.
-            symmetric = symmetric and isinstance(blocks[i], np.ndarray)
+            symmetric = symmetric and flat
             if not symmetric:
                 complete = None
             elif complete is None and count < seeds and plan.cuttable:
-                complete = SymmetricRows(seeds, x.dtype)
+                complete = SymmetricRows.of(seeds, x.dtype)
             if complete is not None:
                 answer |= dict.fromkeys(same, complete.complete(answer[i]))
             yield ids, count, answer
@@ -379,15 +458,19 @@ class RecordedEngine:
         """Products of one output (of all, where they are summed or samples), some at a time."""
         plan = self.linearization(output).plan(j, columns)
         width = max(plan.size * tangents.dtype.itemsize, 1)
-        step = self.block_size or max(1, COSTS.pass_bytes // width)
-        parts: dict[int, list[Any]] = {i: [] for i in columns}
-        for start in range(0, len(tangents), step):
-            seeds = tangents[start : start + step]
+        step = self.block_size or max(1, self.budget // width)
+
+        def compute(start: int, count: int) -> dict[int, Any]:
+            seeds = tangents[start : start + count]
             blocks, _ = plan.push(seeds)
+            parts = {}
             for i in columns:
                 part = dense(blocks[i], len(seeds), self.xs[i].shape, self.dtypes[i])
-                parts[i].append(np.transpose(part, self.batch.to_front(i)) if self.batch else part)
-        return {i: self._joined(i, parts[i]) for i in columns}
+                parts[i] = np.transpose(part, self.batch.to_front(i)) if self.batch else part
+            return parts
+
+        passes = list(self._limit(plan, j).passes(len(tangents), step, compute))
+        return {i: self._joined(i, [parts[i] for parts in passes]) for i in columns}
 
     def _joined(self, i: int, parts: list[Any]) -> Any:
         """Products seen by x_i, of which there may be none."""

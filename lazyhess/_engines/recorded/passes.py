@@ -30,7 +30,7 @@ class AlignedRun(NamedTuple):
         return rest if rest - count == self.unit else count  # one unit makes no factored block
 
 
-def aligned_runs(plan: ProductPlan, x: Variable, rows: Ids) -> list[AlignedRun]:
+def aligned_runs(plan: ProductPlan, x: Variable, rows: Ids, budget: int) -> list[AlignedRun]:
     """The aligned runs of rows that are consecutive, else none."""
     count, width = len(rows), x.dtype.itemsize
     if not count or count * plan.size * width < COSTS.aligned_bytes or not plan.aligned_runs:
@@ -43,7 +43,7 @@ def aligned_runs(plan: ProductPlan, x: Variable, rows: Ids) -> list[AlignedRun]:
         last = start + (min(low + count, stop) - start) // unit * unit
         # Few seeds are better pushed together with others; too large a pass holds too much.
         few = last - first < 2 * unit or (last - first) * plan.size * width < COSTS.aligned_bytes
-        if not few and unit * x.size * width <= 8 * COSTS.pass_bytes:
+        if not few and unit * x.size * width <= 8 * budget:
             runs.append(AlignedRun(first - low, last - low, unit))
     return runs
 
@@ -65,6 +65,8 @@ class PassSizes:
         The size of all passes.
     known : list of int
         The sizes that served these rows at another point.
+    budget : int
+        The bytes.
     """
 
     def __init__(
@@ -78,13 +80,15 @@ class PassSizes:
         block_size: int | None,
         runs: bool,
         known: list[int],
+        budget: int,
     ) -> None:
+        self.budget = budget
         self.plan, self.seeds, self.fixed, self.known = plan, seeds, block_size is not None, known
         # What the blocks hold at the most: a seed reaches its own samples only. Of those of both
         # sweeps about half are there at a time.
         bound = plan.size * x.dtype.itemsize * len(rows) // max(samples, 1)
-        self.size = block_size or (seeds if bound <= 2 * COSTS.pass_bytes else COSTS.first_pass)
-        self.runs = aligned_runs(plan, x, rows) if runs and not self.fixed else []
+        self.size = block_size or (seeds if bound <= 2 * budget else COSTS.first_pass)
+        self.runs = aligned_runs(plan, x, rows, budget) if runs and not self.fixed else []
         self.aligned = False  # whether the last pass was of an aligned run
         self.taken: list[int] = []
 
@@ -101,11 +105,18 @@ class PassSizes:
         self.taken.append(count)
         return count
 
+    def shrunk(self, count: int) -> None:
+        """The last pass took fewer seeds, and so will later ones: memory did not suffice."""
+        if count < self.taken[-1]:
+            self.taken[-1] = count
+            self.size = min(self.size, count)
+            self.runs, self.known = [], []
+
     def measured(self, held: int, *, partial: bool) -> None:
         """Learn how many bytes the last pass held, and whether later ones leave columns out."""
         if self.fixed:
             return
-        self.size = max(1, int(COSTS.pass_bytes * self.taken[-1] / max(held, 1)))
+        self.size = max(1, int(self.budget * self.taken[-1] / max(held, 1)))
         if self.aligned and 2 * self.size < self.runs[0].unit:  # the blocks did not stay factored
             self.runs = []
         elif partial and not self.aligned:  # a factored pass costs as much for few seeds
@@ -135,6 +146,14 @@ class SymmetricRows:
     def __init__(self, size: int, dtype: Any) -> None:
         self.matrix: Array = np.empty((size, size), dtype)
         self.done = 0
+
+    @staticmethod
+    def of(size: int, dtype: Any) -> SymmetricRows | None:
+        """Such a matrix; none where memory does not suffice for it."""
+        try:
+            return SymmetricRows(size, dtype)
+        except MemoryError:
+            return None
 
     def complete(self, rows: Rows) -> Rows:
         """The next rows, which may lack their first columns, with all columns."""

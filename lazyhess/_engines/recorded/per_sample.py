@@ -65,6 +65,10 @@ class PerSampleEngine:
         """How many Hessian-vector products these rows of x_i take."""
         return self.batch.products(i, rows)
 
+    def along(self, i: int, j: int) -> tuple[int, ...]:
+        """The other blocks (i, k) that may come along when rows of (i, j) are computed."""
+        return self.inner.reach_table(self.batch).along(i, j)
+
     def rows(
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:

@@ -10,7 +10,7 @@ import numpy as np
 from lazyhess._create import ones
 from lazyhess._engines.recorded.autobatch import autobatch
 from lazyhess._indices import Array
-from lazyhess._record.variable import Variable
+from lazyhess._record.variable import Variable, ancestors
 from lazyhess._sweep.linearization import Linearization
 
 
@@ -35,6 +35,26 @@ def autobatched(root: Variable, xs: Sequence[Variable]) -> Variable:
     """The output with loops put together, made once for the same xs."""
     graph = prepared(root, xs).graph
     return root if graph is None else graph
+
+
+def reach(root: Variable, xs: Sequence[Variable]) -> dict[int, int]:
+    """How many elements of what lies between depend on which xs, the bits of a number."""
+    own: dict[int, int] = {}
+    for k, x in enumerate(xs):
+        own[x._serial] = own.get(x._serial, 0) | 1 << k
+    bits: dict[int, int] = {}
+    values: dict[int, int] = {}
+    for node in ancestors([root]):
+        mine = own.get(node._serial, 0)
+        reached = mine
+        for x in node._operands:
+            if type(x) is Variable:
+                reached |= bits.get(x._serial, 0)
+        if reached:
+            bits[node._serial] = reached
+            if not mine:
+                values[reached] = values.get(reached, 0) + node._value.size
+    return values
 
 
 @dataclass

@@ -308,6 +308,7 @@ def _engine(
         create_graph=request.create_graph,
         block_size=request.block_size,
         progress=request.progress,
+        memory=request.options.memory,
     )
 
 

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator
+from functools import reduce
+from math import prod
+from operator import or_
 from typing import Any
 
 import jax
@@ -126,6 +129,48 @@ def reached(closed: Any, output: int) -> list[bool]:
     wanted = [k == output for k in range(len(closed.jaxpr.outvars))]
     used: list[bool] = list(dce_jaxpr(closed.jaxpr, wanted, instantiate=False)[1])
     return used
+
+
+def reach(jaxpr: Any) -> dict[int, int]:
+    """How many elements of the values of a function depend on which inputs, the bits of a number.
+
+    Of the first output only; of constants nothing is told.
+    """
+    wanted = [k == 0 for k in range(len(jaxpr.outvars))]
+    jaxpr = dce_jaxpr(jaxpr, wanted, instantiate=True)[0]
+    values: dict[int, int] = {}
+    _reach(jaxpr, [1 << k for k in range(len(jaxpr.invars))], 1, values)
+    return values
+
+
+def _reach(jaxpr: Any, inputs: list[int], times: int, values: dict[int, int]) -> list[int]:
+    """Which inputs each output depends on; the elements of all values are added up."""
+    bits: dict[Any, int] = dict(zip(jaxpr.invars, inputs, strict=True))
+
+    def of(var: Any) -> int:
+        return 0 if isinstance(var, Literal) else bits.get(var, 0)
+
+    for eqn in jaxpr.eqns:
+        mine = list(map(of, eqn.invars))
+        every = reduce(or_, mine, 0)
+        if not every:
+            continue
+        out = [every] * len(eqn.outvars)
+        inner = list(_inner(eqn))
+        # What is called with these very operands, once; else all depends on all of them.
+        alike = [part for part in inner if len(part.invars) == len(mine)]
+        turns = times * int(eqn.params.get("length", 1))
+        once = len(inner) == 1 and inner == alike and "length" not in eqn.params
+        for part in inner:
+            given = mine if once else [every] * len(part.invars)
+            told = _reach(part, given, turns, values)
+            if once and len(told) == len(out):
+                out = told
+        for var, reached in zip(eqn.outvars, out, strict=True):
+            bits[var] = reached
+            if reached and not inner:
+                values[reached] = values.get(reached, 0) + times * prod(var.aval.shape)
+    return list(map(of, jaxpr.outvars))
 
 
 def not_holomorphic(closed: Any) -> str | None:

@@ -23,6 +23,7 @@ from lazyhess._indices import Array, Ids
 KEPT = 64
 
 
+_waited: Any = jax.block_until_ready
 _LACKING = (
     "A Hessian needs two derivatives of every operation, one of them in reverse. The ways out of "
     "an operation that lacks one: give it by jax.custom_jvp, use lax.scan where lax.while_loop "
@@ -55,6 +56,7 @@ class Program:
         self.shapes = [tuple(var.aval.shape) for var in closed.jaxpr.invars]
         self.dtypes = [var.aval.dtype for var in closed.jaxpr.invars]
         self.output = tuple(closed.jaxpr.outvars[0].aval.shape)
+        self.reach: dict[int, int] | None = None
         self.outputs = jax.jit(self._outputs)
         self.slope = jax.jit(self._slope)
         self.slopes = jax.jit(self._slopes, static_argnames="i")
@@ -200,7 +202,9 @@ class Compiled(Products):
     def _run(self, function: Callable[..., Any], *args: Any, **static: Any) -> Any:
         with precision(self.arrays.x64):
             try:
-                return function(self.consts, self.xs, *args, **static)
+                # Done when it returns: jax tells of what failed only once it is waited for, and
+                # NumPy, which looks at its arrays, would end the process.
+                return _waited(function(self.consts, self.xs, *args, **static))
             except (ValueError, TypeError, NotImplementedError) as error:
                 error.add_note(_LACKING)
                 raise
@@ -223,6 +227,14 @@ class Compiled(Products):
     def gradients(self, i: int, outputs: Ids) -> Any:
         """The gradients by x_i of several outputs."""
         return self._run(self.program.slopes, outputs.astype(np.int32), i=i)
+
+    def out_of_memory(self, error: BaseException) -> bool:
+        return _out_of_memory(error)
+
+    def reach(self) -> dict[int, int]:
+        if self.program.reach is None:
+            self.program.reach = keys.reach(self.program.jaxpr)
+        return self.program.reach
 
     def products(
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
@@ -256,6 +268,12 @@ class Compiled(Products):
         return dict(zip(columns, blocks, strict=True))
 
 
+def _out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, that of jax's devices too."""
+    exhausted = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
+    return exhausted or isinstance(error, MemoryError)
+
+
 def _pad(ids: Ids, size: int) -> Array:
     """Numbers for a program: 32 bits, the last one repeated."""
     numbers = np.empty(size, np.int32)
@@ -283,6 +301,9 @@ class Eager(Products):
 
     def value(self) -> Any:
         return self._value
+
+    def out_of_memory(self, error: BaseException) -> bool:
+        return _out_of_memory(error)
 
     def _gradient(self, output: int | None, *xs: Any) -> Any:
         value, back = jax.vjp(self.root, *xs)
@@ -323,6 +344,6 @@ class Eager(Products):
                 return [change[j] for j in columns]
 
             with precision(self.arrays.x64):
-                return dict(zip(columns, jax.vmap(product)(part), strict=True))
+                return dict(zip(columns, _waited(jax.vmap(product)(part)), strict=True))
 
         return by_output(outputs, columns, tangents, self.arrays, run)

@@ -59,6 +59,10 @@ class Graph(TensorGraph):
             differentiate(self.root, self.xs, cotangent, create_graph, retain_graph=retain_graph)
         )
 
+    def out_of_memory(self, error: BaseException) -> bool:
+        # Errors on the way back come as those of other kinds.
+        return super().out_of_memory(error) or "ResourceExhausted" in str(error)
+
     def at_once(self, i: int) -> int:
         return max(1, PASS // max(self.arrays.nbytes(self.xs[i]), 1))
 

@@ -17,7 +17,13 @@ from tensorflow.python.framework import op_def_registry
 
 from lazyhess._frontends.request import Request, arguments
 from lazyhess._frontends.tensorflow.arrays import dense
-from lazyhess._frontends.tensorflow.record import Program, compiled, quietly, unrecorded
+from lazyhess._frontends.tensorflow.record import (
+    Program,
+    compiled,
+    out_of_memory,
+    quietly,
+    unrecorded,
+)
 from lazyhess._indices import Ids
 from lazyhess._trees import leaves
 
@@ -88,9 +94,9 @@ def program(request: Request, picked: Any, xs: Sequence[Any], alone: bool) -> Pr
             try:
                 with quietly():
                     products: list[Any] = program(args, tangents, which)
-            except tf.errors.ResourceExhaustedError:
-                raise
-            except Exception:  # of whatever kind: the tapes say what it was
+            except Exception as error:  # of whatever kind: the tapes say what it was
+                if out_of_memory(error):
+                    raise
                 kept[what] = number + 1
                 kept.pop((what, size), None)
                 continue

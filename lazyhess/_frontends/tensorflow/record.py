@@ -80,6 +80,11 @@ def differentiated(tape: Any, target: Any, xs: Sequence[Any], seed: Any) -> list
     return gradients
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice, that of TensorFlow's devices too."""
+    return isinstance(error, (MemoryError, tf.errors.ResourceExhaustedError))
+
+
 class Tapes:
     """Two tapes over one call of a function: one for gradients, one for products.
 
@@ -122,6 +127,9 @@ class Record(TensorGraph):
         self._compiled: dict[Any, Any] = {}
         self._alone: set[Any] = set()  # what no program can be made of
 
+    def out_of_memory(self, error: BaseException) -> bool:
+        return out_of_memory(error)
+
     def related(self) -> list[bool]:
         """Of each x whether ys depends on it."""
         return [gradient is not None for gradient in self.recorded(None).gradients]
@@ -163,10 +171,9 @@ class Record(TensorGraph):
                 blocks = self._blocks(tangents, columns, outputs, partial(program, i, columns))
                 if blocks is not None:
                     return blocks
-            except tf.errors.ResourceExhaustedError:
-                raise
-            except Exception:  # of whatever kind: the tapes say what it was
-                pass
+            except Exception as error:  # of whatever kind: the tapes say what it was
+                if out_of_memory(error):
+                    raise
             self.program = None
         return super().products(i, tangents, columns, outputs)
 
@@ -216,9 +223,9 @@ class Record(TensorGraph):
 
         try:
             return self._blocks(tangents, columns, None, run)
-        except tf.errors.ResourceExhaustedError:
-            raise
-        except Exception:  # of whatever kind: the same products one by one say what it was
+        except Exception as error:  # of whatever kind: the same products one by one say it
+            if out_of_memory(error):
+                raise
             self._alone.add(key)
             return None
 

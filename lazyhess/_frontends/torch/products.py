@@ -76,6 +76,9 @@ class Graph(TensorGraph):
             )
         return gradient
 
+    def out_of_memory(self, error: BaseException) -> bool:
+        return out_of_memory(error)
+
     def at_once(self, i: int) -> int:
         if self.xs[i].device.type != "cpu":  # it likes large passes
             return COSTS.framework_bytes
@@ -96,6 +99,29 @@ class Graph(TensorGraph):
         for kind in kinds:
             refuse_once_differentiable(kind)
         return max(map(prod, shapes), default=1) * self.root.dtype.itemsize, _MV in kinds
+
+    def reach(self) -> dict[int, int]:
+        # An x is a tensor that no node computes, or an output of one.
+        own: dict[Any, int] = {}
+        for k, x in enumerate(self.xs):
+            key = id(x) if x.is_leaf else (x.grad_fn, x.output_nr)
+            own[key] = own.get(key, 0) | 1 << k
+
+        def of(edge: tuple[Any, int]) -> int:
+            return own.get(edge, 0) | bits.get(edge[0], 0)
+
+        bits: dict[Any, int] = {}
+        values: dict[int, int] = {}
+        for node in operands_first(self.root):
+            reached = own.get(id(getattr(node, "variable", None)), 0)
+            for edge in node.next_functions:
+                reached |= of(edge)
+            bits[node] = reached
+            shapes = [tuple(meta.shape) for meta in getattr(node, "_input_metadata", ())]
+            for number, shape in enumerate(shapes if node.next_functions else ()):
+                if reached and (node, number) not in own:
+                    values[reached] = values.get(reached, 0) + prod(shape)
+        return values
 
     def _products(
         self, i: int, tangents: Any, columns: Sequence[int], output: int | None
@@ -132,9 +158,9 @@ class Graph(TensorGraph):
             try:
                 with mode:
                     return differentiate(tangents, is_grads_batched=True)
-            except torch.OutOfMemoryError:
-                raise
             except RuntimeError as error:
+                if out_of_memory(error):
+                    raise
                 failure = str(error)
         # One by one: for an operation that torch does not know for batches, a user's own perhaps;
         # if it was something else, this fails at it, too.
@@ -171,6 +197,13 @@ class MatrixVector(_Dispatch):  # type: ignore[misc]
 _MV = type(torch.mv(torch.ones(1, 1, requires_grad=True), torch.ones(1)).grad_fn)
 
 
+def out_of_memory(error: BaseException) -> bool:
+    """Whether an error says that memory did not suffice: a device's, or the processor's."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    return isinstance(error, RuntimeError) and "DefaultCPUAllocator" in str(error)
+
+
 def nodes(tensor: Any) -> list[Any]:
     """All nodes of the graph of a tensor, each once, the nearest first."""
     ordered: list[Any] = []
@@ -181,6 +214,20 @@ def nodes(tensor: Any) -> list[Any]:
         seen |= level
         level = {child for node in level for child, _ in node.next_functions} - seen
     return ordered
+
+
+def operands_first(tensor: Any) -> Iterator[Any]:
+    """All nodes of the graph of a tensor, each once, behind those that it is computed from."""
+    seen: set[Any] = {None}
+    stack = [(tensor.grad_fn, False)]
+    while stack:
+        node, done = stack.pop()
+        if done:
+            yield node
+        elif node not in seen:
+            seen.add(node)
+            stack.append((node, True))
+            stack += [(child, False) for child, _ in node.next_functions if child not in seen]
 
 
 def refuse_once_differentiable(kind: Any) -> None:

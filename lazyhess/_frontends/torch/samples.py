@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from lazyhess._frontends.torch.products import PASS, Graph, recording
+from lazyhess._frontends.torch.products import PASS, Graph, out_of_memory, recording
 from lazyhess._indices import Ids
 
 
@@ -48,6 +48,13 @@ class Samples(Graph):
             most = max(most, PASS * torch.get_num_threads() // max(largest, 1))
         return most
 
+    def reach(self) -> dict[int, int]:
+        values = super().reach()
+        if self._can_alone():  # a pass is of one sample
+            samples = max(self.root.numel(), 1)
+            values = {xs: size // samples for xs, size in values.items()}
+        return values
+
     def _one(self, *xs: Any) -> Any:
         """The output of one sample, whose xs come without their batch axis."""
         batches = [
@@ -76,9 +83,9 @@ class Samples(Graph):
         if outputs is not None and len(outputs) and self._can_alone():
             try:
                 return self._by_pairs(i, tangents, columns, outputs)
-            except torch.OutOfMemoryError:
-                raise
-            except Exception:  # the graph says it better, if it cannot either
+            except Exception as error:  # the graph says it better, if it cannot either
+                if out_of_memory(error):
+                    raise
                 self._alone = False
         return super().products(i, tangents, columns, outputs)
 

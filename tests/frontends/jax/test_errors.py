@@ -152,3 +152,15 @@ except ValueError as error:
         [sys.executable, "-c", program], env=environment, capture_output=True, text=True
     )
     assert made.stdout.strip() == "refused", made.stderr
+
+
+def test_what_does_not_fit_into_memory() -> None:
+    def large(x: Any) -> Any:  # which is traced, and never run
+        return jnp.sum(jnp.sin(jnp.sort(jnp.outer(x, x), axis=None)))
+
+    H = lh.hessian(large, jnp.ones(1 << 22, jnp.float32))
+    with pytest.raises(
+        MemoryError, match=r"x of shape \(4194304,\).*dtype float32, needs about"
+    ) as caught:
+        H[:2, 0]
+    assert "RESOURCE_EXHAUSTED" in str(caught.value.__cause__)

@@ -142,3 +142,63 @@ def test_nothing_stays() -> None:
 def test_tracers_do_not_leak() -> None:
     with jax.checking_leaks():
         jax.jit(lambda x: lh.hessian(lambda y: jnp.sum(jax.nn.relu(x * y) ** 3), x)[0])(POINTS[0])
+
+
+def layers(*ws: Any) -> Any:
+    h = jnp.ones((60, 4))
+    for w in ws:
+        h = jnp.tanh(h @ w)
+    return jnp.sum(h)
+
+
+def scanned(first: Any, inner: Any, last: Any) -> Any:
+    h = jax.nn.relu(jnp.tanh(jnp.ones((60, 4)) @ first))
+    h, _ = jax.lax.scan(lambda h, w: (jnp.tanh(h @ w), None), h, inner[None])
+    return jnp.sum(jnp.tanh(h @ last))
+
+
+@pytest.mark.parametrize("loss", [layers, jax.jit(layers), jax.checkpoint(layers), scanned])
+def test_the_last_layer_comes_alone(loss: Any) -> None:
+    rng = np.random.default_rng(0)
+    ws = [jnp.asarray(rng.normal(size=shape)) for shape in ((4, 40), (40, 40), (40, 2))]
+    H = lh.hessian(loss, ws)
+    np.asarray(H[2][2])
+    assert H[2][2].cache_info().rows == 80  # of one block
+    H[0][0][0, 0]  # through all layers, and so seen by all
+    assert H[0][0].cache_info().rows == 83
+
+
+def test_each_block_compiles_at_most_one_program(compiled: list[str]) -> None:
+    rng = np.random.default_rng(0)
+    ws = [jnp.asarray(rng.normal(size=shape)) for shape in ((4, 30), (30, 20), (20, 2))]
+    H = lh.hessian(layers, ws)
+    H[0][0][0, 0]
+    compiled.clear()
+    for i in (2, 1, 0):
+        for j in (2, 1, 0):
+            np.asarray(H[i][j])
+    assert len(compiled) <= 6
+
+
+def test_what_reaches_what_in_a_program() -> None:
+    def f(a: Any, b: Any, c: Any) -> Any:
+        return jnp.sum(jnp.sum(jnp.sin(a)) * b) + jnp.sum(jnp.cos(b))
+
+    xs = [jnp.ones(n) for n in (2, 3, 5)]
+    function = lh.hessian(f, xs)[0][0]._source.engine.function
+    values = function.reach()
+    assert values[0b001] == 2 + 1
+    assert values[0b010] == 3 + 1
+    assert values[0b011] >= 3 + 1 + 1
+    assert not any(xs & 0b100 for xs in values)
+
+
+def test_a_budget_for_passes() -> None:
+    x = jnp.arange(20.0)
+    row = 2 * x.nbytes  # with its tangent
+    with lh.options(memory=3 * row):
+        H = lh.hessian(lambda x: jnp.sum(x**3), x)
+    for other in (H, H.at(x + 1)):
+        engine = other._source.engine
+        sizes = [len(ids) for ids, _ in engine.rows(0, np.arange(20), (0,))]
+        assert sizes == [3, 3, 3, 3, 3, 3, 2]

@@ -382,3 +382,31 @@ def test_ways_out(name: str) -> None:
         slopes = [lh.gradient(original, x + sign * move).numpy() for sign in (1, -1)]
         near = (slopes[0] - slopes[1]).reshape(-1) / (2 * step)
         np.testing.assert_allclose(H[k], near, rtol=1e-6, atol=1e-7)
+
+
+class Backward(paddle.autograd.PyLayer):
+    @staticmethod
+    def forward(ctx, d):
+        return d.clone()
+
+    @staticmethod
+    def backward(ctx, d):
+        return d + paddle.zeros([1 << 44]).sum()
+
+
+class Large(paddle.autograd.PyLayer):
+    """The identity, whose backward's backward needs more memory than any machine has."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, d):
+        return Backward.apply(d)
+
+
+def test_what_does_not_fit_into_memory():
+    H = lh.hessian(lambda x: (Large.apply(x) ** 3).sum(), paddle.ones([5], "float64"))
+    with pytest.raises(MemoryError, match=r"x of shape \(5,\).*dtype float64, needs about"):
+        H[:4]

@@ -164,3 +164,28 @@ def test_exceptions_of_the_function_pass_through():
         lh.hessian(fails, X)
     with pytest.raises(tf.errors.InvalidArgumentError):
         lh.hessian(lambda x: cube(x @ x), tf.ones((2, 3)))
+
+
+@tf.custom_gradient
+def large(x):
+    """The identity, whose gradient's gradient is refused memory.
+
+    (TensorFlow itself tries for ten seconds.)
+    """
+
+    def exhausted(_):
+        raise tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+
+    @tf.custom_gradient
+    def backward(d):
+        return tf.identity(d), exhausted
+
+    return tf.identity(x), backward
+
+
+@pytest.mark.parametrize("rows", [4, 70])
+def test_what_does_not_fit_into_memory(rows):
+    H = lh.hessian(lambda x: tf.reduce_sum(large(x) ** 3), tf.ones(100, tf.float64))
+    with pytest.raises(MemoryError, match=r"x of shape \(100,\).*dtype float64, needs") as caught:
+        H[:rows]
+    assert isinstance(caught.value.__cause__, tf.errors.ResourceExhaustedError)

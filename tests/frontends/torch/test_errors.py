@@ -286,3 +286,34 @@ def test_the_graph_of_an_answer_is_not_lost_to_numpy():
     with pytest.raises(RuntimeError, match="requires grad"):
         np.asarray(H)
     assert np.asarray(lh.hessian(cube(x), x)).shape == (3, 3)
+
+
+class Large(torch.autograd.Function):
+    """The identity, whose backward's backward needs more memory than any machine has."""
+
+    @staticmethod
+    def forward(ctx, x):
+        return x.clone()
+
+    @staticmethod
+    def backward(ctx, d):
+        return Backward.apply(d)
+
+
+class Backward(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx, d):
+        return d.clone()
+
+    @staticmethod
+    def backward(ctx, d):
+        return d + torch.zeros(1 << 44).sum()
+
+
+def test_what_does_not_fit_into_memory():
+    H = lh.hessian(lambda x: (Large.apply(x) ** 3).sum(), normal(5))
+    with pytest.raises(
+        MemoryError, match=r"x of shape \(5,\).*dtype float64, needs about"
+    ) as caught:
+        H[:4]
+    assert "DefaultCPUAllocator" in str(caught.value.__cause__)

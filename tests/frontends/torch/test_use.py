@@ -245,3 +245,45 @@ def test_devices():
     assert np.allclose(np.asarray(H), torch.func.hessian(lambda x: cube(x) * x.sum())(x).cpu())
     with pytest.raises(ValueError, match="one device"):
         lh.hessian(lambda a, b: cube(a) * cube(b).to(a.device), (x, normal(3)))
+
+
+@pytest.mark.parametrize("of_graph", [True, False])
+def test_the_last_layer_comes_alone(of_graph):
+    ws = [normal(4, 40), normal(40, 40), normal(40, 2)]
+    inputs = normal(60, 4)
+
+    def loss(*ws):
+        h = inputs
+        for w in ws:
+            h = torch.tanh(h @ w)
+        return h.sum()
+
+    ws = [w.requires_grad_() for w in ws] if of_graph else ws
+    H = lh.hessian(loss(*ws) if of_graph else loss, ws)
+    H[2][2][...]
+    assert H[2][2].cache_info().rows == 80  # of one block
+    H[0][0][0, 0]  # through all layers, and so seen by all
+    assert H[0][0].cache_info().rows == 83
+
+
+def test_what_reaches_what_in_a_graph():
+    a, b = (normal(n).requires_grad_() for n in (2, 3))
+    first = torch.sin(a)
+    y = (first.sum() * b).sum() + torch.cos(b).sum()
+
+    def reach(*xs):
+        return lh.hessian(y, list(xs))[0][0]._source.engine.function.reach()
+
+    assert reach(a, b) == {0b01: 2 + 1, 0b10: 3 + 1, 0b11: 3 + 1 + 1}
+    assert reach(first, b) == {0b01: 1, 0b10: 3 + 1, 0b11: 3 + 1 + 1}
+
+
+def test_a_budget_for_passes():
+    x = normal(20)
+    row = 2 * x.nbytes  # with its tangent
+    with lh.options(memory=3 * row):
+        H = lh.hessian(cube, x)
+    for other in (H, H.at(x + 1)):
+        engine = other._source.engine
+        sizes = [len(ids) for ids, _ in engine.rows(0, np.arange(20), (0,))]
+        assert sizes == [3, 3, 3, 3, 3, 3, 2]
