@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from abc import abstractmethod
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -13,6 +12,7 @@ from cachetools import LRUCache
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.framework import Single
 from lazyhess._indices import Array
+from lazyhess._locks import lock
 
 # Outputs whose gradients are kept with their graphs.
 OUTPUTS = 4
@@ -62,7 +62,7 @@ class TensorGraph(Single):
         self.create_graph = create_graph
         self.arrays = arrays
         self._gradients: LRUCache[int | None, Recorded] = LRUCache(self.outputs_kept)
-        self._turn = threading.RLock()
+        self._turn = lock()
 
     def __reduce__(self) -> Any:
         raise TypeError(

@@ -6,7 +6,6 @@ one is found for the other, and a graph is told from another by the objects in i
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Hashable
 from types import EllipsisType
 from typing import Any, TypeVar
@@ -15,11 +14,12 @@ from weakref import WeakValueDictionary
 import numpy as np
 
 from lazyhess._indices import Array
+from lazyhess._locks import lock
 
 T = TypeVar("T")
 
 _known: WeakValueDictionary[Hashable, Any] = WeakValueDictionary()
-_lock = threading.RLock()  # whatever the garbage collector calls may come here again
+_lock = lock()  # whatever the garbage collector calls may come here again
 
 
 def interned(cls: type[T], *params: Any) -> T:

@@ -8,7 +8,6 @@ Hessian-vector products do with the maps stands in `lazyhess._sweep.products`.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Any
 
@@ -16,6 +15,7 @@ import numpy as np
 
 from lazyhess._create import asarray, copied
 from lazyhess._indices import Array, Ids, Shape
+from lazyhess._locks import lock
 from lazyhess._maps import NOTHING, Map, Mask, chain
 from lazyhess._maps.graph import AXES, BLOCKS, LABELS, Edge, MapGraph
 from lazyhess._record.linear import recorded_maps
@@ -49,7 +49,7 @@ class Linearization:
     ) -> None:
         self.recorded = recorded
         self._adjoints: dict[int, Block] = {}  # of inputs, by their slots
-        self._lock = threading.Lock()
+        self._lock = lock()
         with np.errstate(all="ignore"):
             self.maps = recorded_maps(root, xs, recorded=recorded)
             # What is left of the adjoint sweep for the gradient.
@@ -119,7 +119,8 @@ class Linearization:
         """The rest of the adjoint sweep: down to what the gradient is by."""
         if self._rest is None:  # another thread has done it
             return
-        graph, pending = self._rest
+        graph, rest = self._rest
+        pending = {slot: [*parts] for slot, parts in rest.items()}  # the sweep may be interrupted
         dtypes = zip(self.maps.inputs, self.maps.dtypes, strict=True)
         inputs = {slot: dtype for slot, dtype in dtypes if slot is not None}
         graph.backward(pending, BLOCKS, inputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from functools import partial
 from math import prod
@@ -28,6 +27,7 @@ from lazyhess._engines.recorded.prepared import (
     unit_cotangent,
 )
 from lazyhess._indices import Array, Ids, Shape, changes, divide
+from lazyhess._locks import lock
 from lazyhess._record.tape import Tape
 from lazyhess._record.variable import Variable
 from lazyhess._sweep.linearization import Linearization
@@ -104,7 +104,7 @@ class RecordedEngine:
         self.dtypes = tuple(x.dtype for x in xs)
         self.shapes = self.batch.shapes
         self.lead: Shape = root.shape if each else self.batch.lead
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._outputs: LRUCache[int, Linearization] = LRUCache(_OUTPUTS)
         # What engines of the same graph at other points share.
         self._tape: Tape | None = None
@@ -120,6 +120,7 @@ class RecordedEngine:
             "_outputs": LRUCache(_OUTPUTS),
             "_tape": None,
             "_pattern_cache": None,
+            "_counts": dict(self._counts),  # of now: other threads may be at work
             "_limits": {},
         }
         return {**self.__dict__, **left}
@@ -161,7 +162,7 @@ class RecordedEngine:
         return np.reshape(whole, self.lead + self.shapes[i])
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _lock=threading.Lock())
+        self.__dict__.update(state, _lock=lock())
 
     def linearization(self, output: int = 0) -> Linearization:
         """The linear maps of one output (of all, where they are summed or samples)."""

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -11,6 +10,7 @@ from cachetools import LRUCache
 from lazyhess._costs import COSTS
 from lazyhess._create import ones
 from lazyhess._indices import Ids, Shape
+from lazyhess._locks import lock
 from lazyhess._tangents import Pattern, Sparse, identity
 
 
@@ -28,7 +28,7 @@ class PatternCache:
     """
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = lock()
         self._patterns: LRUCache[tuple[int, int, int], _Kept] = LRUCache(
             COSTS.pattern_bytes, getsizeof=lambda kept: kept.nbytes
         )

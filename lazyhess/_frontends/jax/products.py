@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Hashable, Sequence
 from functools import partial
 from math import prod
@@ -18,6 +17,7 @@ from lazyhess._frontends.graphs import OUTPUTS, padded
 from lazyhess._frontends.jax import keys
 from lazyhess._frontends.jax.arrays import JaxArrays, precision, traced, wide
 from lazyhess._indices import Array, Ids
+from lazyhess._locks import lock
 
 # Programs that are kept for functions that come again.
 KEPT = 64
@@ -155,7 +155,7 @@ def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
 
 
 _programs: LRUCache[Hashable, Program] = LRUCache(KEPT)
-_lock = threading.Lock()
+_lock = lock()
 
 
 def program(closed: Any, batch: Sequence[int | None] | None) -> Program:
@@ -297,7 +297,7 @@ class Eager(Products):
         self.root, self.xs, self._value = root, tuple(xs), value
         self.arrays: JaxArrays = JaxArrays(device)
         self._linear: LRUCache[int | None, Any] = LRUCache(OUTPUTS)
-        self._lock = threading.Lock()
+        self._lock = lock()
 
     def value(self) -> Any:
         return self._value

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
@@ -14,6 +13,7 @@ import paddle
 from lazyhess._frontends.graphs import GIVE_FUNCTION, Recorded, TensorGraph, changed, freed
 from lazyhess._frontends.paddle.arrays import DTYPES, PaddleArrays
 from lazyhess._indices import Ids
+from lazyhess._locks import lock
 
 # Bytes of the tangents of one pass. Paddle differentiates one row at a time, so that larger passes
 # gain nothing.
@@ -21,7 +21,7 @@ PASS = 1 << 20
 # Products of a pass from which on what they lack is looked for by one more.
 APART = 8
 # What `paddle.grad` works out on the way is kept in one place for all threads.
-_TURN = threading.RLock()
+_TURN = lock()
 # Any: the types that come with Paddle do not name what is in it.
 _framework: Any = paddle.framework
 _core: Any = _framework.core
