@@ -100,6 +100,10 @@ class Arrays(ABC):
             return rows
         return self.take(rows, np.arange(start, stop), 0)
 
+    def run(self, rows: Any, start: int, stop: int) -> Any:
+        """Some rows in a row, as a new array."""
+        return self.take(rows, np.arange(start, stop), 0)
+
     def nonzeros(self, rows: Any) -> tuple[Ids, Ids, Any]:
         """Row, column and value of what is not zero; perhaps not one's own."""
         row, column = np.nonzero(self.numpy(rows))
@@ -171,6 +175,11 @@ class NumpyArrays(NumpyFunctions):
             return rows.lean() if whole else rows.take(np.arange(start, min(stop, rows.shape[0])))
         if whole and (rows.base is None or rows.base.nbytes <= rows.nbytes):
             return rows
+        return rows[start:stop].copy()
+
+    def run(self, rows: Any, start: int, stop: int) -> Any:
+        if isinstance(rows, CSR):
+            return rows.take(np.arange(start, stop)).dense()
         return rows[start:stop].copy()
 
     def nonzeros(self, rows: Any) -> tuple[Ids, Ids, Any]:

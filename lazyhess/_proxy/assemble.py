@@ -14,15 +14,23 @@ from lazyhess._indices import Array, Ids, Shape
 from lazyhess._proxy.chunks import ChunkProjection
 
 
+def check_fits(shape: Shape, itemsize: int, dtype: Any) -> None:
+    """A MemoryError for what is larger than this machine, before the work."""
+    if prod(shape) * itemsize > _memory():
+        raise _too_large(shape, itemsize, dtype)
+
+
 def empty(shape: Shape, dtype: np.dtype[Any]) -> Array:
     """A new array, or a MemoryError that says how large it would be, and the ways out."""
-    nbytes = prod(shape) * dtype.itemsize
     try:
-        if nbytes <= _memory():
-            return np.empty(shape, dtype)
+        return np.empty(shape, dtype)
     except MemoryError:
-        pass
-    raise MemoryError(
+        raise _too_large(shape, dtype.itemsize, dtype) from None
+
+
+def _too_large(shape: Shape, itemsize: int, dtype: Any) -> MemoryError:
+    nbytes = prod(shape) * itemsize
+    return MemoryError(
         f"the dense result of shape {shape} and dtype {dtype} needs {nbytes / 2**30:.1f} GiB, more "
         f"than this machine has; index a slice (H[3:5]), multiply without forming it (H @ v), or "
         "take the nonzeros (H.tocoo())"

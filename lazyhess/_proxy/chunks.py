@@ -1,34 +1,33 @@
 """Rows that are kept: bounded in bytes, least recently used first out.
 
 What one pass gives for a block (i, j) is one *chunk*: the ids of its rows and their values. Chunks
-are what the cache holds and drops; an array for each block says in which chunk a row is, so that
-looking up any number of rows is a few array operations.
+are what the cache holds and drops, and all that has to be right: a table for each block says in
+which chunk a row is, and can be made again from them at any time.
 """
 
 from __future__ import annotations
 
-import threading
+import os
+import weakref
+from collections import deque
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import cachetools
 import numpy as np
 
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.protocol import Rows
-from lazyhess._indices import Ids, changes, span
+from lazyhess._indices import Ids, changes, runs, span
+from lazyhess._locks import lock, under
 from lazyhess._sizes import parse_bytes
 
 DEFAULT_CACHE = "1GiB"
 # A chunk is at most this part of the cache, so that dropping one drops little.
 SHARE = 8
 MOST = 1 << 27
-
-# A cache that a user shares between Hessians is changed by one thread at a time.
-_SHARED = threading.RLock()
 
 
 class CacheInfo(NamedTuple):
@@ -58,9 +57,16 @@ class CacheInfo(NamedTuple):
 class Chunk:
     """Rows of one block: their ids and values."""
 
+    block: tuple[int, int]
     ids: Ids
     rows: Rows
     nbytes: int
+    row: slice | None
+    """The `span` of the ids."""
+
+
+Piece: TypeAlias = tuple[Rows, int, int]
+"""Rows of a chunk: from one on, and up to another one."""
 
 
 @dataclass
@@ -73,35 +79,68 @@ class ChunkProjection:
 
 
 class PageTable:
-    """A number for every row of a block, 0 where none was set; only touched parts take memory."""
+    """For every row of a block its chunk and its place there, as one number; 0 where it has none.
+
+    Only the parts that were touched take memory.
+
+    Attributes
+    ----------
+    known : int
+        Rows that have a chunk.
+    """
 
     def __init__(self) -> None:
         self._pages: dict[int, Ids] = {}
+        self.known = 0
+
+    def at(self, row: int) -> int:
+        """The number of one row."""
+        page = self._pages.get(row >> _BITS)
+        return 0 if page is None else int(page[row & _PAGE - 1])
 
     def __getitem__(self, ids: Ids) -> Ids:
         numbers = np.zeros(len(ids), np.intp)
-        for page, part, places in _pages(ids):
+        for page, part, places in _pages(ids, span(ids)):
             if page in self._pages:
                 numbers[part] = self._pages[page][places]
         return numbers
 
-    def __setitem__(self, ids: Ids, numbers: Ids) -> None:
-        if (ids[1:] <= ids[:-1]).any():
+    def enter(self, ids: Ids, chunk: int, row: slice | None) -> None:
+        """Set the rows of a new chunk, with the `span` of their ids."""
+        numbers = np.arange(chunk << _LOW, (chunk << _LOW) + len(ids))
+        if row is None and (ids[1:] <= ids[:-1]).any():
             order = np.argsort(ids, kind="stable")
             ids, numbers = ids[order], numbers[order]
-        for page, part, places in _pages(ids):
+        for page, part, places in _pages(ids, row):
             if page not in self._pages:
                 self._pages[page] = np.zeros(_PAGE, np.intp)
+            held = self._pages[page][places]
+            self.known += held.size - int(np.count_nonzero(held))
             self._pages[page][places] = numbers[part]
+
+    def leave(self, ids: Ids, chunk: int) -> None:
+        """Forget the rows of a chunk, where no later one has them."""
+        row = span(ids)
+        ids = ids if row is not None else np.sort(ids)
+        for page, _, places in _pages(ids, row):
+            held = self._pages[page][places]
+            mine = held >> _LOW == chunk
+            self.known -= int(np.count_nonzero(mine))
+            self._pages[page][places] = np.where(mine, 0, held)
 
 
 _BITS = 12
 _PAGE = 1 << _BITS
+# Of the number of a row, the bits that are its place in the chunk.
+_LOW = 31
+_PLACE = (1 << _LOW) - 1
 
 
-def _pages(ids: Ids) -> Iterator[tuple[int, slice, Ids | slice]]:
-    """The pages that sorted ids are on, which of the ids are on each, and where there."""
-    row = span(ids)
+def _pages(ids: Ids, row: slice | None) -> Iterator[tuple[int, slice, Ids | slice]]:
+    """The pages that sorted ids are on, which of the ids are on each, and where there.
+
+    `row` is the `span` of the ids.
+    """
     if row is not None:
         for page in range(row.start >> _BITS, (row.stop - 1 >> _BITS) + 1):
             first, last = page << _BITS, page + 1 << _BITS
@@ -116,139 +155,335 @@ def _pages(ids: Ids) -> Iterator[tuple[int, slice, Ids | slice]]:
 
 
 class Store:
-    """Rows of blocks by id. The caller holds a lock around every method.
+    """Rows of blocks by id, in a cache that this class makes and nobody else changes.
+
+    One thread at a time may be in its methods. After an exception in one of them `repair` makes
+    everything right again from the chunks that are there.
 
     Parameters
     ----------
-    cache : int, str, cachetools.Cache or None
-        As in `lazyhess.hessian`.
+    maxsize : int
+        Bytes.
     arrays : Arrays
         What rows are made of.
     """
 
-    def __init__(self, cache: Any, arrays: Arrays) -> None:
+    cache: cachetools.Cache[Any, Chunk]
+
+    def __init__(self, maxsize: int, arrays: Arrays) -> None:
         self.arrays = arrays
-        self._bounded = not isinstance(cache, cachetools.Cache)  # in bytes, by this class
-        self.cache: cachetools.Cache[Any, Chunk]
-        if isinstance(cache, cachetools.Cache):
-            self.cache = cache
-        else:
-            others = ", a cachetools.Cache or None"
-            size = 0 if cache is None else parse_bytes(cache, "cache", others)
-            self.cache = cachetools.LRUCache(size, getsizeof=_nbytes)
-        self._token = f"lazyhess-{next(_tokens)}-{id(self)}"
-        self._numbers = count(1)
-        self._lengths: dict[int, int] = {}  # rows of every chunk
-        # For every row of a block the number of its chunk, and its place there in the low bits.
-        self._where: dict[tuple[int, int], PageTable] = {}
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_numbers": next(self._numbers)}
-
-    def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _numbers=count(state["_numbers"]))
-
-    @property
-    def _guard(self) -> AbstractContextManager[Any]:
-        return nullcontext() if self._bounded else _SHARED
+        self.cache = cachetools.LRUCache(maxsize, getsizeof=_nbytes)
+        self._numbers = count(1)  # 0 is no chunk
+        self._tables: dict[tuple[int, int], PageTable] = {}
 
     @property
     def chunk_bytes(self) -> int:
         """Bytes that a chunk has at the most, if it has more than one row."""
-        return min(int(self.cache.maxsize / SHARE), MOST) if self._bounded else MOST
+        return min(int(self.cache.maxsize / SHARE), MOST)
 
     def keeps(self, nbytes: int) -> bool:
         """Whether rows of so many bytes could all be kept."""
-        return nbytes <= self.cache.maxsize if self._bounded else self.cache.maxsize > 0
+        return nbytes <= self.cache.maxsize
+
+    # --- the cache --------------------------------------------------------------------------------
+
+    def _get(self, number: int) -> Chunk | None:
+        """A chunk, which is used by that."""
+        return self.cache.get(number)
+
+    def _insert(self, number: int, chunk: Chunk) -> bool:
+        """Whether the cache takes a chunk, for which it may drop others."""
+        cache, nbytes = self.cache, chunk.nbytes
+        if nbytes > cache.maxsize:  # returned, not kept
+            return False
+        while cache.currsize + nbytes > cache.maxsize:
+            dropped, old = cache.popitem()
+            self._tables[old.block].leave(old.ids, dropped)
+        cache[number] = chunk
+        return True
+
+    def _gone(self, numbers: list[int]) -> list[int]:
+        """Which of some chunks the cache has dropped without a word: it has not."""
+        return []
+
+    def chunks(self) -> list[tuple[int, Chunk]]:
+        """All that is held, by number."""
+        there = []
+        for number in list(self.cache):
+            chunk = cachetools.Cache.__getitem__(self.cache, number)  # looking is no using
+            there.append((number, chunk))
+        return there
+
+    # --- rows -------------------------------------------------------------------------------------
+
+    def known(self, i: int, j: int) -> int:
+        """How many rows of a block are here, or were when they were last looked for."""
+        table = self._tables.get((i, j))
+        return 0 if table is None else table.known
 
     def lacking(self, i: int, j: int, ids: Ids) -> Ids:
         """Which of the wanted rows are not here. Asking does not count as using."""
-        where = self._where.get((i, j))
-        if where is None or not len(ids):
+        table = self._tables.get((i, j))
+        if table is None or not table.known or not len(ids):
             return ids
-        held = where[ids] >> _LOW
+        held = table[ids] >> _LOW
+        gone = self._gone(_distinct(held))
         missing = held == 0
-        with self._guard:
-            for number in _distinct(held):
-                if (self._token, number) not in self.cache:
-                    missing |= held == number
+        for number in gone:
+            missing |= held == number
         lacking: Ids = ids[missing]
         return lacking
 
+    def run(self, i: int, j: int, start: int, stop: int) -> list[Piece] | None:
+        """Some rows in a row, chunk by chunk, where all are here in their order; else None."""
+        table = self._tables.get((i, j))
+        if table is None or table.known < stop - start:
+            return None
+        pieces = []
+        while start < stop:
+            number = table.at(start)
+            chunk = self._get(number >> _LOW) if number else None
+            if chunk is None or chunk.row is None:
+                return None
+            # A later chunk may have some of its rows, too: they are the same.
+            first = number & _PLACE
+            count = min(len(chunk.ids) - first, stop - start)
+            pieces.append((chunk.rows, first, first + count))
+            start += count
+        return pieces
+
+    def whole(self, i: int, j: int, count: int) -> Rows | None:
+        """All `count` rows of a block where one chunk has them in their order; else None."""
+        table = self._tables.get((i, j))
+        number = 0 if table is None or table.known < count else table.at(0) >> _LOW
+        chunk = self._get(number) if number else None
+        if chunk is None or chunk.row is None or len(chunk.ids) < count:
+            return None
+        return chunk.rows
+
     def find(self, i: int, j: int, ids: Ids) -> tuple[Ids, list[ChunkProjection]]:
         """Which of the wanted rows are not here (positions in `ids`), and where the others are."""
-        where = self._where.get((i, j))
-        if where is None or not len(ids):
+        table = self._tables.get((i, j))
+        if table is None or not table.known or not len(ids):
             return np.arange(len(ids)), []
-        places = where[ids]
+        places = table[ids]
         held, offsets = places >> _LOW, places & _PLACE
-        projections = []
-        missing = held == 0
-        with self._guard:
-            for number in _distinct(held):
-                chunk = self.cache.get((self._token, number))
-                if chunk is None:  # dropped since
-                    missing |= held == number
-                    continue
-                at = np.flatnonzero(held == number)
+        projections, missing = [], []
+        for number, at in _by_chunk(held):
+            chunk = self._get(number) if number else None
+            if chunk is None:  # not here, or dropped since
+                missing.append(at)
+            else:
                 projections.append(ChunkProjection(at, chunk.rows, offsets[at]))
-        return np.flatnonzero(missing), projections
+        return np.sort(np.concatenate([np.zeros(0, np.intp), *missing])), projections
 
     def put(self, i: int, j: int, ids: Ids, rows: Rows) -> None:
         """Keep rows of a block, as far as the cache takes them."""
         if not len(ids) or self.cache.maxsize <= 0:
             return
         nbytes = self.arrays.nbytes(rows) + ids.nbytes
-        most = self.chunk_bytes if self._bounded else nbytes
-        step = max(1, most * len(ids) // max(nbytes, 1))
-        where = self._where.setdefault((i, j), PageTable())
+        step = max(1, self.chunk_bytes * len(ids) // nbytes)
         for start in range(0, len(ids), step):
-            part = slice(start, start + step)
-            held = self.arrays.alone(rows, start, min(start + step, len(ids)))
-            chunk = Chunk(ids[part], held, ids[part].nbytes + self.arrays.nbytes(held))
+            part = ids[start : start + step] if step < len(ids) else ids
+            try:
+                held = self.arrays.alone(rows, start, start + len(part))
+            except MemoryError:  # what cannot be kept can be returned
+                return
+            nbytes = part.nbytes + self.arrays.nbytes(held)
+            chunk = Chunk((i, j), part, held, nbytes, span(part))
             number = next(self._numbers)
-            with self._guard:
-                try:
-                    self.cache[self._token, number] = chunk
-                except ValueError:  # too large for this cache: returned, not kept
-                    continue
-            self._lengths[number] = len(chunk.ids)
-            if len(self._lengths) > 2 * len(self.cache) + 64:  # most were dropped since
-                live = {key[1] for key in self._keys()}
-                self._lengths = {n: k for n, k in self._lengths.items() if n in live}
-            where[chunk.ids] = (number << _LOW) + np.arange(len(chunk.ids))
+            if self._insert(number, chunk):
+                self._enter(number, chunk)
+
+    def _enter(self, number: int, chunk: Chunk) -> None:
+        table = self._tables.get(chunk.block)
+        if table is None:
+            table = self._tables[chunk.block] = PageTable()
+        table.enter(chunk.ids, number, chunk.row)
 
     def clear(self) -> None:
         """Forget all rows."""
-        with self._guard:
-            for key in self._keys():
-                self.cache.pop(key, None)
-        self._where.clear()
-        self._lengths.clear()
-
-    def _keys(self) -> list[Any]:
-        keys = list(self.cache)
-        return [key for key in keys if isinstance(key, tuple) and key[0] == self._token]
+        self.cache = cachetools.LRUCache(self.cache.maxsize, getsizeof=_nbytes)
+        self._tables = {}
 
     def held(self) -> tuple[int, float]:
         """Rows and bytes (or the cache's own units) that are held."""
-        with self._guard:
-            live = [key[1] for key in self._keys()]
-            return sum(self._lengths[number] for number in live), self.cache.currsize
+        return sum([table.known for table in self._tables.values()]), self.cache.currsize
+
+    def repair(self) -> None:
+        """Make the cache and the tables again, after a change that was interrupted."""
+        chunks = self.chunks()
+        self.clear()
+        for number, chunk in chunks:
+            if self._insert(number, chunk):
+                self._enter(number, chunk)
 
 
-_tokens = count()
-_LOW = 31
-_PLACE = (1 << _LOW) - 1
+class SharedStore(Store):
+    """Rows in a cache of the user's, which may be shared, and may drop anything at any time.
+
+    Parameters
+    ----------
+    cache : cachetools.Cache
+        Its sizes are in its own units.
+    """
+
+    def __init__(self, cache: cachetools.Cache[Any, Any], arrays: Arrays) -> None:
+        super().__init__(0, arrays)
+        self.cache = cache
+        # Keys of this store alone, in every process and copy.
+        self.token = f"lazyhess-{os.urandom(12).hex()}"
+        self._ids: dict[int, tuple[tuple[int, int], Ids]] = {}  # of chunks that are not missed yet
+        weakref.finalize(self, _bury, cache, self.token).atexit = False
+        _tokens[self.token] = self
+
+    def succeed(self, token: str) -> None:
+        """Take the rows of the store that this one was copied from out of a copy of its cache."""
+        origin = _tokens.get(token)
+        if origin is None or origin.cache is not self.cache:
+            _drop(self.cache, token)
+
+    @property
+    def chunk_bytes(self) -> int:
+        """Bytes that a chunk has at the most, if it has more than one row."""
+        return MOST
+
+    def keeps(self, nbytes: int) -> bool:
+        """Whether rows of so many bytes could all be kept: nobody knows its units."""
+        return self.cache.maxsize > 0
+
+    def _get(self, number: int) -> Chunk | None:
+        chunk = _taken(self.cache, (self.token, number))
+        if chunk is None:
+            self._forget(number)
+        return chunk
+
+    def _insert(self, number: int, chunk: Chunk) -> bool:
+        if not _taken_in(self.cache, (self.token, number), chunk):
+            return False
+        self._ids[number] = chunk.block, chunk.ids
+        if len(self._ids) > 2 * len(self.cache) + 64:  # most were dropped since
+            self._gone(list(self._ids))
+        return True
+
+    def _gone(self, numbers: list[int]) -> list[int]:
+        gone = _missing(self.cache, self.token, numbers)
+        for number in gone:
+            self._forget(number)
+        return gone
+
+    def _forget(self, number: int) -> None:
+        if number in self._ids:
+            block, ids = self._ids[number]
+            if block in self._tables:
+                self._tables[block].leave(ids, number)
+            del self._ids[number]
+
+    def chunks(self) -> list[tuple[int, Chunk]]:
+        """All that is held, by number."""
+        there = [(key[1], _taken(self.cache, key)) for key in _keys(self.cache, self.token)]
+        return [(number, chunk) for number, chunk in there if chunk is not None]
+
+    def clear(self) -> None:
+        """Forget all rows."""
+        _drop(self.cache, self.token)
+        self._tables, self._ids = {}, {}
+
+    def held(self) -> tuple[int, float]:
+        """Rows and bytes (or the cache's own units) that are held."""
+        self._gone(list(self._ids))
+        return super().held()
+
+    def repair(self) -> None:
+        """Make the tables again, after a change that was interrupted."""
+        self._tables, self._ids = {}, {}
+        for number, chunk in self.chunks():
+            self._ids[number] = chunk.block, chunk.ids
+            self._enter(number, chunk)
+
+
+def store_of(cache: Any, arrays: Arrays) -> Store:
+    """What keeps rows, from the `cache` of `lazyhess.hessian`."""
+    if isinstance(cache, cachetools.Cache):
+        return SharedStore(cache, arrays)
+    others = ", a cachetools.Cache or None"
+    return Store(0 if cache is None else parse_bytes(cache, "cache", others), arrays)
+
+
+# --- caches that users share ----------------------------------------------------------------------
+
+# They are changed by one thread at a time.
+_SHARED = lock()
+# The stores of this process.
+_tokens: weakref.WeakValueDictionary[str, SharedStore] = weakref.WeakValueDictionary()
+# Caches with the tokens of Hessians that are gone, whose rows have not left yet.
+_buried: deque[tuple[Any, str]] = deque()
+
+
+@under(_SHARED)
+def _taken(cache: Any, key: tuple[str, int]) -> Chunk | None:
+    chunk: Chunk | None = cache.get(key)
+    return chunk
+
+
+@under(_SHARED)
+def _taken_in(cache: Any, key: tuple[str, int], chunk: Chunk) -> bool:
+    _unbury()
+    try:
+        cache[key] = chunk
+    except ValueError:  # too large for this cache: returned, not kept
+        return False
+    return True
+
+
+@under(_SHARED)
+def _missing(cache: Any, token: str, numbers: list[int]) -> list[int]:
+    return [number for number in numbers if (token, number) not in cache]
+
+
+@under(_SHARED)
+def _keys(cache: Any, token: str) -> list[Any]:
+    return [key for key in list(cache) if isinstance(key, tuple) and key[0] == token]
+
+
+@under(_SHARED)
+def _drop(cache: Any, token: str) -> None:
+    for key in _keys(cache, token):
+        cache.pop(key, None)
+
+
+def _bury(cache: Any, token: str) -> None:
+    """Take the rows of a Hessian that is gone out of its cache."""
+    _buried.append((cache, token))
+    # This may come at any time, in the midst of a change, too: then the next change does it.
+    if not _SHARED._is_owned():
+        _unbury()
+
+
+@under(_SHARED)
+def _unbury() -> None:
+    while _buried:
+        _drop(*_buried[0])
+        _buried.popleft()
+
+
+# --- numbers --------------------------------------------------------------------------------------
 
 
 def _distinct(numbers: Ids) -> list[int]:
     """The chunk numbers that occur; 0 is none."""
-    if numbers[0] == numbers[-1] and not np.any(numbers != numbers[0]):
-        return [int(numbers[0])] if numbers[0] else []
     ordered = np.sort(numbers)  # np.unique would import numpy.ma at its first call
     distinct: list[int] = ordered[changes(ordered)].tolist()
     return [number for number in distinct if number]
+
+
+def _by_chunk(held: Ids) -> list[tuple[int, Ids]]:
+    """The chunk numbers that occur, 0 among them, and where each does."""
+    first = held[0]
+    if first == held[-1] and not np.any(held != first):
+        return [(int(first), np.arange(len(held)))]
+    order, starts, numbers = runs(held)
+    return list(zip(numbers.tolist(), np.split(order, starts[1:]), strict=True))
 
 
 def _nbytes(chunk: Chunk) -> int:

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from lazyhess._indices import Array, Ids, Shape
-from lazyhess._proxy.assemble import assemble, empty
+from lazyhess._proxy import direct
+from lazyhess._proxy.assemble import assemble, check_fits
 from lazyhess._proxy.chunks import CacheInfo
 from lazyhess._proxy.index import Selection, select
 from lazyhess._proxy.lazy_array import ArrayT_co, LazyArray, dense
@@ -93,8 +94,8 @@ class Hessian(LazyArray[ArrayT_co]):
     def __repr__(self) -> str:
         source = self._source
         rows = source.rows_of(self._i)
-        known = source.known(self._i, self._j)
-        return f"Hessian(shape={self.shape}, dtype={self.dtype}, known={known}/{rows} rows)"
+        held = source.known(self._i, self._j)
+        return f"Hessian(shape={self.shape}, dtype={self.dtype}, known={held}/{rows} rows)"
 
     def cache_info(self) -> CacheInfo:
         """What has been computed and kept, the same for all blocks of one `hessian` call.
@@ -226,10 +227,12 @@ class Hessian(LazyArray[ArrayT_co]):
         >>> H.cache_info().products
         2
         """
-        engine = self._source.engine
-        shapes = engine.shapes[self._i], engine.shapes[self._j]
-        wanted = select(index, engine.lead, *shapes, transposed=self._transposed)
-        elements: ArrayT_co = self._take(wanted)
+        source, i, j, transposed = self._source, self._i, self._j, self._transposed
+        elements: ArrayT_co = direct.answer(source, i, j, transposed, index)
+        if elements is None:
+            engine = source.engine
+            shapes = engine.shapes[i], engine.shapes[j]
+            elements = self._take(select(index, engine.lead, *shapes, transposed=transposed))
         return elements
 
     def __matmul__(self, other: Any) -> ArrayT_co:
@@ -286,8 +289,8 @@ class Hessian(LazyArray[ArrayT_co]):
         )
         return product
 
-    def _take(self, wanted: Selection) -> Any:
-        """The elements of a selection."""
+    def _take(self, wanted: Selection, *, alone: bool = False) -> Any:
+        """The elements of a selection; `alone`, where no further blocks may be computed."""
         source, i, j = self._source, self._i, self._j
         sizes = [prod(shape) for shape in source.engine.shapes]
         if 0 in wanted.shape:
@@ -298,11 +301,8 @@ class Hessian(LazyArray[ArrayT_co]):
             column_ids = wanted.lead * sizes[j] + column_ids
         rows, of_row = _unique(row_ids)
         columns, of_column = _unique(column_ids)
-        if prod(wanted.shape) * self.itemsize > _LARGE:
-            empty(
-                wanted.shape, np.dtype(f"V{self.itemsize}")
-            )  # too large for this machine: say so before the work
-        by_rows, projections = source.gather(i, j, rows, columns)
+        check_fits(wanted.shape, self.itemsize, self.dtype)
+        by_rows, projections = source.gather(i, j, rows, columns, alone=alone)
         if by_rows:
             asked = len(rows), of_row, wanted.columns, wanted.shape, sizes[j]
         else:  # by symmetry, rows of (j, i)
@@ -373,7 +373,8 @@ class Hessian(LazyArray[ArrayT_co]):
             raise ValueError(f"the block of inputs with shapes {shape} and {other} has no diagonal")
         lead = np.arange(prod(engine.lead)).reshape(engine.lead + (1,) * len(shape))
         at = np.arange(prod(shape)).reshape((1,) * len(engine.lead) + shape)
-        diagonal: ArrayT_co = self._take(Selection(lead, at, at, engine.lead + shape, False))
+        wanted = Selection(lead, at, at, engine.lead + shape, False)
+        diagonal: ArrayT_co = self._take(wanted, alone=True)
         if self._transposed:
             axes = range(len(engine.lead) + len(shape))
             diagonal = engine.arrays.transpose(diagonal, axes[::-1])
@@ -413,9 +414,6 @@ class Hessian(LazyArray[ArrayT_co]):
 
     def __reduce__(self) -> tuple[Any, ...]:
         return Hessian, (self._source, self._i, self._j, self._transposed)
-
-
-_LARGE = 1 << 30
 
 
 def _unique(ids: Ids) -> tuple[Ids, Ids]:

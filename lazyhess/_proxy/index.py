@@ -8,9 +8,10 @@ of index, pointwise or outer, with NumPy's own rules for where axes go and NumPy
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -36,6 +37,36 @@ class Selection:
     columns: Ids
     shape: Shape
     scalar: bool
+
+
+class Run(NamedTuple):
+    """Rows ``start`` to ``stop``, and the shape that stands for them in the answer."""
+
+    start: int
+    stop: int
+    shape: Shape
+
+
+Basic: TypeAlias = int | slice
+
+
+def run_of(items: Sequence[Basic], axes: Shape) -> Run | None:
+    """The rows that integers and slices name, one for each of their axes, if they are in a row."""
+    start, stop = 0, 1
+    shape: Shape = ()
+    for item, n in zip(items, axes, strict=True):
+        if isinstance(item, slice):
+            first, last, step = item.indices(n)
+            if step != 1 or first >= last or (shape and last - first != n):
+                return None
+            start, stop = start * n + first, (stop - 1) * n + last
+            shape += (last - first,)
+        elif shape or not -n <= item < n:
+            return None
+        else:
+            start = start * n + item % n
+            stop = start + 1
+    return Run(start, stop, shape)
 
 
 def select(index: Any, lead: Shape, rows: Shape, columns: Shape, *, transposed: bool) -> Selection:

@@ -8,28 +8,86 @@ a block (i, j). A pair is known if its row of (i, j) is, or, by symmetry, its co
 from __future__ import annotations
 
 import threading
-from collections.abc import Sequence
-from dataclasses import dataclass, field
 from math import prod
-from typing import Any
+from pickle import UnpicklingError
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.protocol import Engine, Rows
 from lazyhess._indices import Array, Ids, Shape, divide
-from lazyhess._proxy.chunks import CacheInfo, ChunkProjection, Store
+from lazyhess._locks import Shared, exclusive
+from lazyhess._proxy.chunks import CacheInfo, ChunkProjection, Piece, SharedStore, Store, store_of
+
+# The pickles that this version reads.
+FORMAT = 2
+# Seconds after which whoever waits for a flight looks whether it is over, whatever woke nobody.
+_LOOK = 0.05
 
 
-@dataclass(eq=False)
 class Flight:
-    """Rows of x_i that a thread is computing, for some blocks (i, j)."""
+    """Rows of x_i that a thread is computing, for some blocks (i, j).
 
-    i: int
-    columns: tuple[int, ...]
+    Attributes
+    ----------
+    parts : list of (ids, dict of int -> rows)
+        What has been computed.
+    complete : bool
+        Whether that is all.
+    over : bool
+        Whether nobody computes any more.
+    """
+
+    __slots__ = ("_gate", "columns", "complete", "i", "ids", "over", "owner", "parts")
+
+    def __init__(self, i: int, columns: tuple[int, ...], ids: Ids) -> None:
+        self.i, self.columns, self.ids = i, columns, ids
+        self.parts: list[tuple[Ids, dict[int, Rows]]] = []
+        self.complete = self.over = False
+        self.owner = threading.get_ident()
+        self._gate = threading.Lock()
+        self._gate.acquire()
+
+    def land(self) -> None:
+        """Let everybody know that it is over."""
+        if not self.over:
+            self.over = True
+            self._gate.release()
+
+    def wait(self) -> None:
+        """Wait until it is over."""
+        while not self.over:
+            if self._gate.acquire(timeout=_LOOK):
+                self._gate.release()
+
+
+class Plan(NamedTuple):
+    """What a request has to do.
+
+    Attributes
+    ----------
+    by_rows : bool
+        Whether it is answered by rows of (i, j); else by those of (j, i).
+    block : tuple of int
+        The one of them.
+    ids, missing : ndarray of intp
+        The rows, and which of them (positions in `ids`) are not in the store.
+    projections : list of ChunkProjection
+        Where the others are.
+    flight : Flight or None
+        What is to be computed for it.
+    others : list of Flight
+        Flights of other threads that compute some of the rest.
+    """
+
+    by_rows: bool
+    block: tuple[int, int]
     ids: Ids
-    parts: list[tuple[Ids, dict[int, Rows]]] = field(default_factory=list)
-    landed: bool = False
+    missing: Ids
+    projections: list[ChunkProjection]
+    flight: Flight | None
+    others: list[Flight]
 
 
 def _flat(ids: Ids, blocks: dict[int, Rows], arrays: Arrays) -> tuple[Ids, dict[int, Rows]]:
@@ -57,12 +115,6 @@ class ChunkWriter:
 
     def __init__(self, source: RowSource, flight: Flight) -> None:
         self.source, self.flight = source, flight
-        engine = source.engine
-        self.widths = {k: prod(engine.shapes[k]) for k in flight.columns}
-        self.dtypes = engine.dtypes
-        itemsize = engine.arrays.itemsize(engine.dtypes[flight.i])
-        row_bytes = sum(self.widths.values()) * itemsize + 8  # and its id
-        self.most = max(1, source.store.chunk_bytes // max(row_bytes, 1))
         self.left = len(flight.ids)
         self.ids: list[Ids] = []
         self.filled = 0
@@ -71,13 +123,15 @@ class ChunkWriter:
 
     def add(self, ids: Ids, blocks: dict[int, Rows]) -> None:
         """Take the rows of one pass."""
-        self.source.count(self.flight.i, ids)
-        joins = self.source.engine.arrays.joins
-        if ids.size == len(self.flight.ids) or not all(map(joins, blocks.values())):
+        source, flight = self.source, self.flight
+        products = source.products_of(flight.i, ids)
+        joins = source.engine.arrays.joins
+        if ids.size == len(flight.ids) or not all(map(joins, blocks.values())):
             self.flush()
-            self._keep(ids, blocks)
+            source.keep(flight, ids, blocks, products)
             self.left -= ids.size
             return
+        source.count(products)
         # Of a grid the chunks are filled position by position, along the last axis of the ids.
         start = 0
         while start < ids.shape[-1]:
@@ -103,9 +157,14 @@ class ChunkWriter:
 
     def _begin(self, samples: Shape, blocks: dict[int, Rows]) -> None:
         """New buffers; where the engine fills a whole one itself, that."""
-        room = max(1, min(self.left, self.most) // prod(samples))
-        for k, width in self.widths.items():
-            shape, dtype, base = (*samples, room, width), self.dtypes[k], blocks[k].base
+        engine = self.source.engine
+        widths = {k: prod(engine.shapes[k]) for k in self.flight.columns}
+        itemsize = engine.arrays.itemsize(engine.dtypes[self.flight.i])
+        row_bytes = sum(widths.values()) * itemsize + 8  # and its id
+        most = max(1, self.source.store.chunk_bytes // row_bytes)
+        room = max(1, min(self.left, most) // prod(samples))
+        for k, width in widths.items():
+            shape, dtype, base = (*samples, room, width), engine.dtypes[k], blocks[k].base
             fits = type(base) is np.ndarray and base.shape == shape and base.dtype == dtype
             if fits and _stands(blocks[k], base, 0):
                 self.buffers[k] = base
@@ -117,19 +176,13 @@ class ChunkWriter:
         """Hand on what has been put together."""
         if self.filled:
             blocks = {k: buffer[..., : self.filled, :] for k, buffer in self.buffers.items()}
-            self._keep(np.concatenate(self.ids, axis=-1), blocks)
-        self.ids, self.filled, self.buffers, self.shared = [], 0, {}, set()
-
-    def _keep(self, ids: Ids, blocks: dict[int, Rows]) -> None:
-        source, i = self.source, self.flight.i
-        ids, blocks = _flat(ids, blocks, source.engine.arrays)
-        with source._turn:
-            self.flight.parts.append((ids, blocks))
-            for k, rows in blocks.items():
-                source.store.put(i, k, ids, rows)
+            ids = np.concatenate(self.ids, axis=-1)[..., : self.filled]
+            self.source.keep(self.flight, ids, blocks)
+        self.filled = 0
+        self.ids, self.buffers, self.shared = [], {}, set()
 
 
-class RowSource:
+class RowSource(Shared):
     """The engine, the store, and who computes what, for all blocks of one call.
 
     Parameters
@@ -143,52 +196,151 @@ class RowSource:
     """
 
     def __init__(self, engine: Engine, cache: Any, again: Any = None) -> None:
+        super().__init__()
         self.engine = engine
         self.again = again
-        self.store = Store(cache, engine.arrays)
+        self.store: Store = store_of(cache, engine.arrays)
         self.products = self.hits = self.misses = 0
-        self._flights: list[Flight] = []
-        self._turn = threading.Condition()
+        self._flights: tuple[Flight, ...] = ()  # that are not over
+        self._row_numbers: dict[Any, Array] = {}  # see `views`
 
-    def __getstate__(self) -> dict[str, Any]:
-        with self._turn:
-            state = dict(self.__dict__)
-        del state["_turn"]
-        return {**state, "_flights": []}
+    # --- copies -----------------------------------------------------------------------------------
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        # The format is checked before anything else is read.
+        return _blank, (FORMAT,), self._snapshot()
+
+    @exclusive
+    def _snapshot(self) -> dict[str, Any]:
+        """The state for a copy; rows that are being computed are left out."""
+        store = self.store
+        return {
+            "engine": self.engine,
+            "again": self.again,
+            "cache": store.cache if isinstance(store, SharedStore) else int(store.cache.maxsize),
+            "token": store.token if isinstance(store, SharedStore) else None,
+            "chunks": [(*chunk.block, chunk.ids, chunk.rows) for _, chunk in store.chunks()],
+            "counts": (self.products, self.hits, self.misses),
+        }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        self.__dict__.update(state, _turn=threading.Condition())
+        RowSource.__init__(self, state["engine"], state["cache"], state["again"])
+        if isinstance(self.store, SharedStore):
+            self.store.succeed(state["token"])
+        for i, j, ids, rows in state["chunks"]:
+            self.store.put(i, j, ids, rows)
+        self.products, self.hits, self.misses = state["counts"]
 
+    def repair(self) -> None:
+        """Make the store right again, after a change that was interrupted."""
+        self.store.repair()
+
+    def forked(self) -> None:
+        """Forget the flights of threads that a forked child does not have."""
+        mine = threading.get_ident()
+        flights, self._flights = self._flights, ()
+        for flight in flights:
+            if flight.owner == mine:
+                self._flights += (flight,)
+            else:
+                flight.land()
+
+    # --- what is known ----------------------------------------------------------------------------
+
+    @exclusive
     def info(self) -> CacheInfo:
         """See `CacheInfo`."""
-        with self._turn:
-            rows, size = self.store.held()
-            return CacheInfo(
-                self.products, self.hits, self.misses, rows, size, self.store.cache.maxsize
-            )
+        rows, size = self.store.held()
+        return CacheInfo(
+            self.products, self.hits, self.misses, rows, size, self.store.cache.maxsize
+        )
 
+    @exclusive
     def clear(self) -> None:
         """Forget all rows and counts."""
-        with self._turn:
-            self.store.clear()
-            self.products = self.hits = self.misses = 0
+        self.store.clear()
+        self.products = self.hits = self.misses = 0
 
     def rows_of(self, i: int) -> int:
         """How many rows the blocks (i, *) have, leading axes included."""
         return prod(self.engine.lead) * prod(self.engine.shapes[i])
 
+    @exclusive
     def known(self, i: int, j: int) -> int:
         """How many rows of a block are held."""
-        with self._turn:
-            everything = np.arange(self.rows_of(i))
-            return len(everything) - len(self.store.lacking(i, j, everything))
+        self.store.held()
+        return self.store.known(i, j)
 
+    @exclusive
     def lacking(self, i: int, j: int, rows: Ids, columns: Ids) -> int:
         """How many products a request would run."""
-        with self._turn:
-            return min(self._cost(i, j, rows)[0], self._cost(j, i, columns)[0])
+        return min(self._cost(i, j, rows)[0], self._cost(j, i, columns)[0])
 
-    def gather(self, i: int, j: int, rows: Ids, columns: Ids) -> tuple[bool, list[ChunkProjection]]:
+    def run(self, i: int, j: int, start: int, stop: int) -> list[Piece] | None:
+        """Rows ``start`` to ``stop`` of a block, where all are here in their order; else None."""
+        if self.store.known(i, j) < stop - start:  # by a look that may be out of date
+            return None
+        return self._run(i, j, start, stop)
+
+    @exclusive
+    def _run(self, i: int, j: int, start: int, stop: int) -> list[Piece] | None:
+        pieces = self.store.run(i, j, start, stop)
+        if pieces is not None:
+            self.hits += stop - start
+        return pieces
+
+    def whole(self, i: int, j: int) -> Rows | None:
+        """All rows of a block, where one chunk has them in their order; else None."""
+        count = self.rows_of(i)
+        return self._whole(i, j, count) if self.store.known(i, j) >= count else None
+
+    @exclusive
+    def _whole(self, i: int, j: int, count: int) -> Rows | None:
+        return self.store.whole(i, j, count)
+
+    def views(
+        self, rows: Array, block: tuple[int, int], held: tuple[int, int], transposed: bool
+    ) -> tuple[Array, Array]:
+        """A block that is held as one array of rows, as it looks, and the row of each element.
+
+        Parameters
+        ----------
+        rows : ndarray
+            All rows of the block `held`.
+        block, held : tuple of int
+            The same block, or (j, i) for (i, j).
+        transposed : bool
+            Whether it looks with all axes reversed.
+        """
+        engine, (a, b) = self.engine, held
+        lead, of_a, of_b = len(engine.lead), engine.shapes[a], engine.shapes[b]
+        axes = [*range(lead + len(of_a) + len(of_b))]
+        if block != held:
+            axes[lead:] = axes[lead + len(of_a) :] + axes[lead : lead + len(of_a)]
+        if transposed:
+            axes.reverse()
+        whole = rows.reshape(engine.lead + of_a + of_b).transpose(axes)
+        number = self._row_numbers.get((block, held, transposed))
+        if number is None:
+            number = np.arange(len(rows)).reshape(engine.lead + of_a + (1,) * len(of_b))
+            number = np.broadcast_to(number, engine.lead + of_a + of_b).transpose(axes)
+            self._row_numbers[block, held, transposed] = number
+        return whole, number
+
+    @exclusive
+    def hit(self, count: int) -> None:
+        """Count rows that an answer took from what is there."""
+        self.hits += count
+
+    @exclusive
+    def _found(self, i: int, j: int, ids: Ids) -> tuple[Ids, list[ChunkProjection]]:
+        return self.store.find(i, j, ids)
+
+    # --- requests ---------------------------------------------------------------------------------
+
+    def gather(
+        self, i: int, j: int, rows: Ids, columns: Ids, *, alone: bool = False
+    ) -> tuple[bool, list[ChunkProjection]]:
         """Rows of (i, j), or rows of (j, i), that hold every pair of the request.
 
         Parameters
@@ -197,6 +349,8 @@ class RowSource:
             The block.
         rows, columns : ndarray of intp
             The ids of its rows, and of its columns as rows of (j, i); sorted, without repeats.
+        alone : bool
+            Whether no further block may come along.
 
         Returns
         -------
@@ -206,65 +360,139 @@ class RowSource:
             Together every wanted row once.
         """
         while True:
-            with self._turn:
-                by_rows = self._by_rows(i, j, rows, columns)
-                a, b, ids = (i, j, rows) if by_rows else (j, i, columns)
-                missing, projections = self.store.find(a, b, ids)
-                others = [f for f in self._flights if f.i == a and b in f.columns]
-                left = ids[missing]
-                for other in others:
-                    left = left[~np.isin(left, other.ids)]
-                flight = Flight(a, self._columns(a, b, left), left)
-                if len(left):
-                    self._flights.append(flight)
-            if len(left):
-                self._fly(flight)
-            landed = self._wait(others)
-            if not landed and others:
-                continue
-            with self._turn:
-                self.misses += len(left)
-                self.hits += len(ids) - len(left)
-            wanted = ids[missing]
-            for other in (flight, *others):
-                for computed, blocks in other.parts:
-                    if len(computed) == len(wanted) and bool((computed == wanted).all()):
-                        everything = np.arange(len(computed))
-                        projections.append(ChunkProjection(missing, blocks[b], everything))
-                        continue
-                    at = np.searchsorted(wanted, computed)
-                    at[at == len(wanted)] = 0
-                    offset = np.flatnonzero(wanted[at] == computed) if len(wanted) else at[:0]
-                    if len(offset):
-                        projections.append(ChunkProjection(missing[at[offset]], blocks[b], offset))
-            return by_rows, projections
+            # An exception may come between any two lines, in a `finally` too: so there are two.
+            taken_off: list[Flight] = []
+            try:
+                try:
+                    plan = self._plan(i, j, rows, columns, alone, taken_off)
+                    if plan.flight is not None:
+                        self._fly(plan.flight)
+                finally:
+                    self._land(taken_off)
+            finally:
+                if taken_off:
+                    self._land(taken_off)
+            if not len(plan.missing):
+                return plan.by_rows, plan.projections
+            for other in plan.others:
+                other.wait()
+            if all(other.complete for other in plan.others) and self._answered(plan):
+                return plan.by_rows, plan.projections
+
+    @exclusive
+    def _plan(
+        self, i: int, j: int, rows: Ids, columns: Ids, alone: bool, taken_off: list[Flight]
+    ) -> Plan:
+        """What to do for a request. What nobody computes is given to a flight, which is listed."""
+        by_rows = self._by_rows(i, j, rows, columns)
+        a, b, ids = (i, j, rows) if by_rows else (j, i, columns)
+        missing, projections = self.store.find(a, b, ids)
+        left = ids if len(missing) == len(ids) else ids[missing]
+        others = []
+        for other in self._flying(a, b):
+            theirs = np.isin(left, other.ids)
+            if theirs.any():
+                others.append(other)
+                left = left[~theirs]
+        flight = None
+        if len(left):
+            flight = Flight(a, (b,) if alone else self._columns(a, b, left), left)
+            taken_off.append(flight)
+            self._flights += (flight,)
+        if not len(missing):
+            self.hits += len(ids)
+        return Plan(by_rows, (a, b), ids, missing, projections, flight, others)
+
+    def _fly(self, flight: Flight) -> None:
+        """Compute rows outside the lock; what is done is kept, and counted, even if more fails."""
+        writer = ChunkWriter(self, flight)
+        try:
+            for ids, blocks in self.engine.rows(flight.i, flight.ids, flight.columns):
+                writer.add(ids, blocks)
+        finally:
+            writer.flush()
+        flight.complete = True
+
+    def _land(self, taken_off: list[Flight]) -> None:
+        """End the flights that are listed, and take them off the list."""
+        if taken_off:
+            (flight,) = taken_off
+            self._taken_off(flight)
+            flight.land()
+            taken_off.clear()
+
+    @exclusive
+    def _taken_off(self, flight: Flight) -> None:
+        self._flights = tuple([other for other in self._flights if other is not flight])
+
+    @exclusive
+    def keep(self, flight: Flight, ids: Ids, blocks: dict[int, Rows], products: int = 0) -> None:
+        """Keep, and count, what a flight has computed."""
+        self.products += products
+        ids, blocks = _flat(ids, blocks, self.engine.arrays)
+        flight.parts.append((ids, blocks))
+        for k, rows in blocks.items():
+            self.store.put(flight.i, k, ids, rows)
+
+    def _answered(self, plan: Plan) -> bool:
+        """Whether all rows are there now; they are added to the projections, and counted."""
+        ids, missing, flight = plan.ids, plan.missing, plan.flight
+        _, b = plan.block
+        wanted = ids if len(missing) == len(ids) else ids[missing]
+        if flight is not None and len(flight.parts) == 1 and flight.parts[0][0] is wanted:
+            ((_, blocks),) = flight.parts
+            plan.projections.append(ChunkProjection(missing, blocks[b], np.arange(len(wanted))))
+            self._tally(len(ids), len(wanted))
+            return True
+        lacks = np.ones(len(wanted), np.bool_)
+        for other in plan.others if flight is None else (flight, *plan.others):
+            for computed, blocks in other.parts:
+                at, offset = _places(wanted, computed)
+                new = lacks[at]
+                if not new.all():  # several flights may have computed it
+                    at, offset = at[new], offset[new]
+                if len(at):
+                    lacks[at] = False
+                    plan.projections.append(ChunkProjection(missing[at], blocks[b], offset))
+        if lacks.any():
+            if flight is not None and np.isin(wanted[lacks], flight.ids).any():
+                raise RuntimeError(f"the engine left out rows of x_{flight.i} that were asked for")
+            return False
+        self._tally(len(ids), 0 if flight is None else len(flight.ids))
+        return True
+
+    @exclusive
+    def _tally(self, asked: int, computed: int) -> None:
+        self.misses += computed
+        self.hits += asked - computed
 
     def apply(self, j: int, tangents: Any, i: int) -> Any:
         """Products of x_j, seen by x_i; counted, not kept."""
         products: Any = self.engine.apply(j, tangents, (i,))[i]
-        with self._turn:
-            self.products += len(tangents)
+        self.count(len(tangents))
         return products
 
-    def count(self, i: int, ids: Ids) -> None:
-        """Count the products of one pass."""
-        products = self.engine.products(i, ids) if ids.ndim == 1 else ids.shape[1]
-        with self._turn:
-            self.products += products
+    def products_of(self, i: int, ids: Ids) -> int:
+        """How many products a pass was that gave some rows."""
+        return self.engine.products(i, ids) if ids.ndim == 1 else ids.shape[1]
+
+    @exclusive
+    def count(self, products: int) -> None:
+        """Count products."""
+        self.products += products
 
     def nonzeros(self, i: int, j: int) -> tuple[Ids, Ids, Ids, Array]:
         """Lead, row, column and value of all elements of a block that are not zero."""
         size = prod(self.engine.shapes[i])
         arrays = self.engine.arrays
-        with self._turn:
-            missing, projections = self.store.find(i, j, np.arange(self.rows_of(i)))
+        missing, projections = self._found(i, j, np.arange(self.rows_of(i)))
         # Ids of rows, and row, column and value of what is not zero in those.
         parts = [
             (part.at, *arrays.nonzeros(arrays.take(part.rows, part.offset, 0)))
             for part in projections
         ]
         for ids, blocks in self.engine.rows(i, missing, (j,)) if len(missing) else ():
-            self.count(i, ids)
+            self.count(self.products_of(i, ids))
             ids, blocks = _flat(ids, blocks, arrays)
             parts.append((ids, *arrays.nonzeros(blocks[j])))
         if not parts:
@@ -293,49 +521,67 @@ class RowSource:
         lead, row = divide(row, size)
         return lead, row, column, value
 
+    # --- the cheaper side -------------------------------------------------------------------------
+
     def _by_rows(self, i: int, j: int, rows: Ids, columns: Ids) -> bool:
         """Whether the rows are the cheaper side, what is being computed counted as known."""
-        row_cost, column_cost = self._cost(i, j, rows), self._cost(j, i, columns)
-        return row_cost <= column_cost
+        # The smaller side first: it is often cheaper than the other one can be.
+        if len(rows) <= len(columns):
+            cost = self._cost(i, j, rows)
+            return cost <= self._least(j, i, len(columns)) or cost <= self._cost(j, i, columns)
+        cost = self._cost(j, i, columns)
+        return cost >= self._least(i, j, len(rows)) and cost >= self._cost(i, j, rows)
 
     def _cost(self, i: int, j: int, ids: Ids) -> tuple[int, int]:
         """Products, and rows, that are neither known nor being computed."""
         lacking = self.store.lacking(i, j, ids)
-        for flight in self._flights:
-            if flight.i == i and j in flight.columns:
-                lacking = lacking[~np.isin(lacking, flight.ids)]
+        for flight in self._flying(i, j):
+            lacking = lacking[~np.isin(lacking, flight.ids)]
         return (self.engine.products(i, lacking) if len(lacking) else 0), len(lacking)
+
+    def _least(self, i: int, j: int, count: int) -> tuple[int, int]:
+        """What so many rows cost at the least, whichever they are."""
+        flying = sum([len(flight.ids) for flight in self._flying(i, j)])
+        lacking = max(0, count - self.store.known(i, j) - flying)
+        return -(-lacking // max(prod(self.engine.lead), 1)), lacking
+
+    def _flying(self, i: int, j: int) -> list[Flight]:
+        """Flights of other threads that compute rows of a block."""
+        if not self._flights:
+            return []
+        me = threading.get_ident()  # a function that is differentiated may ask, and cannot wait
+        return [f for f in self._flights if f.i == i and j in f.columns and f.owner != me]
 
     def _columns(self, i: int, j: int, ids: Ids) -> tuple[int, ...]:
         """Block (i, j), and those that come along: cheap ones, not known, if they can be kept."""
         engine = self.engine
-        along = engine.along(i, j) if len(ids) else ()
-        wanted = tuple(sorted((j, *(k for k in along if self._wanted(i, k, ids)))))
-        width = sum(prod(engine.shapes[k]) for k in wanted)
+        along = [k for k in engine.along(i, j) if self._wanted(i, k, ids)]
+        wanted = tuple(sorted([j, *along]))
+        width = sum([prod(engine.shapes[k]) for k in wanted])
         nbytes = len(ids) * width * engine.arrays.itemsize(engine.dtypes[i])
-        return wanted if self.store.keeps(nbytes) else (j,)
+        return wanted if along and self.store.keeps(nbytes) else (j,)
 
     def _wanted(self, i: int, k: int, ids: Ids) -> bool:
-        """Whether a block that was not asked for lacks some of these rows, on both sides."""
-        return bool(self._cost(i, k, ids)[1]) and bool(
-            self._cost(k, i, np.arange(self.rows_of(k)))[1]
+        """Whether a block that was not asked for has none of some rows, nor all columns."""
+        if any(np.isin(ids, flight.ids).any() for flight in self._flying(i, k)):
+            return False
+        none = len(self.store.lacking(i, k, ids)) == len(ids)
+        return none and self._least(k, i, self.rows_of(k))[1] > 0
+
+
+def _blank(version: int) -> RowSource:
+    """A source for the state that is read next, if it is one of this version."""
+    if version != FORMAT:
+        raise UnpicklingError(
+            f"this Hessian was pickled by another version of lazyhess (format {version}; this "
+            f"one reads {FORMAT}): make it again with lazyhess.hessian"
         )
+    return RowSource.__new__(RowSource)
 
-    def _fly(self, flight: Flight) -> None:
-        """Compute rows outside the lock; what is done is kept, and counted, even if more fails."""
-        writer = ChunkWriter(self, flight)
-        try:
-            for ids, blocks in self.engine.rows(flight.i, flight.ids, flight.columns):
-                writer.add(ids, blocks)
-            flight.landed = True
-        finally:
-            writer.flush()
-            with self._turn:
-                self._flights.remove(flight)
-                self._turn.notify_all()
 
-    def _wait(self, others: Sequence[Flight]) -> bool:
-        """Wait until other threads are done with rows wanted here; whether all of them were."""
-        with self._turn:
-            self._turn.wait_for(lambda: not any(flight in self._flights for flight in others))
-        return all(flight.landed for flight in others)
+def _places(wanted: Ids, computed: Ids) -> tuple[Ids, Ids]:
+    """Where in `wanted`, which is sorted, some of the computed ids are, and which those are."""
+    at = np.searchsorted(wanted, computed)
+    at[at == len(wanted)] = 0
+    offset = np.flatnonzero(wanted[at] == computed) if len(wanted) else at[:0]
+    return at[offset], offset

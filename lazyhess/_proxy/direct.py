@@ -1,0 +1,196 @@
+"""Requests that need no ids of single elements: what NumPy indexes itself, and rows in a row.
+
+They are answered from what is there in one look at the store, or else by computing those rows.
+What is not so simple is left to the general way (`lazyhess._proxy.index`), which gives the same.
+"""
+
+from __future__ import annotations
+
+from math import prod
+from typing import Any
+
+import numpy as np
+
+from lazyhess._indices import Array, Ids, Shape, span
+from lazyhess._proxy.assemble import assemble, check_fits
+from lazyhess._proxy.chunks import ChunkProjection, Piece
+from lazyhess._proxy.index import Basic, Run, run_of
+from lazyhess._proxy.rows import RowSource
+
+# Numbers up to which a set of them is made faster than an array.
+_FEW = 1 << 6
+
+
+def answer(source: RowSource, i: int, j: int, transposed: bool, index: Any) -> Any:
+    """The elements of an index, as an array of the caller's own, or None.
+
+    Parameters
+    ----------
+    source : RowSource
+        What holds and computes rows.
+    i, j : int
+        The block.
+    transposed : bool
+        Whether `index` is of the block with all axes reversed.
+    index
+        Any; a wrong one is left to the general way, too.
+    """
+    engine = source.engine
+    lead, of_i, of_j = engine.lead, engine.shapes[i], engine.shapes[j]
+    dtype, in_place = engine.dtypes[i], engine.arrays.in_place
+    if in_place:
+        for a, b in ((i, j), (j, i)) if i != j else ((i, j),):
+            whole = source.whole(a, b)
+            if type(whole) is np.ndarray and whole.dtype == dtype:
+                return _indexed(source, whole, (i, j), (a, b), transposed, index)
+    if transposed or dtype != engine.dtypes[j]:
+        return None
+    axes = len(lead) + len(of_i)
+    items = _items(index, axes + len(of_j))
+    if items is None:
+        return None
+    of_rows, of_columns = items[:axes], items[axes:]
+    rows = run_of(of_rows, lead + of_i)
+    if rows is not None:
+        pieces = source.run(i, j, rows.start, rows.stop)
+        if pieces is not None:
+            return _joined(source, pieces, rows, of_j, of_columns)
+    columns = None if lead else run_of(of_columns, of_j)
+    if columns is None:
+        return None
+    if in_place and (i != j or rows != columns):  # by symmetry
+        pieces = source.run(j, i, columns.start, columns.stop)
+        if pieces is not None:
+            return _turned(_joined(source, pieces, columns, of_i, of_rows), columns)
+    if rows is None:
+        return None
+    # What is not there is computed, on the cheaper side.
+    check_fits((_count(rows), _count(columns)), engine.arrays.itemsize(dtype), dtype)
+    wanted = np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop)
+    by_rows, projections = source.gather(i, j, *wanted)
+    outer, inner = (rows, columns) if by_rows else (columns, rows)
+    rectangle = _rectangle(source, projections, outer, inner, prod(of_j if by_rows else of_i))
+    if not by_rows:
+        rectangle = engine.arrays.transpose(rectangle, (1, 0))
+    shape = rows.shape + columns.shape
+    if not in_place:
+        return engine.arrays.reshape(rectangle, shape)
+    rectangle = np.ascontiguousarray(rectangle).reshape(shape)
+    return rectangle if shape else rectangle[()]
+
+
+def _count(run: Run) -> int:
+    return run.stop - run.start
+
+
+def _rectangle(
+    source: RowSource, projections: list[ChunkProjection], outer: Run, inner: Run, width: int
+) -> Any:
+    """Some columns in a row of rows in a row."""
+    arrays, count = source.engine.arrays, _count(outer)
+    if len(projections) == 1 and _count(inner) == width:
+        (part,) = projections
+        place = span(part.offset)
+        if place is not None and part.at[0] == 0 and part.at[-1] == count - 1:
+            return arrays.run(part.rows, place.start, place.stop)
+    number, columns = np.arange(count)[:, None], np.arange(inner.start, inner.stop)[None]
+    shape = count, _count(inner)
+    dtype = source.engine.dtypes[0]
+    return assemble(projections, count, number, columns, shape, width, dtype, arrays)
+
+
+def _turned(columns: Any, run: Run) -> Any:
+    """Columns, read as rows by symmetry, as columns."""
+    first = len(run.shape)
+    if columns is None or not 0 < first < columns.ndim:
+        return columns
+    return columns.transpose((*range(first, columns.ndim), *range(first))).copy()
+
+
+def _items(index: Any, ndim: int) -> tuple[Basic, ...] | None:
+    """An index of integers and slices as one item for each axis; None if it is another one."""
+    items = list(index) if type(index) is tuple else [index]
+    dots = 0
+    for item in items:
+        kind = type(item)
+        if item is Ellipsis:
+            dots += 1
+        elif kind is not int and kind is not slice:
+            return None
+    rest = ndim - len(items) + dots
+    if rest < 0 or dots > 1:
+        return None
+    if dots:
+        at = items.index(...)
+        items[at : at + 1] = [_ALL] * rest
+    else:
+        items += [_ALL] * rest
+    return tuple(items)
+
+
+_ALL = slice(None)
+
+
+def _joined(
+    source: RowSource, pieces: list[Piece], run: Run, columns: Shape, items: tuple[Basic, ...]
+) -> Any:
+    """Some columns of the rows of a run, or None."""
+    arrays = source.engine.arrays
+    every = all(item == _ALL for item in items)
+    if not arrays.in_place:
+        if not every:
+            return None
+        parts = [arrays.run(*piece) for piece in pieces]
+        whole = parts[0] if len(parts) == 1 else arrays.concatenate(parts)
+        return arrays.reshape(whole, run.shape + columns)
+    parts = []
+    for rows, first, last in pieces:
+        part = rows[first:last] if type(rows) is np.ndarray else arrays.run(rows, first, last)
+        if not every:
+            try:
+                part = part.reshape((last - first, *columns))[(_ALL, *items)]
+            except IndexError:
+                return None
+        parts.append(part)
+    some = parts[0].copy() if len(parts) == 1 else np.concatenate(parts)
+    answer: Any = some.reshape(run.shape + (columns if every else some.shape[1:]))
+    return answer if answer.ndim else answer[()]
+
+
+def _indexed(
+    source: RowSource,
+    rows: Array,
+    block: tuple[int, int],
+    held: tuple[int, int],
+    transposed: bool,
+    index: Any,
+) -> Any:
+    """The elements of an index of a block that is there as one array, or None."""
+    dense, number = source.views(rows, block, held, transposed)
+    try:
+        answer: Any = dense[index]
+        if not isinstance(answer, np.ndarray):
+            source.hit(1)
+            return answer
+        named = number[index]
+        if answer.base is not None and np.may_share_memory(answer, rows):
+            steps = zip(named.shape, named.strides, strict=True)
+            count = prod([n for n, step in steps if step]) if named.size else 0
+            answer = answer.copy()
+        else:
+            count = _distinct(named, len(rows))
+            # NumPy's arrays are in the order of their axes.
+            answer = answer if answer.flags.c_contiguous else answer.copy()
+    except IndexError:
+        return None
+    source.hit(count)
+    return answer
+
+
+def _distinct(ids: Ids, size: int) -> int:
+    """How many of the numbers below `size` occur."""
+    if ids.size <= _FEW:
+        return len(set(ids.ravel().tolist()))
+    there = np.zeros(size, np.bool_)
+    there[ids] = True
+    return int(np.count_nonzero(there))
