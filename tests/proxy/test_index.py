@@ -1,10 +1,13 @@
 """Every index gives what NumPy gives on the dense array, errors included."""
 
+import contextlib
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from lazyhess._proxy import direct
 from lazyhess._proxy.hessian import Hessian
 from lazyhess._proxy.rows import RowSource
 from tests.dense_engine import DenseEngine
@@ -64,6 +67,22 @@ def indices(draw, shape):
     return items[0] if len(items) == 1 and draw(st.booleans()) else tuple(items)
 
 
+def one_by_one(source, i, j):
+    for row in range(source.rows_of(i)):
+        place = np.unravel_index(row, source.engine.lead + source.engine.shapes[i])
+        Hessian(source, i, j)[tuple(map(int, place))]
+
+
+# What is there before a request.
+KNOWN = {
+    "nothing": lambda source, i, j: None,
+    "all in one": lambda source, i, j: Hessian(source, i, j)[...],
+    "all of the other side": lambda source, i, j: Hessian(source, j, i)[...],
+    "row by row": one_by_one,
+    "row by row, of the other side": lambda source, i, j: one_by_one(source, j, i),
+}
+
+
 @given(st.data())
 @settings(max_examples=1500)
 def test_any_index(data):
@@ -74,6 +93,7 @@ def test_any_index(data):
     hessian, array = Hessian(source, i, j), engine.dense(i, j)
     if data.draw(st.booleans()):
         hessian, array = hessian.T, array.T
+    KNOWN[data.draw(st.sampled_from(sorted(KNOWN)))](source, i, j)
     for _ in range(3):
         compare(hessian, array, data.draw(indices(array.shape)))
 
@@ -94,6 +114,35 @@ def compare(hessian, array, index):
     if isinstance(got, np.ndarray):
         assert got.flags.writeable
         assert got.flags.c_contiguous
+
+
+@given(st.data())
+@settings(max_examples=500)
+def test_the_direct_way_counts_as_the_general_one(data):
+    key = data.draw(st.sampled_from(sorted(ENGINES, key=str)))
+    engine = ENGINES[key]
+    i, j = data.draw(st.tuples(*[st.integers(0, len(engine.shapes) - 1)] * 2))
+    cache = data.draw(st.sampled_from([None, 300, "1GiB"]))
+    known = KNOWN[data.draw(st.sampled_from(sorted(KNOWN)))]
+    shape = engine.dense(i, j).shape
+    transposed = data.draw(st.booleans())
+    asked = [data.draw(indices(shape[::-1] if transposed else shape)) for _ in range(3)]
+
+    def count():
+        source = RowSource(engine, cache)
+        known(source, i, j)
+        hessian = Hessian(source, i, j, transposed)
+        infos = []
+        for index in asked:
+            with contextlib.suppress(IndexError):
+                hessian[index]
+            infos.append(source.info())
+        return infos
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(direct, "answer", lambda *args: None)
+        general = count()
+    assert count() == general
 
 
 WRONG = [4, -5, (0, 3), (0, 0, 0), 1.0, "a", [0.5], (Ellipsis, Ellipsis), np.ones(5, bool),
