@@ -1,0 +1,1 @@
+"""Searches that break what answers requests: ``python -m tests.stress NAME``."""

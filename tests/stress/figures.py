@@ -1,0 +1,40 @@
+"""What a search counted, and the faults it found."""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+
+SHOWN = 3  # faults of a kind that are printed in full
+
+
+class Figures:
+    """Counts by name, and faults by kind; threads may share one."""
+
+    def __init__(self, *kinds: str) -> None:
+        self.counts: Counter[str] = Counter()
+        self.faults: dict[str, list[str]] = {kind: [] for kind in kinds}
+        self._lock = threading.Lock()
+
+    def add(self, name: str, count: int = 1) -> None:
+        """Count something."""
+        with self._lock:
+            self.counts[name] += count
+
+    def fault(self, kind: str, text: str) -> None:
+        """Note a fault."""
+        with self._lock:
+            self.faults.setdefault(kind, []).append(text)
+
+    @property
+    def clean(self) -> bool:
+        """Whether no fault was found."""
+        return not any(self.faults.values())
+
+    def __str__(self) -> str:
+        lines = [", ".join(f"{name} {count}" for name, count in self.counts.items())]
+        lines += [", ".join(f"{kind}: {len(texts)}" for kind, texts in self.faults.items())]
+        for kind, texts in self.faults.items():
+            for text, times in Counter(texts).most_common(SHOWN):
+                lines.append(f"--- {kind} ({times} times)\n{text}")
+        return "\n".join(line for line in lines if line)

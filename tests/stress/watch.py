@@ -1,0 +1,97 @@
+"""Work in another process that may hang: its messages, and how it ended."""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import select
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+QUIET = 2.0  # seconds without a message and without work of the processor: it hangs
+LONGEST = 60.0  # seconds without a message, whatever it works on
+POLL = 0.25
+
+Message = dict[str, Any]
+
+
+@dataclass
+class Ending:
+    """How a process ended: `hung`, or with a status; what it wrote to stderr."""
+
+    hung: bool
+    status: int
+    dump: str
+
+
+class Speaker:
+    """The side of the process that is watched."""
+
+    def __init__(self) -> None:
+        faulthandler.enable()
+        faulthandler.register(signal.SIGUSR1, all_threads=True)
+
+    def say(self, **message: Any) -> None:
+        """Tell the watcher something."""
+        os.write(1, (json.dumps(message) + "\n").encode())
+
+
+def watch(work: str, options: Message, hear: Callable[[Message], None]) -> Ending:
+    """Run ``tests.stress.children`` in a process, until it ends or hangs."""
+    command = [sys.executable, "-m", "tests.stress.children", work, json.dumps(options)]
+    with (
+        tempfile.TemporaryFile() as errors,
+        subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors) as process,
+    ):
+        hung = False
+        for message in _messages(process):
+            if message is None:
+                hung = True
+                process.send_signal(signal.SIGUSR1)
+                time.sleep(POLL)
+                process.kill()
+                break
+            hear(message)
+        process.wait()
+        errors.seek(0)
+        return Ending(hung, process.returncode, errors.read().decode(errors="replace"))
+
+
+def _messages(process: subprocess.Popen[bytes]) -> Iterator[Message | None]:
+    """What it says; None once it hangs."""
+    assert process.stdout is not None
+    descriptor, rest = process.stdout.fileno(), b""
+    work = worked(process.pid)
+    spoke = moved = time.monotonic()
+    while True:
+        if select.select([descriptor], [], [], POLL)[0]:
+            part = os.read(descriptor, 1 << 16)
+            if not part:
+                return
+            *lines, rest = (rest + part).split(b"\n")
+            yield from map(json.loads, lines)
+            spoke = moved = time.monotonic()
+            continue
+        now = time.monotonic()
+        if work != (work := worked(process.pid)):
+            moved = now
+        if now - moved > QUIET or now - spoke > LONGEST:
+            yield None
+            return
+
+
+def worked(pid: int) -> float:
+    """Processor time of a process so far; where the system does not tell, the time of day."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            fields = file.read().rsplit(b")", 1)[1].split()
+    except OSError:
+        return time.monotonic()
+    return float(fields[11]) + float(fields[12])
