@@ -6,7 +6,7 @@ import argparse
 import os
 import sys
 
-from tests.stress import interrupts, lines, threads
+from tests.stress import copies, fork, interrupts, lines, threads
 from tests.stress.models import ENGINES
 from tests.stress.scenes import SCENES
 from tests.stress.trace import MODES
@@ -14,7 +14,7 @@ from tests.stress.trace import MODES
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("name", choices=["threads", "interrupts", "lines"])
+    parser.add_argument("name", choices=["threads", "interrupts", "lines", "fork", "copies"])
     parser.add_argument("--seconds", type=float, default=10)
     parser.add_argument("--count", type=int, default=1000)
     parser.add_argument("--seed", type=int, default=0)
@@ -28,6 +28,10 @@ def main() -> int:
         figures, ended = threads.run(options.engine, options.seconds, options.seed)
     elif options.name == "interrupts":
         figures = interrupts.run(options.engine, options.count, options.seed)
+    elif options.name == "fork":
+        figures = fork.run(options.engine, options.count, options.seed, stride=options.stride)
+    elif options.name == "copies":
+        figures = copies.run(options.engine, options.count, options.seed)
     else:
         figures = lines.run(
             scenes=tuple(options.scene or SCENES),

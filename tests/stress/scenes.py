@@ -72,7 +72,7 @@ def scene(one: Model, cache: Any) -> Scene:
     return Scene(blocks_of(recorder, cache), one.dense, recorder, cache)
 
 
-def until_waiting(thread: threading.Thread, patience: float = 0.05) -> None:
+def until_waiting(thread: threading.Thread, patience: float = 0.01) -> None:
     """Let a thread run until it waits for something, is done, or takes too long."""
     end = time.monotonic() + patience
     while thread.is_alive() and time.monotonic() < end:

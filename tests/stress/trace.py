@@ -1,6 +1,6 @@
 """Do something at the n-th place of what is executed in some modules.
 
-Places are events of `sys.settrace`: each ``line``, ``call`` or ``return`` of `lazyhess._proxy`. Mode
+Places are events of `sys.settrace`: each ``line``, ``call`` or ``return`` of the proxy's modules. Mode
 ``signal`` are the places where CPython serves a signal, of all that the proxy calls in Python: where
 a function begins, after a call of C, and where a loop jumps back. There, and only there, Ctrl-C can
 come.
@@ -23,10 +23,11 @@ from typing import Any
 
 import cachetools
 
-import lazyhess._proxy
+import lazyhess
 
 MODES = ("line", "call", "return", "signal")
-PROXY = os.path.dirname(lazyhess._proxy.__file__)
+_LIBRARY = os.path.dirname(lazyhess.__file__)
+PROXY = (os.path.join(_LIBRARY, "_proxy"), os.path.join(_LIBRARY, "_locks.py"))
 BESIDE = (threading.__file__, contextlib.__file__, os.path.dirname(cachetools.__file__))
 _CHECKS = {"CALL", "CALL_FUNCTION_EX", "CALL_KW", "JUMP_BACKWARD", "RESUME"}
 

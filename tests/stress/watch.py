@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-QUIET = 2.0  # seconds without a message and without work of the processor: it hangs
-LONGEST = 60.0  # seconds without a message, whatever it works on
+QUIET = 2.0  # seconds without a message and with hardly any work of the processor: it hangs
+HARDLY = 0.05  # of that time, as for threads that only look again and again
+LONGEST = 40.0  # seconds without a message, whatever it works on
 POLL = 0.25
 
 Message = dict[str, Any]
@@ -68,8 +69,7 @@ def _messages(process: subprocess.Popen[bytes]) -> Iterator[Message | None]:
     """What it says; None once it hangs."""
     assert process.stdout is not None
     descriptor, rest = process.stdout.fileno(), b""
-    work = worked(process.pid)
-    spoke = moved = time.monotonic()
+    clock = Clock(process.pid)
     while True:
         if select.select([descriptor], [], [], POLL)[0]:
             part = os.read(descriptor, 1 << 16)
@@ -77,21 +77,33 @@ def _messages(process: subprocess.Popen[bytes]) -> Iterator[Message | None]:
                 return
             *lines, rest = (rest + part).split(b"\n")
             yield from map(json.loads, lines)
-            spoke = moved = time.monotonic()
-            continue
-        now = time.monotonic()
-        if work != (work := worked(process.pid)):
-            moved = now
-        if now - moved > QUIET or now - spoke > LONGEST:
+            clock = Clock(process.pid)
+        elif clock.hangs():
             yield None
             return
 
 
+class Clock:
+    """Whether a process hangs, since this was made."""
+
+    def __init__(self, pid: int) -> None:
+        self.pid = pid
+        self.start = self.moved = time.monotonic()
+        self.work = worked(pid)
+
+    def hangs(self) -> bool:
+        """Whether it has hardly worked for a while, or takes far too long."""
+        now, work = time.monotonic(), worked(self.pid)
+        if work - self.work > HARDLY * QUIET:
+            self.moved, self.work = now, work
+        return now - self.moved > QUIET or now - self.start > LONGEST
+
+
 def worked(pid: int) -> float:
-    """Processor time of a process so far; where the system does not tell, the time of day."""
+    """Processor time of a process in seconds; where the system does not tell, the time of day."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             fields = file.read().rsplit(b")", 1)[1].split()
     except OSError:
         return time.monotonic()
-    return float(fields[11]) + float(fields[12])
+    return (float(fields[11]) + float(fields[12])) / os.sysconf("SC_CLK_TCK")
