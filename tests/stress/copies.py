@@ -24,7 +24,7 @@ from lazyhess._proxy import chunks, hessian, rows
 from tests.stress.asks import difference, random_ask, wrong_blocks
 from tests.stress.caches import NAMED, Named, Pickling, SelfCopying
 from tests.stress.figures import Figures
-from tests.stress.models import Blocks, blocks_of, dense_model, model
+from tests.stress.models import SHAPES, Blocks, blocks_of, dense_model, model
 
 KINDS = (
     "wrong",
@@ -59,37 +59,47 @@ _KEEPING = ("1GiB", "LRU", "TTL", "LFU", "pickling", "copying to itself", "named
 
 def apart(figures: Figures, seed: int) -> None:
     """Copies go on by themselves, and none ever gives the rows of another."""
-    for (name, cache), (way, copied) in itertools.product(CACHES.items(), WAYS.items()):
+    cases = itertools.product(CACHES.items(), WAYS.items(), (SHAPES, SHAPES[:1]))
+    for (name, cache), (way, copied), shapes in cases:
         NAMED.clear()
         figures.add("copies")
-        where = f"cache {name}, {way}"
         try:
-            one = dense_model(seed)
-            first = blocks_of(one.engine, cache())
-            first[0][0][0:2], first[1][1][0, 1]
-            twins = [first, copied(first), copied(first)]
-            twins.append(copied(twins[1]))
-            for row in range(8):  # the same number of rows by each, and not the same rows
-                k = row % len(twins)
-                twins[k][0][0][row % 7]
-            for k, row in itertools.product(range(len(twins)), range(7)):
-                if wrong := difference(twins[k][0][0][row], one.dense[0][0][row]):
-                    figures.fault("wrong", f"{where}: copy {k}: H[0][0][{row}]: {wrong}")
-            rng = np.random.default_rng(seed)
-            for _ in range(60):
-                k = int(rng.integers(0, len(twins)))
-                text, ask, want = random_ask(rng, twins[k], one.dense)
-                if wrong := difference(ask(), want):
-                    figures.fault("wrong", f"{where}: copy {k}: {text}: {wrong}")
-                    break
-            for twin in twins:
-                if wrong := wrong_blocks(twin, one.dense):
-                    figures.fault("wrong", f"{where}: {wrong}")
-                info = twin[0][0].cache_info()
-                if info.currsize > info.maxsize:
-                    figures.fault("above the bound", f"{where}: {info}")
+            _apart(figures, f"cache {name}, {way}", cache(), copied, shapes, seed)
         except Exception:
-            figures.fault("raised", f"{where}: {traceback.format_exc(-4)}")
+            figures.fault("raised", f"cache {name}, {way}: {traceback.format_exc(-4)}")
+
+
+def _apart(
+    figures: Figures,
+    where: str,
+    cache: Any,
+    copied: Copy,
+    shapes: tuple[tuple[int, ...], ...],
+    seed: int,
+) -> None:
+    one = dense_model(seed, shapes=shapes)
+    first = blocks_of(one.engine, cache)
+    first[0][0][0:2]
+    twins = [first, copied(first), copied(first)]
+    twins.append(copied(twins[1]))
+    for row in range(8):  # as many rows by each, and not the same rows
+        twins[row % len(twins)][0][0][row % 7]
+    for k, row in itertools.product(range(len(twins)), range(7)):
+        if wrong := difference(twins[k][0][0][row], one.dense[0][0][row]):
+            figures.fault("wrong", f"{where}: copy {k}: H[0][0][{row}]: {wrong}")
+    rng = np.random.default_rng(seed)
+    for _ in range(60):
+        k = int(rng.integers(0, len(twins)))
+        text, ask, want = random_ask(rng, twins[k], one.dense)
+        if wrong := difference(ask(), want):
+            figures.fault("wrong", f"{where}: copy {k}: {text}: {wrong}")
+            break
+    for twin in twins:
+        if wrong := wrong_blocks(twin, one.dense):
+            figures.fault("wrong", f"{where}: {wrong}")
+        info = twin[0][0].cache_info()
+        if info.currsize > info.maxsize:
+            figures.fault("above the bound", f"{where}: {info}")
 
 
 def keep(figures: Figures, engine: str, seed: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 
@@ -24,7 +25,10 @@ class Figures:
     def fault(self, kind: str, text: str) -> None:
         """Note a fault."""
         with self._lock:
-            self.faults.setdefault(kind, []).append(text)
+            texts = self.faults.setdefault(kind, [])
+            texts.append(text)
+            if len(texts) <= SHOWN:  # at once: a search may be stopped
+                print(f"{kind}: {text}", file=sys.stderr, flush=True)
 
     @property
     def clean(self) -> bool:

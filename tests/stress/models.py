@@ -39,11 +39,18 @@ def blocks_of(engine: Any, cache: Any) -> Blocks:
     return [[Hessian(source, i, j) for j in range(n)] for i in range(n)]
 
 
-def dense_model(seed: int, *, batch: bool = False, passes: int = 3, sparse: bool = False) -> Model:
+def dense_model(
+    seed: int,
+    *,
+    batch: bool = False,
+    passes: int = 3,
+    sparse: bool = False,
+    shapes: tuple[tuple[int, ...], ...] = SHAPES,
+) -> Model:
     """Rows of random matrices."""
     lead = (BATCH,) if batch else ()
-    engine = DenseEngine(SHAPES, lead, sparse=sparse, passes=passes, seed=seed)
-    n = range(len(SHAPES))
+    engine = DenseEngine(shapes, lead, sparse=sparse, passes=passes, seed=seed)
+    n = range(len(shapes))
     return Model(engine, [[engine.dense(i, j) for j in n] for i in n])
 
 

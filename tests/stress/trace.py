@@ -65,8 +65,7 @@ class Tracer:
             self._called.discard(id(frame))
             if frame.f_back is not None:
                 self._called.add(id(frame.f_back))
-        name = frame.f_code.co_filename
-        if not name.startswith(PROXY) and (self.mode != "signal" or not name.startswith(BESIDE)):
+        if not (_of_signals(frame) if self.mode == "signal" else _of_proxy(frame)):
             return None
         if self.mode == "signal":
             frame.f_trace_lines, frame.f_trace_opcodes = False, True
@@ -103,6 +102,17 @@ class Tracer:
             self.fired = f"{name}:{frame.f_lineno} {frame.f_code.co_qualname} ({what})"
             sys.settrace(None)
             self.act()
+
+
+def _of_proxy(frame: FrameType) -> bool:
+    return frame.f_code.co_filename.startswith(PROXY)
+
+
+def _of_signals(frame: FrameType | None) -> bool:
+    """Whether this is the proxy, or what it calls of Python's own modules."""
+    while frame is not None and frame.f_code.co_filename.startswith(BESIDE):
+        frame = frame.f_back
+    return frame is not None and _of_proxy(frame)
 
 
 @lru_cache(None)
