@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import copy
 import gc
-import io
 import itertools
 import os
 import pickle
@@ -22,9 +20,9 @@ import numpy as np
 import lazyhess as lh
 from lazyhess._proxy import chunks, hessian, rows
 from tests.stress.asks import difference, random_ask, wrong_blocks
-from tests.stress.caches import NAMED, Named, Pickling, SelfCopying
+from tests.stress.caches import NAMED, Pickling, SelfCopying
 from tests.stress.figures import Figures
-from tests.stress.models import SHAPES, Blocks, blocks_of, dense_model, model
+from tests.stress.models import SHAPES, blocks_of, dense_model, model
 
 KINDS = (
     "wrong",

@@ -73,7 +73,9 @@ def forked(work: Callable[[], str]) -> tuple[str, str]:
     return ("well", "") if text == "well" else ("wrong", text or "it died")
 
 
-def at_lines(figures: Figures, scenes: tuple[str, ...] = AT_LINES, *, stride: int = 1, start: int = 0) -> None:
+def at_lines(
+    figures: Figures, scenes: tuple[str, ...] = AT_LINES, *, stride: int = 1, start: int = 0
+) -> None:
     """Fork at each line that a thread executes in the proxy."""
     for name in scenes:
         make, play = SCENES[name]
@@ -187,7 +189,9 @@ def _process(blocks: Blocks, dense: Dense) -> tuple[str, str]:
     return ("well", "") if text == "well" else ("wrong", text)
 
 
-def run(engine: str, count: int, seed: int, *, scenes: tuple[str, ...] = AT_LINES, stride: int = 1) -> Figures:
+def run(
+    engine: str, count: int, seed: int, *, scenes: tuple[str, ...] = AT_LINES, stride: int = 1
+) -> Figures:
     """Forks at lines, and under load."""
     figures = Figures(*KINDS)
     if not hasattr(os, "fork"):

@@ -141,7 +141,9 @@ def _aftermath(at: Scene, say: Callable[[str], None]) -> list[tuple[str, str]]:
 
 
 # --- the process that watches ---------------------------------------------------------------------
-def search(scene: str, mode: str, error: str, figures: Figures, *, start: int = 0, stride: int = 1) -> None:
+def search(
+    scene: str, mode: str, error: str, figures: Figures, *, start: int = 0, stride: int = 1
+) -> None:
     """All places of a scene."""
     hung, over = 0, False
     while not over and hung < MOST_HUNG:

@@ -115,7 +115,8 @@ def _torch_graph() -> tuple[Total, Constant, dict[str, Any]]:
 def _jax() -> tuple[Total, Constant, dict[str, Any]]:
     import jax
 
-    jax.config.update("jax_enable_x64", True)
+    config: Any = jax.config
+    config.update("jax_enable_x64", True)
     return jax.numpy.sum, jax.numpy.asarray, {}
 
 

@@ -57,6 +57,9 @@ class Recorder:
         self._rng = np.random.default_rng(seed)
         self._lock = threading.Lock()
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Recorder, (self.engine, Figures())
+
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
 
@@ -77,9 +80,7 @@ class Recorder:
                     return
                 ids, _ = part
                 with self._lock:
-                    self.ran += (
-                        self.engine.products(i, ids) if ids.ndim == 1 else ids.shape[1]
-                    )
+                    self.ran += self.engine.products(i, ids) if ids.ndim == 1 else ids.shape[1]
                 done = {(i, j, int(row)) for j in columns for row in ids.reshape(-1)} & mine
                 self._end(done, computed=True)
                 mine -= done

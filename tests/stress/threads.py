@@ -175,7 +175,9 @@ def settle(world: World, figures: Figures, errors: int) -> None:
         figures.add("products", recorder.ran)
 
 
-def run(engine: str, seconds: float, seed: int, *, rounds: int | None = None) -> tuple[Figures, bool]:
+def run(
+    engine: str, seconds: float, seed: int, *, rounds: int | None = None
+) -> tuple[Figures, bool]:
     """Rounds for so many seconds; the figures, and whether all threads came back."""
     figures = Figures(*KINDS)
     deadline = time.monotonic() + seconds

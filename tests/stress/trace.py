@@ -18,6 +18,7 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import lru_cache
+from itertools import pairwise
 from types import CodeType, FrameType
 from typing import Any
 
@@ -126,7 +127,7 @@ def _leaving(code: CodeType) -> frozenset[int]:
     """Where the calls of ``__exit__`` begin."""
     found = []
     steps = [one for one in dis.get_instructions(code) if one.opname != "EXTENDED_ARG"]
-    for a, b in zip(steps, steps[1:], strict=False):
+    for a, b in pairwise(steps):
         if (a.opname, b.opname) == ("PUSH_EXC_INFO", "WITH_EXCEPT_START"):
             found.append(a.offset)
     for a, b, c, *rest in zip(steps, steps[1:], steps[2:], steps[3:], steps[4:], strict=False):

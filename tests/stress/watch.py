@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-QUIET = 2.0  # seconds without a message and with hardly any work of the processor: it hangs
-HARDLY = 0.05  # of that time, as for threads that only look again and again
-LONGEST = 40.0  # seconds without a message, whatever it works on
+QUIET = 2.0  # seconds without a message, in which no thread was ever seen at work: it hangs
+LONGEST = 60.0  # seconds without a message, whatever it works on
 POLL = 0.25
 
 Message = dict[str, Any]
@@ -89,21 +88,25 @@ class Clock:
     def __init__(self, pid: int) -> None:
         self.pid = pid
         self.start = self.moved = time.monotonic()
-        self.work = worked(pid)
 
     def hangs(self) -> bool:
-        """Whether it has hardly worked for a while, or takes far too long."""
-        now, work = time.monotonic(), worked(self.pid)
-        if work - self.work > HARDLY * QUIET:
-            self.moved, self.work = now, work
+        """Whether all of it has waited for a while, or it takes far too long.
+
+        On a busy machine what is not served for long is at work nevertheless: it wants to run.
+        """
+        now = time.monotonic()
+        if working(self.pid):
+            self.moved = now
         return now - self.moved > QUIET or now - self.start > LONGEST
 
 
-def worked(pid: int) -> float:
-    """Processor time of a process in seconds; where the system does not tell, the time of day."""
+def working(pid: int) -> bool:
+    """Whether a thread of a process runs, wants to, or waits for a disk; True if nobody tells."""
     try:
-        with open(f"/proc/{pid}/stat", "rb") as file:
-            fields = file.read().rsplit(b")", 1)[1].split()
+        for task in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{task}/stat", "rb") as file:
+                if file.read().rsplit(b")", 1)[1].split()[0] in (b"R", b"D"):
+                    return True
     except OSError:
-        return time.monotonic()
-    return (float(fields[11]) + float(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return True
+    return False
