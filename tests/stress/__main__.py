@@ -37,7 +37,7 @@ def main() -> int:
             scenes=tuple(options.scene or SCENES),
             modes=tuple(options.mode or MODES),
             stride=options.stride,
-            start=options.seed,
+            first=options.seed % options.stride,
         )
     print(f"{options.name}, {options.engine}, seed {options.seed}\n{figures}", flush=True)
     if not ended:

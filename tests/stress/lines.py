@@ -22,26 +22,37 @@ ERRORS: dict[str, type[BaseException]] = {
 }
 KINDS = ("hung", "wrong afterwards", "raised afterwards", "died")
 WATCHERS = 3
+
+Task = tuple[str, str, str]  # scene, mode, error
 MOST_HUNG = 8  # of one scene, mode and error: then the rest of its places is left out, and counted
 
 
 # --- the process that is watched ------------------------------------------------------------------
 def child(speaker: Speaker, options: Message) -> None:
-    """Play a scene again and again, with an error one place further each time."""
-    make, play = SCENES[options["scene"]]
+    """Play scenes again and again, with an error one place further each time."""
+    start = options["start"]
+    for task in options["tasks"]:
+        _places(speaker, task, start, options["stride"])
+        speaker.say(done=True)
+        start = options["first"]
+
+
+def _places(speaker: Speaker, task: Task, start: int, stride: int) -> None:
+    scene, mode, name_of_error = task
+    make, play = SCENES[scene]
     fresh = make()
-    error = ERRORS[options["error"]]
+    error = ERRORS[name_of_error]
     lost: list[Any] = []  # raised where Python cannot hand it on, as in a finalizer
     sys.unraisablehook = lost.append
 
     def act() -> None:
         raise error
 
-    number = options["start"]
+    number = start
     while True:
         at = fresh()
         lost.clear()
-        tracer = Tracer(options["mode"], number, act)
+        tracer = Tracer(mode, number, act)
         speaker.say(event=number, stage="scene")
         faults: list[tuple[str, str]] = []
         raised = False
@@ -54,7 +65,6 @@ def child(speaker: Speaker, options: Message) -> None:
             faults.append(("raised afterwards", "in its place: " + traceback.format_exc(-3)))
             raised = True
         if tracer.fired is None:
-            speaker.say(done=True, places=tracer.count)
             return
         if not raised and error is KeyboardInterrupt and not lost:
             faults.append(("raised afterwards", "the interrupt was lost"))
@@ -70,7 +80,7 @@ def child(speaker: Speaker, options: Message) -> None:
         except BaseException:
             faults.append(("raised afterwards", f"{stage}: {traceback.format_exc(-4)}"))
         speaker.say(event=number, place=tracer.fired, faults=faults, over=True)
-        number += options["stride"]
+        number += stride
 
 
 def aftermath(at: Scene, say: Callable[[str], None]) -> list[tuple[str, str]]:
@@ -141,45 +151,41 @@ def _aftermath(at: Scene, say: Callable[[str], None]) -> list[tuple[str, str]]:
 
 
 # --- the process that watches ---------------------------------------------------------------------
-def search(
-    scene: str, mode: str, error: str, figures: Figures, *, start: int = 0, stride: int = 1
-) -> None:
-    """All places of a scene."""
-    hung, over = 0, False
-    while not over and hung < MOST_HUNG:
+def search(tasks: list[Task], figures: Figures, *, first: int = 0, stride: int = 1) -> None:
+    """Places of some scenes, in one process as long as nothing hangs."""
+    tasks, start, hung = list(tasks), first, 0
+    while tasks:
         last: Message = {}
 
         def hear(message: Message) -> None:
-            nonlocal last, over
+            nonlocal last, hung, start
             last = message
             if message.get("done"):
-                over = True
+                tasks.pop(0)
+                hung, start = 0, first
             if message.get("over"):
+                scene, mode, error = tasks[0]
                 figures.add(f"{mode} {error}")
                 for kind, text in message["faults"]:
                     figures.fault(kind, f"{scene}, {error} at {message['place']}: {text}")
 
-        options = {
-            "scene": scene,
-            "mode": mode,
-            "error": error,
-            "start": start,
-            "stride": stride,
-        }
+        options = {"tasks": list(tasks), "start": start, "first": first, "stride": stride}
         ending = watch("lines", options, hear)
-        if over:
+        if not tasks:
             return
+        scene, mode, error = tasks[0]
         where = f"{scene}, {error} at {last.get('place')}: {last.get('stage')}"
+        figures.add(f"{mode} {error}")
+        hung += 1
         if ending.hung:
             figures.fault("hung", where)
-            hung += 1
         else:
             figures.fault("died", f"{where}: status {ending.status}\n{ending.dump[-2000:]}")
-            if "event" not in last:
-                return
-        figures.add(f"{mode} {error}")
         start = last.get("event", start) + stride
-    figures.add("left out for hanging too often")
+        if hung == MOST_HUNG:
+            figures.add("left out for hanging too often")
+            tasks.pop(0)
+            hung, start = 0, first
 
 
 def run(
@@ -187,17 +193,22 @@ def run(
     scenes: tuple[str, ...] = tuple(SCENES),
     modes: tuple[str, ...] = MODES,
     stride: int = 1,
-    start: int = 0,
+    first: int = 0,
+    watchers: int = WATCHERS,
 ) -> Figures:
     """Every scene with every error, at every place or at every `stride`-th."""
     figures = Figures(*KINDS)
-    with ThreadPoolExecutor(WATCHERS) as pool:
-        tasks = [
-            pool.submit(search, scene, mode, error, figures, start=start, stride=stride)
-            for mode in modes
-            for scene in scenes
-            for error in (ERRORS if mode != "signal" else ["KeyboardInterrupt"])
+    tasks: list[Task] = [
+        (scene, mode, error)
+        for mode in modes
+        for scene in scenes
+        for error in (ERRORS if mode != "signal" else ["KeyboardInterrupt"])
+    ]
+    with ThreadPoolExecutor(watchers) as pool:
+        shares = [
+            pool.submit(search, tasks[k::watchers], figures, first=first, stride=stride)
+            for k in range(watchers)
         ]
-        for task in tasks:
-            task.result()
+        for share in shares:
+            share.result()
     return figures

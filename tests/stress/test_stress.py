@@ -79,21 +79,21 @@ def test_overlapping_flights_give_each_row_once(engine, cache):
 @signals
 @pytest.mark.parametrize("engine", ["numpy", "create_graph"])
 def test_interrupts(engine):
-    clean(interrupts.run(engine, 60, 3), "interrupts")
+    clean(interrupts.run(engine, 40, 3), "interrupts")
 
 
 @pytest.mark.parametrize("mode", MODES)
 def test_errors_at_places(mode):
     # Every place of the long search comes in some of them; here are a few of each scene.
     scenes = ("unknown", "evicted", "shared", "cleared", "met", "waited")
-    figures = lines.run(scenes=scenes, modes=(mode,), stride=29, start=3)
+    figures = lines.run(scenes=scenes, modes=(mode,), stride=67, first=3, watchers=1)
     clean(figures, f"{mode} KeyboardInterrupt")
 
 
 @forks
 def test_forks_at_places():
     figures = Figures()
-    fork.at_lines(figures, ("unknown", "evicted", "shared"), stride=11, start=2)
+    fork.at_lines(figures, ("unknown", "evicted", "shared"), stride=67, start=2)
     clean(figures, "forks at lines")
 
 
@@ -106,7 +106,7 @@ def test_forks_under_load(engine):
 
 
 def test_copies():
-    clean(copies.run("numpy", 30, 0), "copies", "copies under load")
+    clean(copies.run("numpy", 18, 0), "copies", "copies under load")
 
 
 # --- the searches find what is planted ------------------------------------------------------------
