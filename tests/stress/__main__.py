@@ -1,4 +1,10 @@
-"""Search for faults: ``python -m tests.stress threads --seconds 60 --engine numpy``."""
+"""Search for faults: ``python -m tests.stress threads --seconds 60 --engine numpy``.
+
+``threads``: many threads ask at once, for so many seconds. ``interrupts``: so many real SIGINTs.
+``lines``: an error at each place of what is executed (with ``--stride 10`` at each tenth). ``fork``: at
+each line, and so many while threads ask. ``copies``: by pickle and by copy. Figures are printed, and a
+fault is an exit status of 1.
+"""
 
 from __future__ import annotations
 
