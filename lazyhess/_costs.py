@@ -25,6 +25,14 @@ class Costs:
     """What each run along a box's last axis costs, in such entries."""
     table: int = 4
     """Diagonals are merged in a table of at most this many places for each entry."""
+    # --- memory of temporaries ------------------------------------------------------------------
+    reserve_from: int = 1 << 18
+    """Bytes of values, or of the blocks of all products, from which memory is reserved."""
+    reserved_bytes: int = 1 << 26
+    """Bytes that are: what the passes of a request, and its graph, use at a time."""
+    reserved_piece: int = 1 << 23
+    """It is made of pieces of so many bytes: of the blocks of a pass. Of large ones the system
+    gives more in huge pages; from larger ones on glibc would take arrays from its heap."""
     # --- maps -----------------------------------------------------------------------------------
     product: int = 48
     """A sparse entry costs as much as this many elements in a wide enough product of matrices."""

@@ -31,6 +31,7 @@ from lazyhess._record.primitive import (
     refuse_out,
 )
 from lazyhess._record.reads import serials
+from lazyhess._tangents import reserve
 
 
 class Variable(ArrayMethods):
@@ -252,6 +253,7 @@ def new_variable(
     primitive: Primitive | None, operands: tuple[Operand, ...], value: Array
 ) -> Variable:
     """A Variable whose value is known. The array becomes read-only."""
+    reserve(value.nbytes)  # its adjoint and its derivatives are to come
     value.flags.writeable = False
     node = object.__new__(Variable)
     node._value = value

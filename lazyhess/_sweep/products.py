@@ -27,6 +27,7 @@ from lazyhess._tangents import (
     Structured,
     cast,
     nbytes,
+    reserve,
     shape_of,
     total,
 )
@@ -89,6 +90,7 @@ class ProductPlan:
         # Elements of all arrays that a product passes through: bounds what one seed can hold.
         passed = self.tangents.slots | self.adjoints.slots | self.kept
         self.size = sum([maps.sizes[slot] for slot in passed])
+        reserve(self.size * prod(self.shape) * maps.dtypes[source].itemsize)
 
     # --- what shapes of the graph allow -----------------------------------------------------------
 

@@ -16,7 +16,6 @@ only where it was dense for being small and a map makes it larger, or where a de
 meet an infinity.
 """
 
-from lazyhess._tangents import heap
 from lazyhess._tangents.blocks import (
     Block,
     Recorded,
@@ -36,11 +35,10 @@ from lazyhess._tangents.blocks import (
     shape_of,
     spread,
 )
+from lazyhess._tangents.heap import reserve
 from lazyhess._tangents.pattern import Pattern, SourceView
 from lazyhess._tangents.structured import KhatriRao, Repeated, repeated
 from lazyhess._tangents.sums import Folded, total
-
-heap.keep()
 
 __all__ = [
     "FEW",
@@ -64,6 +62,7 @@ __all__ = [
     "one_place",
     "repeated",
     "repeated_axes",
+    "reserve",
     "settle",
     "shape_of",
     "spread",
