@@ -66,7 +66,8 @@ def random_ask(
         return f"H[{i}][{j}].diagonal()", block.diagonal, matrix.diagonal(0, 1, 2).reshape(shape)
     if products and kind < 0.1 and want.ndim == 2:
         vector = rng.normal(size=want.shape[1])
-        return f"H[{i}][{j}] @ v", lambda: block @ vector, want @ vector
+        own = block._source.engine.arrays.from_numpy(vector, block.dtype)
+        return f"H[{i}][{j}] @ v", lambda: block @ own, want @ vector
     name = f"H[{i}][{j}]"
     if kind > 0.9:
         name, block, want = f"{name}.T", block.T, want.T
