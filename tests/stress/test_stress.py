@@ -35,7 +35,7 @@ def test_threads(engine):
 
 
 @pytest.mark.parametrize("engine", ["dense", "create_graph"])
-@pytest.mark.parametrize("cache", [None, 150, "1GiB"])
+@pytest.mark.parametrize("cache", [None, 400, "1GiB"])
 def test_overlapping_flights_give_each_row_once(engine, cache):
     """Two flights compute some of the same rows for different blocks; a third request needs both."""
     one = model(engine, 0)
