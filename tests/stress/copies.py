@@ -326,7 +326,7 @@ def under_load(figures: Figures, engine: str, count: int, seed: int) -> None:
 
 def run(engine: str, count: int, seed: int) -> Figures:
     """All of it."""
-    figures = Figures(*KINDS)
+    figures = Figures(*KINDS, aloud=True)
     apart(figures, seed)
     for one in dict.fromkeys(("dense", engine)):
         keep(figures, one, seed)

@@ -10,9 +10,18 @@ SHOWN = 3  # faults of a kind that are printed in full
 
 
 class Figures:
-    """Counts by name, and faults by kind; threads may share one."""
+    """Counts by name, and faults by kind; threads may share one.
 
-    def __init__(self, *kinds: str) -> None:
+    Parameters
+    ----------
+    *kinds : str
+        Kinds of faults that are printed even if there is none.
+    aloud : bool
+        Whether the first ones of a kind are printed at once, for a search may be stopped.
+    """
+
+    def __init__(self, *kinds: str, aloud: bool = False) -> None:
+        self.aloud = aloud
         self.counts: Counter[str] = Counter()
         self.faults: dict[str, list[str]] = {kind: [] for kind in kinds}
         self._lock = threading.Lock()
@@ -27,7 +36,7 @@ class Figures:
         with self._lock:
             texts = self.faults.setdefault(kind, [])
             texts.append(text)
-            if len(texts) <= SHOWN:  # at once: a search may be stopped
+            if self.aloud and len(texts) <= SHOWN:
                 print(f"{kind}: {text}", file=sys.stderr, flush=True)
 
     @property

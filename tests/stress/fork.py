@@ -193,7 +193,7 @@ def run(
     engine: str, count: int, seed: int, *, scenes: tuple[str, ...] = AT_LINES, stride: int = 1
 ) -> Figures:
     """Forks at lines, and under load."""
-    figures = Figures(*KINDS)
+    figures = Figures(*KINDS, aloud=True)
     if not hasattr(os, "fork"):
         return figures
     at_lines(figures, scenes, stride=stride, start=seed % stride)

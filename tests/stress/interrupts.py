@@ -205,7 +205,7 @@ def aftermath(speaker: Speaker, blocks: Blocks, dense: Dense, place: str) -> lis
 # --- the process that watches ---------------------------------------------------------------------
 def run(engine: str, count: int, seed: int) -> Figures:
     """So many interrupts, in as many processes as it takes."""
-    figures = Figures(*KINDS)
+    figures = Figures(*KINDS, aloud=True)
     left, hung = count, 0
     while left > 0 and hung < MOST_HUNG:
         last: Message = {}

@@ -197,7 +197,7 @@ def run(
     watchers: int = WATCHERS,
 ) -> Figures:
     """Every scene with every error, at every place or at every `stride`-th."""
-    figures = Figures(*KINDS)
+    figures = Figures(*KINDS, aloud=True)
     tasks: list[Task] = [
         (scene, mode, error)
         for mode in modes

@@ -179,7 +179,7 @@ def run(
     engine: str, seconds: float, seed: int, *, rounds: int | None = None
 ) -> tuple[Figures, bool]:
     """Rounds for so many seconds; the figures, and whether all threads came back."""
-    figures = Figures(*KINDS)
+    figures = Figures(*KINDS, aloud=True)
     deadline = time.monotonic() + seconds
     interval = sys.getswitchinterval()
     kept: dict[bool, list[Model]] = {}
