@@ -65,7 +65,7 @@ def random_ask(
         shape = want.shape[: (size + len(lead)) // 2]
         return f"H[{i}][{j}].diagonal()", block.diagonal, matrix.diagonal(0, 1, 2).reshape(shape)
     if products and kind < 0.1 and want.ndim == 2:
-        vector = rng.normal(size=want.shape[1])
+        vector: np.ndarray = rng.normal(size=(want.shape[1],))
         own = block._source.engine.arrays.from_numpy(vector, block.dtype)
         return f"H[{i}][{j}] @ v", lambda: block @ own, want @ vector
     name = f"H[{i}][{j}]"
