@@ -173,7 +173,8 @@ class NumpyArrays(NumpyFunctions):
         whole = start == 0 and stop >= rows.shape[0]
         if isinstance(rows, CSR):
             return rows.lean() if whole else rows.take(np.arange(start, min(stop, rows.shape[0])))
-        if whole and (rows.base is None or rows.base.nbytes <= rows.nbytes):
+        base = rows.base  # no array, where a pickle was read
+        if whole and (base is None or (type(base) is np.ndarray and base.nbytes <= rows.nbytes)):
             return rows
         return rows[start:stop].copy()
 

@@ -7,10 +7,13 @@ which chunk a row is, and can be made again from them at any time.
 
 from __future__ import annotations
 
+import copy
+import io
 import os
+import pickle
 import weakref
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
@@ -331,17 +334,11 @@ class SharedStore(Store):
     def __init__(self, cache: cachetools.Cache[Any, Any], arrays: Arrays) -> None:
         super().__init__(0, arrays)
         self.cache = cache
+        self.stand_in = _stand_in(cache)
         # Keys of this store alone, in every process and copy.
-        self.token = f"lazyhess-{os.urandom(12).hex()}"
+        self.token = f"{_OURS}{os.urandom(12).hex()}"
         self._ids: dict[int, tuple[tuple[int, int], Ids]] = {}  # of chunks that are not missed yet
         weakref.finalize(self, _bury, cache, self.token).atexit = False
-        _tokens[self.token] = self
-
-    def succeed(self, token: str) -> None:
-        """Take the rows of the store that this one was copied from out of a copy of its cache."""
-        origin = _tokens.get(token)
-        if origin is None or origin.cache is not self.cache:
-            _drop(self.cache, token)
 
     @property
     def chunk_bytes(self) -> int:
@@ -414,8 +411,7 @@ def store_of(cache: Any, arrays: Arrays) -> Store:
 
 # They are changed by one thread at a time.
 _SHARED = lock()
-# The stores of this process.
-_tokens: weakref.WeakValueDictionary[str, SharedStore] = weakref.WeakValueDictionary()
+_OURS = "lazyhess-"
 # Caches with the tokens of Hessians that are gone, whose rows have not left yet.
 _buried: deque[tuple[Any, str]] = deque()
 
@@ -442,8 +438,13 @@ def _missing(cache: Any, token: str, numbers: list[int]) -> list[int]:
 
 
 @under(_SHARED)
-def _keys(cache: Any, token: str) -> list[Any]:
-    return [key for key in list(cache) if isinstance(key, tuple) and key[0] == token]
+def _keys(cache: Any, token: str = _OURS) -> list[Any]:
+    """The keys of a store, or of all."""
+    return [
+        key
+        for key in list(cache)
+        if isinstance(key, tuple) and len(key) == 2 and str(key[0]).startswith(token)
+    ]
 
 
 @under(_SHARED)
@@ -465,6 +466,75 @@ def _unbury() -> None:
     while _buried:
         _drop(*_buried[0])
         _buried.popleft()
+
+
+class StandIn:
+    """A user's cache as copies and pickles see it: at one moment, and without anybody's rows.
+
+    Whoever copies reads the cache bit by bit, while other threads may change it. All Hessians over
+    a cache have the same one, so that copies made together share a cache, too.
+    """
+
+    def __init__(self, cache: cachetools.Cache[Any, Any]) -> None:
+        self.cache = cache
+
+    def __deepcopy__(self, memo: Any) -> Any:
+        return _without_rows(self.cache, _deeply)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _itself, (_without_rows(self.cache, _by_pickle),)
+
+
+_stand_ins: weakref.WeakValueDictionary[int, StandIn] = weakref.WeakValueDictionary()
+
+
+@under(_SHARED)
+def _stand_in(cache: cachetools.Cache[Any, Any]) -> StandIn:
+    stand_in = _stand_ins.get(id(cache))
+    if stand_in is None:
+        stand_in = _stand_ins[id(cache)] = StandIn(cache)
+    return stand_in
+
+
+def _itself(cache: Any) -> Any:
+    """What a stand-in is made into again."""
+    return cache
+
+
+@under(_SHARED)
+def _without_rows(cache: Any, copied: Callable[[Any], Any]) -> Any:
+    """A copy of a cache without the rows of Hessians; itself, where that is how it copies."""
+    copy_of_it = copied(cache)
+    if copy_of_it is not cache:
+        for key in _keys(copy_of_it):
+            copy_of_it.pop(key, None)
+    return copy_of_it
+
+
+def _deeply(cache: Any) -> Any:
+    ours = [cachetools.Cache.__getitem__(cache, key) for key in _keys(cache)]
+    return copy.deepcopy(cache, {id(chunk): chunk for chunk in ours})
+
+
+class _Pickler(pickle.Pickler):
+    """Leaves rows out."""
+
+    def persistent_id(self, obj: Any) -> Any:
+        return "rows" if isinstance(obj, Chunk) else None
+
+
+class _Unpickler(pickle.Unpickler):
+    """Reads what `_Pickler` wrote."""
+
+    def persistent_load(self, pid: Any) -> Any:
+        return None
+
+
+def _by_pickle(cache: Any) -> Any:
+    file = io.BytesIO()
+    _Pickler(file).dump(cache)
+    file.seek(0)
+    return _Unpickler(file).load()
 
 
 # --- numbers --------------------------------------------------------------------------------------

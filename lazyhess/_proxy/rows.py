@@ -217,16 +217,13 @@ class RowSource(Shared):
         return {
             "engine": self.engine,
             "again": self.again,
-            "cache": store.cache if isinstance(store, SharedStore) else int(store.cache.maxsize),
-            "token": store.token if isinstance(store, SharedStore) else None,
+            "cache": store.stand_in if isinstance(store, SharedStore) else store.cache.maxsize,
             "chunks": [(*chunk.block, chunk.ids, chunk.rows) for _, chunk in store.chunks()],
             "counts": (self.products, self.hits, self.misses),
         }
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         RowSource.__init__(self, state["engine"], state["cache"], state["again"])
-        if isinstance(self.store, SharedStore):
-            self.store.succeed(state["token"])
         for i, j, ids, rows in state["chunks"]:
             self.store.put(i, j, ids, rows)
         self.products, self.hits, self.misses = state["counts"]
