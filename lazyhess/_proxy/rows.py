@@ -14,52 +14,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.protocol import Engine, Rows
-from lazyhess._indices import Array, Ids, Shape, divide
+from lazyhess._indices import Array, Ids, divide
 from lazyhess._locks import Shared, exclusive
 from lazyhess._proxy.chunks import CacheInfo, ChunkProjection, Piece, SharedStore, Store, store_of
+from lazyhess._proxy.flights import ChunkWriter, Flight, flat, products_of
 
 # The pickles that this version reads.
 FORMAT = 2
-# Seconds after which whoever waits for a flight looks whether it is over, whatever woke nobody.
-_LOOK = 0.05
-
-
-class Flight:
-    """Rows of x_i that a thread is computing, for some blocks (i, j).
-
-    Attributes
-    ----------
-    parts : list of (ids, dict of int -> rows)
-        What has been computed.
-    complete : bool
-        Whether that is all.
-    over : bool
-        Whether nobody computes any more.
-    """
-
-    __slots__ = ("_gate", "columns", "complete", "i", "ids", "over", "owner", "parts")
-
-    def __init__(self, i: int, columns: tuple[int, ...], ids: Ids) -> None:
-        self.i, self.columns, self.ids = i, columns, ids
-        self.parts: list[tuple[Ids, dict[int, Rows]]] = []
-        self.complete = self.over = False
-        self.owner = threading.get_ident()
-        self._gate = threading.Lock()
-        self._gate.acquire()
-
-    def land(self) -> None:
-        """Let everybody know that it is over."""
-        if not self.over:
-            self.over = True
-            self._gate.release()
-
-    def wait(self) -> None:
-        """Wait until it is over."""
-        while not self.over:
-            if self._gate.acquire(timeout=_LOOK):
-                self._gate.release()
 
 
 class Plan(NamedTuple):
@@ -88,98 +50,6 @@ class Plan(NamedTuple):
     projections: list[ChunkProjection]
     flight: Flight | None
     others: list[Flight]
-
-
-def _flat(ids: Ids, blocks: dict[int, Rows], arrays: Arrays) -> tuple[Ids, dict[int, Rows]]:
-    """A pass with one axis of rows."""
-    if ids.ndim == 1:
-        return ids, blocks
-    flat = {k: arrays.reshape(rows, (ids.size, rows.shape[-1])) for k, rows in blocks.items()}
-    return ids.reshape(-1), flat
-
-
-def _stands(rows: Array, buffer: Array, place: int) -> bool:
-    """Whether rows are those of a buffer from a place on, in the same memory."""
-    target = buffer[..., place:, :]
-    return (
-        rows.strides == buffer.strides
-        and rows.__array_interface__["data"] == target.__array_interface__["data"]
-    )
-
-
-class ChunkWriter:
-    """Passes of a flight put together into chunks of a good size.
-
-    Many small arrays that live long between large ones that do not would tear the heap to pieces.
-    """
-
-    def __init__(self, source: RowSource, flight: Flight) -> None:
-        self.source, self.flight = source, flight
-        self.left = len(flight.ids)
-        self.ids: list[Ids] = []
-        self.filled = 0
-        self.buffers: dict[int, Array] = {}
-        self.shared: set[int] = set()  # buffers that the engine fills itself
-
-    def add(self, ids: Ids, blocks: dict[int, Rows]) -> None:
-        """Take the rows of one pass."""
-        source, flight = self.source, self.flight
-        products = source.products_of(flight.i, ids)
-        joins = source.engine.arrays.joins
-        if ids.size == len(flight.ids) or not all(map(joins, blocks.values())):
-            self.flush()
-            source.keep(flight, ids, blocks, products)
-            self.left -= ids.size
-            return
-        source.count(products)
-        # Of a grid the chunks are filled position by position, along the last axis of the ids.
-        start = 0
-        while start < ids.shape[-1]:
-            if not self.buffers:
-                self._begin(ids.shape[:-1], blocks)
-            room = next(iter(self.buffers.values())).shape[-2] - self.filled
-            part = slice(start, start + room)
-            some = ids[..., part]
-            stop = self.filled + some.shape[-1]
-            for k, buffer in self.buffers.items():
-                rows = blocks[k][..., part, :]
-                if not _stands(rows, buffer, self.filled):
-                    if k in self.shared:
-                        buffer = self.buffers[k] = buffer.copy()
-                        self.shared.remove(k)
-                    buffer[..., self.filled : stop, :] = rows
-            self.ids.append(some)
-            self.left -= some.size
-            start += some.shape[-1]
-            self.filled = stop
-            if some.shape[-1] == room:
-                self.flush()
-
-    def _begin(self, samples: Shape, blocks: dict[int, Rows]) -> None:
-        """New buffers; where the engine fills a whole one itself, that."""
-        engine = self.source.engine
-        widths = {k: prod(engine.shapes[k]) for k in self.flight.columns}
-        itemsize = engine.arrays.itemsize(engine.dtypes[self.flight.i])
-        row_bytes = sum(widths.values()) * itemsize + 8  # and its id
-        most = max(1, self.source.store.chunk_bytes // row_bytes)
-        room = max(1, min(self.left, most) // prod(samples))
-        for k, width in widths.items():
-            shape, dtype, base = (*samples, room, width), engine.dtypes[k], blocks[k].base
-            fits = type(base) is np.ndarray and base.shape == shape and base.dtype == dtype
-            if fits and _stands(blocks[k], base, 0):
-                self.buffers[k] = base
-                self.shared.add(k)
-            else:
-                self.buffers[k] = np.empty(shape, dtype)
-
-    def flush(self) -> None:
-        """Hand on what has been put together."""
-        if self.filled:
-            blocks = {k: buffer[..., : self.filled, :] for k, buffer in self.buffers.items()}
-            ids = np.concatenate(self.ids, axis=-1)[..., : self.filled]
-            self.source.keep(self.flight, ids, blocks)
-        self.filled = 0
-        self.ids, self.buffers, self.shared = [], {}, set()
 
 
 class RowSource(Shared):
@@ -402,7 +272,7 @@ class RowSource(Shared):
 
     def _fly(self, flight: Flight) -> None:
         """Compute rows outside the lock; what is done is kept, and counted, even if more fails."""
-        writer = ChunkWriter(self, flight)
+        writer = ChunkWriter(flight, self.engine, self.store.chunk_bytes, self._keep, self.count)
         try:
             for ids, blocks in self.engine.rows(flight.i, flight.ids, flight.columns):
                 writer.add(ids, blocks)
@@ -423,10 +293,9 @@ class RowSource(Shared):
         self._flights = tuple([other for other in self._flights if other is not flight])
 
     @exclusive
-    def keep(self, flight: Flight, ids: Ids, blocks: dict[int, Rows], products: int = 0) -> None:
-        """Keep, and count, what a flight has computed."""
+    def _keep(self, flight: Flight, ids: Ids, blocks: dict[int, Rows], products: int) -> None:
+        """Keep what a flight has computed, and count products."""
         self.products += products
-        ids, blocks = _flat(ids, blocks, self.engine.arrays)
         flight.parts.append((ids, blocks))
         for k, rows in blocks.items():
             self.store.put(flight.i, k, ids, rows)
@@ -469,10 +338,6 @@ class RowSource(Shared):
         self.count(len(tangents))
         return products
 
-    def products_of(self, i: int, ids: Ids) -> int:
-        """How many products a pass was that gave some rows."""
-        return self.engine.products(i, ids) if ids.ndim == 1 else ids.shape[1]
-
     @exclusive
     def count(self, products: int) -> None:
         """Count products."""
@@ -489,8 +354,8 @@ class RowSource(Shared):
             for part in projections
         ]
         for ids, blocks in self.engine.rows(i, missing, (j,)) if len(missing) else ():
-            self.count(self.products_of(i, ids))
-            ids, blocks = _flat(ids, blocks, arrays)
+            self.count(products_of(self.engine, i, ids))
+            ids, blocks = flat(ids, blocks, arrays)
             parts.append((ids, *arrays.nonzeros(blocks[j])))
         if not parts:
             none = np.zeros(0, np.intp)

@@ -12,7 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 import lazyhess as lh
 from lazyhess._engines.arrays import NumpyArrays
-from lazyhess._proxy.chunks import Store
+from lazyhess._proxy.chunks import store_of
 from lazyhess._proxy.hessian import Hessian
 from lazyhess._proxy.rows import RowSource
 from tests.dense_engine import DenseEngine
@@ -186,7 +186,7 @@ def test_a_result_that_cannot_fit_says_so_before_the_work():
 # --- the store ------------------------------------------------------------------------------------
 def test_cache_sizes():
     def size(cache):
-        return Store(cache, NumpyArrays()).cache.maxsize
+        return store_of(cache, NumpyArrays()).cache.maxsize
 
     assert size("512MB") == 512_000_000
     assert size("1GiB") == 2**30
