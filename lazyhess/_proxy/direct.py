@@ -35,6 +35,15 @@ def answer(source: RowSource, i: int, j: int, transposed: bool, index: Any) -> A
     index
         Any; a wrong one is left to the general way, too.
     """
+    elements = _elements(source, i, j, transposed, index)
+    dtype = source.engine.dtypes[i]
+    if elements is None or elements.dtype == dtype:
+        return elements
+    return source.engine.arrays.cast(elements, dtype)
+
+
+def _elements(source: RowSource, i: int, j: int, transposed: bool, index: Any) -> Any:
+    """As `answer`, in the dtype of the rows."""
     engine = source.engine
     lead, of_i, of_j = engine.lead, engine.shapes[i], engine.shapes[j]
     dtype, in_place = engine.dtypes[i], engine.arrays.in_place
@@ -46,12 +55,14 @@ def answer(source: RowSource, i: int, j: int, transposed: bool, index: Any) -> A
     if transposed or dtype != engine.dtypes[j]:
         return None
     axes = len(lead) + len(of_i)
-    items = _items(index, axes + len(of_j))
+    items = _items(index, lead + of_i + of_j)
     if items is None:
         return None
     of_rows, of_columns = items[:axes], items[axes:]
     rows = run_of(of_rows, lead + of_i)
-    if rows is not None:
+    if rows is None:
+        return None
+    if in_place or _every(of_columns):
         pieces = source.run(i, j, rows.start, rows.stop)
         if pieces is not None:
             return _joined(source, pieces, rows, of_j, of_columns)
@@ -62,8 +73,6 @@ def answer(source: RowSource, i: int, j: int, transposed: bool, index: Any) -> A
         pieces = source.run(j, i, columns.start, columns.stop)
         if pieces is not None:
             return _turned(_joined(source, pieces, columns, of_i, of_rows), columns)
-    if rows is None:
-        return None
     # What is not there is computed, on the cheaper side.
     check_fits((_count(rows), _count(columns)), engine.arrays.itemsize(dtype), dtype)
     wanted = np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop)
@@ -107,8 +116,11 @@ def _turned(columns: Any, run: Run) -> Any:
     return columns.transpose((*range(first, columns.ndim), *range(first))).copy()
 
 
-def _items(index: Any, ndim: int) -> tuple[Basic, ...] | None:
-    """An index of integers and slices as one item for each axis; None if it is another one."""
+def _items(index: Any, shape: Shape) -> tuple[Basic, ...] | None:
+    """An index of integers and slices as one item for each axis.
+
+    None if it is another one, if it is wrong, or if it names nothing.
+    """
     items = list(index) if type(index) is tuple else [index]
     dots = 0
     for item in items:
@@ -117,7 +129,7 @@ def _items(index: Any, ndim: int) -> tuple[Basic, ...] | None:
             dots += 1
         elif kind is not int and kind is not slice:
             return None
-    rest = ndim - len(items) + dots
+    rest = len(shape) - len(items) + dots
     if rest < 0 or dots > 1:
         return None
     if dots:
@@ -125,36 +137,42 @@ def _items(index: Any, ndim: int) -> tuple[Basic, ...] | None:
         items[at : at + 1] = [_ALL] * rest
     else:
         items += [_ALL] * rest
+    for item, n in zip(items, shape, strict=True):
+        if not (-n <= item < n if type(item) is int else range(*item.indices(n))):
+            return None
     return tuple(items)
 
 
 _ALL = slice(None)
 
 
+def _every(items: tuple[Basic, ...]) -> bool:
+    return all(item == _ALL for item in items)
+
+
 def _joined(
     source: RowSource, pieces: list[Piece], run: Run, columns: Shape, items: tuple[Basic, ...]
 ) -> Any:
-    """Some columns of the rows of a run, or None."""
-    arrays = source.engine.arrays
-    every = all(item == _ALL for item in items)
-    if not arrays.in_place:
-        if not every:
-            return None
+    """Some columns of the rows of a run; None where rows are sparse and several."""
+    arrays, count = source.engine.arrays, _count(run)
+    in_place = arrays.in_place
+    sparse = in_place and any(type(rows) is not np.ndarray for rows, *_ in pieces)
+    if sparse and count > 1:
+        return None
+    source.hit(count)
+    if sparse or not in_place:
         parts = [arrays.run(*piece) for piece in pieces]
-        whole = parts[0] if len(parts) == 1 else arrays.concatenate(parts)
-        return arrays.reshape(whole, run.shape + columns)
-    parts = []
-    for rows, first, last in pieces:
-        part = rows[first:last] if type(rows) is np.ndarray else arrays.run(rows, first, last)
-        if not every:
-            try:
-                part = part.reshape((last - first, *columns))[(_ALL, *items)]
-            except IndexError:
-                return None
-        parts.append(part)
-    some = parts[0].copy() if len(parts) == 1 else np.concatenate(parts)
-    answer: Any = some.reshape(run.shape + (columns if every else some.shape[1:]))
-    return answer if answer.ndim else answer[()]
+    else:
+        parts = [rows[first:last] for rows, first, last in pieces]
+    if not _every(items):
+        parts = [part.reshape((len(part), *columns))[(_ALL, *items)] for part in parts]
+        columns = parts[0].shape[1:]
+    if len(parts) > 1:
+        answer = arrays.concatenate(parts)
+    else:
+        answer = parts[0].copy() if in_place else parts[0]
+    answer = arrays.reshape(answer, run.shape + columns)
+    return answer if run.shape or columns or not in_place else answer[()]
 
 
 def _indexed(

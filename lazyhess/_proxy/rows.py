@@ -144,20 +144,20 @@ class RowSource(Shared):
         return min(self._cost(i, j, rows)[0], self._cost(j, i, columns)[0])
 
     def run(self, i: int, j: int, start: int, stop: int) -> list[Piece] | None:
-        """Rows ``start`` to ``stop`` of a block, where all are here in their order; else None."""
+        """Rows ``start`` to ``stop`` of a block, where all are here in their order; else None.
+
+        They are no hits yet.
+        """
         if self.store.known(i, j) < stop - start:  # by a look that may be out of date
             return None
         return self._run(i, j, start, stop)
 
     @exclusive
     def _run(self, i: int, j: int, start: int, stop: int) -> list[Piece] | None:
-        pieces = self.store.run(i, j, start, stop)
-        if pieces is not None:
-            self.hits += stop - start
-        return pieces
+        return self.store.run(i, j, start, stop)
 
     def whole(self, i: int, j: int) -> Rows | None:
-        """All rows of a block, where one chunk has them in their order; else None."""
+        """All rows of a block, where one chunk has them in their order; else None. No hits yet."""
         count = self.rows_of(i)
         return self._whole(i, j, count) if self.store.known(i, j) >= count else None
 

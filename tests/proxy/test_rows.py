@@ -2,6 +2,7 @@
 
 import pickle
 import threading
+import tracemalloc
 
 import cachetools
 import numpy as np
@@ -153,6 +154,21 @@ def test_tocoo_with_leading_axes():
     dense = np.zeros((3, 4, 4))
     dense[lead, rows, columns] = values
     np.testing.assert_array_equal(dense, engine.dense(0, 0).reshape(3, 4, 4))
+
+
+def test_a_column_of_known_sparse_rows_forms_no_dense_matrix():
+    n = 4000
+    H = lh.hessian(lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2), np.linspace(0, 1, n))
+    H.diagonal()
+    tracemalloc.start()
+    try:
+        answers = [H[:, 0], H[1:1], H[:, :0], H[:: n // 2], H[:100, :100]]
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert [answer.shape for answer in answers] == [(n,), (0, n), (n, 0), (2, n), (100, 100)]
+    assert peak < n * n  # an eighth of the matrix
+    assert H.cache_info().hits == n + 2 + 100
 
 
 # --- failure --------------------------------------------------------------------------------------
