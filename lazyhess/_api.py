@@ -127,7 +127,7 @@ def hessian(
     reduction: str | None = None,
     has_aux: bool = False,
     argnums: int | Sequence[int] | None = None,
-    create_graph: bool = False,
+    create_graph: bool | None = None,
     strict: bool = False,
     cache: Any = DEFAULT_CACHE,
     block_size: int | None = None,
@@ -141,7 +141,7 @@ def hessian(
     reduction: str | None = None,
     has_aux: bool = False,
     argnums: int | Sequence[int] | None = None,
-    create_graph: bool = False,
+    create_graph: bool | None = None,
     strict: bool = False,
     cache: Any = DEFAULT_CACHE,
     block_size: int | None = None,
@@ -318,7 +318,7 @@ def gradient(
     reduction: str | None = None,
     has_aux: bool = False,
     argnums: int | Sequence[int] | None = None,
-    create_graph: bool = False,
+    create_graph: bool | None = None,
     strict: bool = False,
 ) -> Any: ...
 def gradient(
@@ -328,7 +328,7 @@ def gradient(
     reduction: str | None = None,
     has_aux: bool = False,
     argnums: int | Sequence[int] | None = None,
-    create_graph: bool = False,
+    create_graph: bool | None = None,
     strict: bool = False,
 ) -> Any:
     """The gradient of ys with respect to xs.

@@ -124,7 +124,7 @@ def _engine(
         xs,
         batch=None if batch is None or shared else axes,
         each=request.reduction == "none" or shared,
-        create_graph=request.create_graph,
+        create_graph=bool(request.create_graph),
         block_size=request.block_size,
         progress=request.progress,
     )

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from lazyhess._indices import Shape
+from lazyhess._record.calls import being_called, calling
 from lazyhess._trees import is_node, rebuild
 
 
@@ -24,7 +25,7 @@ class Request:
     reduction: str | None = None
     has_aux: bool = False
     argnums: Any = None
-    create_graph: bool = False
+    create_graph: bool | None = None
     strict: bool = False
     block_size: int | None = None
     progress: bool = False
@@ -50,6 +51,22 @@ class Request:
         ):
             args[k] = value
         return replace(self, xs=args)
+
+    def recorded(self, reaches: Callable[[], bool] = lambda: True) -> bool:
+        """Whether answers can be differentiated again: as asked, or as the place of the call says.
+
+        By default they can be where the call stands in a function that is being called for its
+        record, so that nothing is detached from it in silence.
+
+        Parameters
+        ----------
+        reaches : callable
+            Whether ys, or an x, depends on what was recorded before this call. If nothing does,
+            there is nothing to be detached from.
+        """
+        if self.create_graph is None:
+            return being_called() and reaches()
+        return self.create_graph
 
     def with_aux(self, answer: Any, aux: Any) -> Any:
         """What the caller gets: the answer, with aux where that is asked for."""
@@ -107,7 +124,8 @@ def call(
         for k in _numbers(argnums, len(args)):
             args[k] = rebuild(args[k], fresh)
         inputs = _named(args, argnums)
-    output = ys(*args)
+    with calling():
+        output = ys(*args)
     aux: Any = None
     if has_aux:
         if not (isinstance(output, tuple) and len(output) == 2):
