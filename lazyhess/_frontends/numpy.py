@@ -49,7 +49,8 @@ class NumPy(FrontEnd):
             request.needs_callable()
         inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
         variables = [x for _, x in inputs]
-        root = one_output(ys, request.reduction, _output, _total, "np.stack")
+        output = partial(_output, function=function)
+        root = one_output(ys, request.reduction, output, _total, "np.stack")
         # What a function asks for after its output was recorded may decide something, too.
         decided = reads.since(start) if function else value_dependent(root, variables)
         _check_complex(root, inputs)
@@ -198,11 +199,17 @@ def _value(path: str, new: Any, x: Variable, keeps: bool) -> Any:
 # --- the output ---------------------------------------------------------------------------------
 
 
-def _output(ys: Any) -> Variable:
+def _output(ys: Any, *, function: bool) -> Variable:
     if not isinstance(ys, Variable):
         value = f"{type(ys).__name__}"
         if isinstance(ys, (np.ndarray, np.generic)):
             value += f" of shape {ys.shape}"
+        if function:
+            raise TypeError(
+                f"ys has to return what it computes from its arguments, got {value}, which carries "
+                "no record of them: is a return missing, or was a value taken (.value)? Of a "
+                "constant return constant + 0 * np.sum(x)"
+            )
         raise TypeError(
             f"ys must be recorded from xs, got {value}, which carries no record; make xs with "
             "lh.variable(array) and compute ys from them, or give the function itself: "
