@@ -90,7 +90,7 @@ def parse_bytes(size: Any) -> int:
         )
     else:
         number = Decimal(int(size))
-        given = str(size) if abs(size) <= sys.maxsize else f"{number:.3e}"
+        given = f"{number}" if abs(number) <= sys.maxsize else f"{number:.3e}"
     if number < 0:
         raise ValueError(f"cache must not be negative, got {given}")
     if number > sys.maxsize:
