@@ -133,7 +133,10 @@ def difference_rounding(
     length = _SECOND[0 if kind is np.longdouble else 1] / 16
     ways = [kind(length) * rng.uniform(0.5, 1, x.shape).astype(kind) for x in points]
     values = np.array(
-        [function(*(x + k * way for x, way in zip(points, ways, strict=True))) for k in range(9)]
+        [
+            function(*(np.asarray(x + k * way) for x, way in zip(points, ways, strict=True)))
+            for k in range(9)
+        ]
     )
     eps, values = np.finfo(kind).eps, values[np.isfinite(values)]
     least = float(eps * np.max(np.abs(values), initial=0))
