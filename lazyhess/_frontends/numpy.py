@@ -21,7 +21,7 @@ from lazyhess._frontends.base import (
     other_kind,
     refuse_interacting,
 )
-from lazyhess._frontends.request import Request, call, one_output
+from lazyhess._frontends.request import Request, call, one_output, recorded
 from lazyhess._record import reads
 from lazyhess._record.calls import INPUTS, being_called
 from lazyhess._record.tape import value_dependent
@@ -58,13 +58,14 @@ class NumPy(FrontEnd):
         batch = request.batch_axes(root.shape, inputs)
         if request.strict:
             check_related(inputs, _related(root, variables))
-        recorded = _recorded(request, root, None if not function else start)
+        create_graph = _recorded(request.create_graph, root, None if not function else start)
         return RecordedProblem(
-            engine=_engine(request, root, variables, batch, recorded),
+            engine=_engine(request, root, variables, batch, create_graph),
             tree=_numbered(xs),
             aux=aux,
             again=partial(self._again, request) if function else None,
-            request=replace(request, ys=None, xs=None),
+            batch_axis=request.batch_axis,
+            create_graph=request.create_graph,
             decided=decided,
         ).checked()
 
@@ -81,35 +82,38 @@ class RecordedProblem(Problem):
 
     Parameters
     ----------
-    request : Request
-        As given to `lazyhess.hessian`, without ys and xs.
+    batch_axis, create_graph
+        As given to `lazyhess.hessian`.
     decided : bool
         Whether somebody asked for a value, and may have decided by it what was recorded.
     """
 
     engine: AnyEngine
-    request: Request
+    batch_axis: Any
+    create_graph: bool | None
     decided: bool
 
     def checked(self) -> RecordedProblem:
         """The problem itself; an error if its samples interact."""
         evidence = "ys[{}] depends on samples other than its own"
-        refuse_interacting(self.engine, self.request.batch_axis, evidence)
+        refuse_interacting(self.engine, self.batch_axis, evidence)
         return self
 
     def at(self, new_xs: Any) -> Problem:
         """The same problem at new xs, in their structure."""
-        engine, request, start = self.engine, self.request, reads.now()
+        engine, start = self.engine, reads.now()
         given = [x for _, x in leaves(new_xs) if isinstance(x, Variable)]
-        keeps = request.recorded() or (request.create_graph is None and _of_a_call(given))
+        keeps = self.create_graph or (
+            self.create_graph is None and (being_called() or _of_a_call(given))
+        )
         values = [
-            _value(path, value, engine.xs[i], keeps)
+            _value(path, value, engine.xs[i], bool(keeps))
             for path, i, value in matched(self.tree, new_xs)
         ]
         if not self.decided:
             root, xs = engine.evaluated(values)
-            recorded = _recorded(request, root, start)
-            return replace(self, engine=engine.at(root, xs, recorded), aux=None).checked()
+            create_graph = _recorded(self.create_graph, root, start)
+            return replace(self, engine=engine.at(root, xs, create_graph), aux=None).checked()
         if self.again is not None:
             return self.again(self.for_each_x(values.__getitem__))
         raise ValueError(
@@ -124,7 +128,7 @@ def _engine(
     root: Variable,
     xs: Sequence[Variable],
     batch: Sequence[int | None] | None,
-    recorded: bool,
+    create_graph: bool,
 ) -> AnyEngine:
     """The engine of a request: of each sample alone, where samples share an x."""
     axes = [axis for axis in batch or () if axis is not None]
@@ -134,7 +138,7 @@ def _engine(
         xs,
         batch=None if batch is None or shared else axes,
         each=request.reduction == "none" or shared,
-        create_graph=recorded,
+        create_graph=create_graph,
         block_size=request.block_size,
         progress=request.progress,
     )
@@ -251,11 +255,11 @@ def _of_a_call(variables: Sequence[Variable]) -> bool:
     )
 
 
-def _recorded(request: Request, root: Variable, start: int | None) -> bool:
+def _recorded(create_graph: bool | None, root: Variable, start: int | None) -> bool:
     """Whether answers are recorded; `start` is when a function was called, if one was."""
-    if request.recorded(lambda: start is None or _reaches(root, start)):
+    if recorded(create_graph, lambda: start is None or _reaches(root, start)):
         return True
-    return request.create_graph is None and not being_called() and _of_a_call([root])
+    return create_graph is None and not being_called() and _of_a_call([root])
 
 
 def _reaches(root: Variable, start: int) -> bool:

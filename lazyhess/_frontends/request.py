@@ -55,7 +55,7 @@ class Request:
                 whole_number(
                     number, "argnums must be the number of an argument, or several", self.argnums
                 )
-        for axis in _items(self.batch_axis):
+        for axis in () if self.batch_axis is None else _items(self.batch_axis):
             if axis is not None:
                 words = "batch_axis must be the position of an axis, or one for each x"
                 whole_number(axis, words, self.batch_axis)
@@ -63,7 +63,9 @@ class Request:
     def _check_flag(self, name: str) -> None:
         """Take True or False alone: any other text is true, and an array is no answer."""
         value = getattr(self, name)
-        if isinstance(value, (bool, np.bool_)):
+        if value is True or value is False:
+            return
+        if isinstance(value, np.bool_):
             object.__setattr__(self, name, bool(value))
         elif not (value is None and name == "create_graph"):
             none = ", or None" if name == "create_graph" else ""
@@ -96,9 +98,7 @@ class Request:
             Whether ys, or an x, depends on what was recorded before this call. If nothing does,
             there is nothing to be detached from.
         """
-        if self.create_graph is None:
-            return being_called() and reaches()
-        return self.create_graph
+        return recorded(self.create_graph, reaches)
 
     def with_aux(self, answer: Any, aux: Any) -> Any:
         """What the caller gets: the answer, with aux where that is asked for."""
@@ -127,6 +127,11 @@ class Request:
         if self.batch_axis is None:
             return None
         return batch_axes(self.batch_axis, output, [(path, tuple(x.shape)) for path, x in inputs])
+
+
+def recorded(create_graph: bool | None, reaches: Callable[[], bool]) -> bool:
+    """See `Request.recorded`."""
+    return being_called() and reaches() if create_graph is None else create_graph
 
 
 def call(

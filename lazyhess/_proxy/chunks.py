@@ -82,18 +82,20 @@ def parse_bytes(size: Any) -> int:
         match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?i?)b?\s*", size.lower())
         if match is None or match[2] not in _UNITS:
             raise ValueError(f'cache must be bytes such as 10**9, "512MB" or "1GiB", got {size!r}')
-        number, given = Decimal(match[1]) * _UNITS[match[2]], repr(size)
+        text = match[1]
+        number: Any = int(text) if text.isdigit() and len(text) < 18 else Decimal(text)
+        number *= _UNITS[match[2]]
     elif isinstance(size, bool) or not isinstance(size, (int, np.integer)):
         raise TypeError(
             "cache must be a number of bytes, a string such as '512MB', a cachetools.Cache or "
             f"None, got {type(size).__name__}"
         )
     else:
-        number = Decimal(int(size))
-        given = f"{number}" if abs(number) <= sys.maxsize else f"{number:.3e}"
+        number = int(size)
     if number < 0:
-        raise ValueError(f"cache must not be negative, got {given}")
+        raise ValueError(f"cache must not be negative, got {size}")
     if number > sys.maxsize:
+        given = repr(size) if isinstance(size, str) else f"{Decimal(number):.3e}"
         given = given if len(given) < 40 else f"{given[:12]}... of {len(given) - 2} characters"
         raise ValueError(f"cache must be at most {sys.maxsize} bytes, got {given}")
     return int(number)

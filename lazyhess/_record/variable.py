@@ -319,7 +319,8 @@ def value_of(x: Any) -> Any:
         return x._value
     if type(x) in (list, tuple):
         return type(x)(value_of(item) for item in x)
-    check_operators(x)
+    if type(x) is not np.ndarray and isinstance(x, np.ndarray):
+        check_operators(x)
     return x
 
 
