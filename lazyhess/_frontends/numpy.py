@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from itertools import count
 from typing import Any, TypeAlias
@@ -41,8 +41,7 @@ class NumPy(FrontEnd):
         function = callable(request.ys) and not isinstance(request.ys, Variable)
         ys, xs, aux = request.ys, request.xs, None
         if function:
-            given = [x for _, x in leaves(request.xs) if isinstance(x, Variable)]
-            inside = being_called() or _of_a_call(given)
+            inside = being_called() or _of_a_call(request.xs)
             keeps = request.create_graph or (inside and request.create_graph is None)
             with _Inputs(_kept if keeps else _fresh) as fresh:
                 ys, xs, aux = call(request, fresh, _same if keeps and inside else _plain)
@@ -102,9 +101,8 @@ class RecordedProblem(Problem):
     def at(self, new_xs: Any) -> Problem:
         """The same problem at new xs, in their structure."""
         engine, start = self.engine, reads.now()
-        given = [x for _, x in leaves(new_xs) if isinstance(x, Variable)]
         keeps = self.create_graph or (
-            self.create_graph is None and (being_called() or _of_a_call(given))
+            self.create_graph is None and (being_called() or _of_a_call(new_xs))
         )
         values = [
             _value(path, value, engine.xs[i], bool(keeps))
@@ -113,7 +111,14 @@ class RecordedProblem(Problem):
         if not self.decided:
             root, xs = engine.evaluated(values)
             create_graph = _recorded(self.create_graph, root, start)
-            return replace(self, engine=engine.at(root, xs, create_graph), aux=None).checked()
+            return RecordedProblem(
+                engine=engine.at(root, xs, create_graph),
+                tree=self.tree,
+                again=self.again,
+                batch_axis=self.batch_axis,
+                create_graph=self.create_graph,
+                decided=False,
+            ).checked()
         if self.again is not None:
             return self.again(self.for_each_x(values.__getitem__))
         raise ValueError(
@@ -248,18 +253,19 @@ class _Inputs:
         INPUTS.difference_update(self.serials)
 
 
-def _of_a_call(variables: Sequence[Variable]) -> bool:
+def _of_a_call(xs: Any) -> bool:
     """Whether a Variable depends on what a function is being called with, in another thread."""
-    return bool(INPUTS and variables) and any(
-        node._serial in INPUTS for node in ancestors(variables)
-    )
+    if not INPUTS:
+        return False
+    variables = [x for _, x in leaves(xs) if isinstance(x, Variable)]
+    return any(node._serial in INPUTS for node in ancestors(variables))
 
 
 def _recorded(create_graph: bool | None, root: Variable, start: int | None) -> bool:
     """Whether answers are recorded; `start` is when a function was called, if one was."""
     if recorded(create_graph, lambda: start is None or _reaches(root, start)):
         return True
-    return create_graph is None and not being_called() and _of_a_call([root])
+    return create_graph is None and not being_called() and _of_a_call(root)
 
 
 def _reaches(root: Variable, start: int) -> bool:
