@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sys
+from decimal import Decimal
 from typing import Any
 
 import numpy as np
@@ -20,12 +22,20 @@ def parse_bytes(size: Any, name: str, others: str) -> int:
         match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?i?)b?\s*", size.lower())
         if match is None or match[2] not in _UNITS:
             raise ValueError(f'{name} must be bytes such as 10**9, "512MB" or "1GiB", got {size!r}')
-        return int(float(match[1]) * _UNITS[match[2]])
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+        text = match[1]
+        number: Any = int(text) if text.isdigit() and len(text) < 18 else Decimal(text)
+        number *= _UNITS[match[2]]
+    elif isinstance(size, bool) or not isinstance(size, (int, np.integer)):
         raise TypeError(
             f"{name} must be a number of bytes, a string such as '512MB'{others}, got "
             f"{type(size).__name__} {size!r}"
         )
-    if size < 0:
+    else:
+        number = int(size)
+    if number < 0:
         raise ValueError(f"{name} must not be negative, got {size}")
-    return int(size)
+    if number > sys.maxsize:
+        given = repr(size) if isinstance(size, str) else f"{Decimal(number):.3e}"
+        given = given if len(given) < 40 else f"{given[:12]}... of {len(given) - 2} characters"
+        raise ValueError(f"{name} must be at most {sys.maxsize} bytes, got {given}")
+    return int(number)

@@ -55,7 +55,7 @@ class GradientOptions(TypedDict, total=False):
     """Arguments of `lazyhess.gradient` that leave the type of the answer as it is."""
 
     reduction: str | None
-    create_graph: Literal[False]
+    create_graph: Literal[False] | None
     strict: bool
 
 

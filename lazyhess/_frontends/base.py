@@ -42,7 +42,7 @@ def engine_of(
         output,
         batch=batch,
         each=request.reduction == "none",
-        create_graph=request.create_graph,
+        create_graph=bool(request.create_graph),
         block_size=request.block_size,
         progress=request.progress,
         memory=request.options.memory,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from itertools import count
@@ -10,6 +10,7 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
+from lazyhess._create import asarray
 from lazyhess._engines.problem import Problem
 from lazyhess._engines.recorded.engine import RecordedEngine
 from lazyhess._engines.recorded.per_sample import PerSampleEngine
@@ -20,8 +21,9 @@ from lazyhess._frontends.base import (
     other_kind,
     refuse_interacting,
 )
-from lazyhess._frontends.request import Request, call, one_output
+from lazyhess._frontends.request import Request, call, one_output, recorded
 from lazyhess._record import reads
+from lazyhess._record.calls import INPUTS, being_called
 from lazyhess._record.tape import value_dependent
 from lazyhess._record.variable import Variable, ancestors, leaf, variable
 from lazyhess._trees import leaves, rebuild
@@ -39,24 +41,30 @@ class NumPy(FrontEnd):
         function = callable(request.ys) and not isinstance(request.ys, Variable)
         ys, xs, aux = request.ys, request.xs, None
         if function:
-            ys, xs, aux = call(request, _kept if request.create_graph else _fresh, _plain)
+            inside = being_called() or _of_a_call(request.xs)
+            keeps = request.create_graph or (inside and request.create_graph is None)
+            with _Inputs(_kept if keeps else _fresh) as fresh:
+                ys, xs, aux = call(request, fresh, _same if keeps and inside else _plain)
         else:
             request.needs_callable()
         inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
         variables = [x for _, x in inputs]
-        root = one_output(ys, request.reduction, _output, _total, "np.stack")
+        output = partial(_output, function=function)
+        root = one_output(ys, request.reduction, output, _total, "np.stack")
         # What a function asks for after its output was recorded may decide something, too.
         decided = reads.since(start) if function else value_dependent(root, variables)
         _check_complex(root, inputs)
         batch = request.batch_axes(root.shape, inputs)
         if request.strict:
             check_related(inputs, _related(root, variables))
+        create_graph = _recorded(request.create_graph, root, None if not function else start)
         return RecordedProblem(
-            engine=_engine(request, root, variables, batch),
+            engine=_engine(request, root, variables, batch, create_graph),
             tree=_numbered(xs),
             aux=aux,
             again=partial(self._again, request) if function else None,
             batch_axis=request.batch_axis,
+            create_graph=request.create_graph,
             decided=decided,
         ).checked()
 
@@ -73,7 +81,7 @@ class RecordedProblem(Problem):
 
     Parameters
     ----------
-    batch_axis
+    batch_axis, create_graph
         As given to `lazyhess.hessian`.
     decided : bool
         Whether somebody asked for a value, and may have decided by it what was recorded.
@@ -81,6 +89,7 @@ class RecordedProblem(Problem):
 
     engine: AnyEngine
     batch_axis: Any
+    create_graph: bool | None
     decided: bool
 
     def checked(self) -> RecordedProblem:
@@ -91,30 +100,40 @@ class RecordedProblem(Problem):
 
     def at(self, new_xs: Any) -> Problem:
         """The same problem at new xs, in their structure."""
-        engine = self.engine
+        engine, start = self.engine, reads.now()
+        keeps = self.create_graph or (
+            self.create_graph is None and (being_called() or _of_a_call(new_xs))
+        )
         values = [
-            _value(path, value, engine.xs[i], engine.create_graph)
+            _value(path, value, engine.xs[i], bool(keeps))
             for path, i, value in matched(self.tree, new_xs)
         ]
         if not self.decided:
+            root, xs = engine.evaluated(values)
+            create_graph = _recorded(self.create_graph, root, start)
             return RecordedProblem(
-                engine=engine.at(values),
+                engine=engine.at(root, xs, create_graph),
                 tree=self.tree,
                 again=self.again,
                 batch_axis=self.batch_axis,
+                create_graph=self.create_graph,
                 decided=False,
             ).checked()
         if self.again is not None:
             return self.again(self.for_each_x(values.__getitem__))
         raise ValueError(
             "at() cannot evaluate ys again: while it was recorded somebody asked for a value "
-            "(a comparison, a sort, a norm, .value, .item()), and what was decided by it would "
+            "(a comparison, a sort, a norm, .value), and what was decided by it would "
             "stay as it was; give ys as a function, lh.hessian(f, xs), which is called again"
         )
 
 
 def _engine(
-    request: Request, root: Variable, xs: Sequence[Variable], batch: Sequence[int | None] | None
+    request: Request,
+    root: Variable,
+    xs: Sequence[Variable],
+    batch: Sequence[int | None] | None,
+    create_graph: bool,
 ) -> AnyEngine:
     """The engine of a request: of each sample alone, where samples share an x."""
     axes = [axis for axis in batch or () if axis is not None]
@@ -124,7 +143,7 @@ def _engine(
         xs,
         batch=None if batch is None or shared else axes,
         each=request.reduction == "none" or shared,
-        create_graph=request.create_graph,
+        create_graph=create_graph,
         block_size=request.block_size,
         progress=request.progress,
         memory=request.options.memory,
@@ -143,7 +162,10 @@ def _numbered(xs: Any) -> Any:
 
 def _fresh(x: Any) -> Variable:
     """A new Variable of the same value."""
-    return leaf(x._value) if isinstance(x, Variable) else variable(x)
+    if not isinstance(x, Variable):
+        return variable(x)
+    reads.look()
+    return leaf(x._value)
 
 
 def _kept(x: Any) -> Variable:
@@ -153,7 +175,12 @@ def _kept(x: Any) -> Variable:
 
 def _plain(x: Any) -> Any:
     """What is in aux, without its record."""
-    return np.array(x._value) if isinstance(x, Variable) else x
+    return np.array(x.value) if isinstance(x, Variable) else x
+
+
+def _same(x: Any) -> Any:
+    """What is in aux, with its record."""
+    return x
 
 
 def _input(path: str, x: Any) -> Variable:
@@ -165,28 +192,36 @@ def _input(path: str, x: Any) -> Variable:
     return x
 
 
-def _value(path: str, new: Any, x: Variable, create_graph: bool) -> Any:
+def _value(path: str, new: Any, x: Variable, keeps: bool) -> Any:
     """A new value as a copy in the dtype of the old one; a Variable, if its record is kept."""
-    value = np.asarray(new._value if isinstance(new, Variable) else new)
+    value = asarray(new._value if isinstance(new, Variable) else new)
     if value.shape != x.shape or not np.can_cast(value.dtype, x.dtype, "same_kind"):
         raise other_kind(
             path,
             f"an array of shape {x.shape} and dtype {x.dtype}",
             f"shape {value.shape} and dtype {value.dtype}",
         )
-    if create_graph and isinstance(new, Variable):
-        return new.astype(x.dtype)
+    if isinstance(new, Variable):
+        if keeps:
+            return new.astype(x.dtype)
+        reads.look()
     return np.array(value, x.dtype, order="C", subok=False)
 
 
 # --- the output ---------------------------------------------------------------------------------
 
 
-def _output(ys: Any) -> Variable:
+def _output(ys: Any, *, function: bool) -> Variable:
     if not isinstance(ys, Variable):
         value = f"{type(ys).__name__}"
         if isinstance(ys, (np.ndarray, np.generic)):
             value += f" of shape {ys.shape}"
+        if function:
+            raise TypeError(
+                f"ys has to return what it computes from its arguments, got {value}, which carries "
+                "no record of them: is a return missing, or was a value taken (.value)? Of a "
+                "constant return constant + 0 * np.sum(x)"
+            )
         raise TypeError(
             f"ys must be recorded from xs, got {value}, which carries no record; make xs with "
             "lh.variable(array) and compute ys from them, or give the function itself: "
@@ -197,6 +232,48 @@ def _output(ys: Any) -> Variable:
 
 def _total(parts: list[Variable]) -> Any:
     return sum(np.sum(part) for part in parts)
+
+
+class _Inputs:
+    """Makes the inputs of a call, which are known as such while it lasts."""
+
+    def __init__(self, make: Callable[[Any], Variable]) -> None:
+        self.make = make
+        self.serials: list[int] = []
+
+    def __enter__(self) -> Callable[[Any], Variable]:
+        return self._made
+
+    def _made(self, x: Any) -> Variable:
+        new = self.make(x)
+        self.serials.append(new._serial)
+        INPUTS.add(new._serial)
+        return new
+
+    def __exit__(self, *_: object) -> None:
+        INPUTS.difference_update(self.serials)
+
+
+def _of_a_call(xs: Any) -> bool:
+    """Whether a Variable depends on what a function is being called with, in another thread."""
+    if not INPUTS:
+        return False
+    variables = [x for _, x in leaves(xs) if isinstance(x, Variable)]
+    return any(node._serial in INPUTS for node in ancestors(variables))
+
+
+def _recorded(create_graph: bool | None, root: Variable, start: int | None) -> bool:
+    """Whether answers are recorded; `start` is when a function was called, if one was."""
+    if recorded(create_graph, lambda: start is None or _reaches(root, start)):
+        return True
+    return create_graph is None and not being_called() and _of_a_call(root)
+
+
+def _reaches(root: Variable, start: int) -> bool:
+    """Whether the output depends on anything that was recorded before a call."""
+    new = ancestors([root], lambda node: node._serial > start)
+    old = (x._serial < start for node in new for x in node._operands if type(x) is Variable)
+    return root._serial < start or any(old)
 
 
 def _related(root: Variable, xs: Sequence[Variable]) -> list[bool]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -12,6 +13,7 @@ import numpy as np
 
 from lazyhess._indices import Shape
 from lazyhess._options import Options, current
+from lazyhess._record.calls import being_called, calling
 from lazyhess._trees import is_node, rebuild
 
 
@@ -25,21 +27,54 @@ class Request:
     reduction: str | None = None
     has_aux: bool = False
     argnums: Any = None
-    create_graph: bool = False
+    create_graph: bool | None = None
     strict: bool = False
     block_size: int | None = None
     progress: bool = False
     options: Options = field(default_factory=current)  # those at the call
 
     def __post_init__(self) -> None:
-        if self.reduction not in (None, "sum", "none"):
+        for name in ("has_aux", "create_graph", "strict", "progress"):
+            self._check_flag(name)
+        reduction = self.reduction
+        if reduction is not None and not (
+            isinstance(reduction, str) and reduction in ("sum", "none")
+        ):
             raise ValueError(f'reduction must be None, "sum" or "none", got {self.reduction!r}')
         if self.batch_axis is not None and self.reduction is not None:
             raise ValueError(
                 f"batch_axis and reduction={self.reduction!r} exclude each other; give one"
             )
-        if self.block_size is not None and index(self.block_size) < 1:
-            raise ValueError(f"block_size must be at least 1, got {self.block_size}")
+        if self.block_size is not None:
+            size = whole_number(self.block_size, "block_size must be a whole number of seeds")
+            if size < 1:
+                raise ValueError(f"block_size must be at least 1, got {self.block_size}")
+        if self.argnums is not None:
+            numbers = _items(self.argnums)
+            if not numbers:
+                raise ValueError(f"argnums names no argument: got {self.argnums!r}")
+            for number in numbers:
+                whole_number(
+                    number, "argnums must be the number of an argument, or several", self.argnums
+                )
+        for axis in () if self.batch_axis is None else _items(self.batch_axis):
+            if axis is not None:
+                words = "batch_axis must be the position of an axis, or one for each x"
+                whole_number(axis, words, self.batch_axis)
+
+    def _check_flag(self, name: str) -> None:
+        """Take True or False alone: any other text is true, and an array is no answer."""
+        value = getattr(self, name)
+        if value is True or value is False:
+            return
+        if isinstance(value, np.bool_):
+            object.__setattr__(self, name, bool(value))
+        elif not (value is None and name == "create_graph"):
+            none = ", or None" if name == "create_graph" else ""
+            shape = f" of shape {value.shape}" if isinstance(value, np.ndarray) else f" {value!r}"
+            raise TypeError(
+                f"{name} must be True or False{none}, got {type(value).__name__}{shape}"
+            )
 
     def at(self, new: Any) -> Request:
         """The same request at new xs."""
@@ -52,6 +87,20 @@ class Request:
         ):
             args[k] = value
         return replace(self, xs=args)
+
+    def recorded(self, reaches: Callable[[], bool] = lambda: True) -> bool:
+        """Whether answers can be differentiated again: as asked, or as the place of the call says.
+
+        By default they can be where the call stands in a function that is being called for its
+        record, so that nothing is detached from it in silence.
+
+        Parameters
+        ----------
+        reaches : callable
+            Whether ys, or an x, depends on what was recorded before this call. If nothing does,
+            there is nothing to be detached from.
+        """
+        return recorded(self.create_graph, reaches)
 
     def with_aux(self, answer: Any, aux: Any) -> Any:
         """What the caller gets: the answer, with aux where that is asked for."""
@@ -82,6 +131,11 @@ class Request:
         return batch_axes(self.batch_axis, output, [(path, tuple(x.shape)) for path, x in inputs])
 
 
+def recorded(create_graph: bool | None, reaches: Callable[[], bool]) -> bool:
+    """See `Request.recorded`."""
+    return being_called() and reaches() if create_graph is None else create_graph
+
+
 def call(
     request: Request,
     fresh: Callable[[Any], Any],
@@ -109,7 +163,12 @@ def call(
         for k in _numbers(argnums, len(args)):
             args[k] = rebuild(args[k], fresh)
         inputs = _named(args, argnums)
-    output = ys(*args)
+    try:
+        with calling():
+            output = ys(*args)
+    except TypeError as error:
+        _check_arguments(ys, args, xs, error)
+        raise
     aux: Any = None
     if has_aux:
         if not (isinstance(output, tuple) and len(output) == 2):
@@ -119,6 +178,48 @@ def call(
         output, aux = output
         aux = rebuild(aux, plain)
     return output, inputs, aux
+
+
+def _check_arguments(ys: Any, args: list[Any], xs: Any, error: TypeError) -> None:
+    """Say so, where a function does not take as many arguments as there are xs."""
+    try:
+        signature = inspect.signature(ys)
+    except (TypeError, ValueError):  # functions in C may have none
+        return
+    try:
+        signature.bind(*args)
+    except TypeError:
+        kind = type(xs).__name__
+        if type(xs) in (tuple, list):
+            got = f"a {kind} as xs is spread over the arguments, and this one has {len(args)} items"
+            way = "for one x give an array, np.asarray(xs)" + (
+                ", or put the container into a tuple, (xs,)" if len(args) != 1 else ""
+            )
+        else:
+            got = f"xs is one argument ({kind})"
+            way = "for several give a tuple, one x for each"
+        raise TypeError(
+            f"ys cannot be called with xs: it is ys{signature}, and {got}; {way}"
+        ) from error
+
+
+def whole_number(value: Any, must: str, whole: Any = None) -> int:
+    """A whole number; an error in these words of anything else, True among it."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        return index(value)
+    except TypeError:
+        got = value if whole is None else whole
+        raise TypeError(f"{must}, got {got!r}") from None
+
+
+def _items(value: Any) -> list[Any]:
+    """What stands in an argument that is one number, or several."""
+    if isinstance(value, np.ndarray):
+        return [value] if value.ndim == 0 else list(value)
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    return list(value) if several else [value]
 
 
 def batch_axes(

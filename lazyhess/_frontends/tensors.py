@@ -134,7 +134,7 @@ class TensorFrontEnd(FrontEnd):
 
     def gradient(self, request: Request) -> Any:
         prepared = self.prepare(request)
-        create, graph = request.create_graph, prepared.graph
+        create, graph = bool(request.create_graph), prepared.graph
         gradients = graph.differentiate(
             None, create_graph=create, retain_graph=create or not prepared.function
         )

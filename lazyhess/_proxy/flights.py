@@ -151,7 +151,7 @@ class ChunkWriter:
         most = max(1, self.chunk_bytes // row_bytes)
         room = max(1, min(self.left, most) // prod(samples))
         for k, width in widths.items():
-            shape, dtype, base = (*samples, room, width), engine.dtypes[k], blocks[k].base
+            shape, dtype, base = (*samples, room, width), blocks[k].dtype, blocks[k].base
             fits = type(base) is np.ndarray and base.shape == shape and base.dtype == dtype
             if fits and _stands(blocks[k], base, 0):
                 self.buffers[k] = base

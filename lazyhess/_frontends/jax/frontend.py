@@ -305,7 +305,7 @@ def _engine(
         tuple(shape),
         batch=batch,
         each=request.reduction == "none",
-        create_graph=request.create_graph,
+        create_graph=bool(request.create_graph),
         block_size=request.block_size,
         progress=request.progress,
         memory=request.options.memory,

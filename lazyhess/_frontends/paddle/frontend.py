@@ -69,7 +69,7 @@ class Paddle(TensorFrontEnd):
         tree: Any,
         batch: list[int | None] | None,
     ) -> Graph:
-        return Graph(root, xs, request.create_graph, private=self.is_function(request.ys))
+        return Graph(root, xs, bool(request.create_graph), private=self.is_function(request.ys))
 
     def strangers(
         self, prepared: Prepared, gradients: Callable[[], Sequence[Any]]

@@ -177,7 +177,7 @@ class TensorFlow(FrontEnd):
                 if inner is not None:
                     watch(inner)
                     return x
-                x = _copy(x, request.create_graph)
+                x = _copy(x, bool(request.create_graph))
                 watch(x)
                 return x
 
@@ -195,7 +195,7 @@ class TensorFlow(FrontEnd):
             )
         output = tuple(root.shape)
         batch = request.batch_axes(output, inputs)
-        record = Record(tapes, root, [x for _, x in inputs], request.create_graph)
+        record = Record(tapes, root, [x for _, x in inputs], bool(request.create_graph))
         if request.strict:
             check_related(inputs, record.related())
         if alone and not any(record.related()):

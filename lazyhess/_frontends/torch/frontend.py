@@ -60,7 +60,7 @@ class Torch(TensorFrontEnd):
         tree: Any,
         batch: list[int | None] | None,
     ) -> Graph:
-        create = request.create_graph
+        create = bool(request.create_graph)
         if self.is_function(request.ys) and batch is not None and None in batch:
             return Samples(root, xs, create, _of_leaves(request, tree), batch)
         return Graph(root, xs, create)
