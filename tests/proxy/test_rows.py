@@ -157,7 +157,7 @@ def test_tocoo_with_leading_axes():
 
 
 def test_a_column_of_known_sparse_rows_forms_no_dense_matrix():
-    n = 4000
+    n = 8000
     H = lh.hessian(lambda x: np.sum((x[1:] - x[:-1] ** 2) ** 2), np.linspace(0, 1, n))
     H.diagonal()
     tracemalloc.start()
