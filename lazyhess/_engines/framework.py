@@ -17,6 +17,7 @@ import numpy as np
 from lazyhess._costs import COSTS
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.batch import Batch
+from lazyhess._engines.check import Check
 from lazyhess._engines.protocol import progress_bar
 from lazyhess._indices import Array, Ids, Shape
 from lazyhess._record.variable import Variable
@@ -29,6 +30,8 @@ class Products(ABC):
     """
 
     arrays: Arrays
+    xs: Sequence[Any]
+    """The inputs, at this point."""
 
     @abstractmethod
     def value(self) -> Any:
@@ -112,6 +115,8 @@ class FrameworkEngine:
         Products at once.
     progress : bool
         Whether to show a progress bar.
+    check : Check, optional
+        What compares second derivatives with what else is known of them.
     """
 
     def __init__(
@@ -125,6 +130,7 @@ class FrameworkEngine:
         create_graph: bool = False,
         block_size: int | None = None,
         progress: bool = False,
+        check: Check | None = None,
     ) -> None:
         self.function = function
         self.arrays = function.arrays
@@ -135,8 +141,14 @@ class FrameworkEngine:
         self.create_graph = create_graph
         self.block_size = block_size
         self.progress = progress
+        self.check = check
         self.shapes = self.batch.shapes
         self.lead: Shape = self.output if each else self.batch.lead
+
+    @property
+    def checks(self) -> int:
+        """How many products were run to compare others with."""
+        return 0 if self.check is None else self.check.count
 
     def value(self) -> Any:
         """The value of ys."""
@@ -206,9 +218,13 @@ class FrameworkEngine:
         for ids, blocks in passes(i, rows, columns):
             if bar is not None:
                 bar.update(self.products(i, ids))
+            if self.check is not None and i in blocks:
+                self.check.entries(self, i, ids, blocks[i])
             yield ids, blocks
         if bar is not None:
             bar.close()
+        if self.check is not None:
+            self.check.products(self, i, self.products(i, rows), columns)
 
     def _at_once(self, i: int, columns: Sequence[int]) -> int:
         """How many products to run at once."""
@@ -298,6 +314,8 @@ class FrameworkEngine:
                 products = self._applied(j, part, columns)
             for i in columns:
                 parts[i].append(products[i])
+        if self.check is not None:
+            self.check.products(self, j, len(tangents), columns)
         return {i: self._concatenated(i, parts[i]) for i in columns}
 
     def _concatenated(self, i: int, parts: list[Any]) -> Any:

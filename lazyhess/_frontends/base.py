@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, Protocol
 
+from lazyhess._engines.check import Check, Evidence
 from lazyhess._engines.framework import FrameworkEngine, Products
 from lazyhess._engines.problem import Problem
 from lazyhess._engines.protocol import Engine
@@ -34,8 +35,9 @@ def engine_of(
     xs: Sequence[Any],
     output: Shape,
     batch: Sequence[int | None] | None,
+    evidence: Evidence | None = None,
 ) -> FrameworkEngine:
-    """The engine of a request by some xs."""
+    """The engine of a request by some xs; with `evidence` its products are compared with that."""
     return FrameworkEngine(
         function,
         [(tuple(x.shape), x.dtype) for x in xs],
@@ -45,7 +47,15 @@ def engine_of(
         create_graph=bool(request.create_graph),
         block_size=request.block_size,
         progress=request.progress,
+        check=checking(request, evidence),
     )
+
+
+def checking(request: Request, evidence: Evidence | None) -> Check | None:
+    """What compares products, as a request asks for it."""
+    if evidence is None or request.check is False:
+        return None
+    return Check(request.check, evidence, request.done)
 
 
 def graph_problem(
@@ -56,13 +66,14 @@ def graph_problem(
     aux: Any,
     batch: Sequence[int | None] | None,
     fits: Callable[[Any], None] | None,
+    evidence: Evidence | None = None,
 ) -> Problem:
     """What a front end makes of a recorded graph: `Products` that know their `xs` and `root`.
 
     With `fits`, which refuses values for `at` that are not those of the same problem, ys is a
     function.
     """
-    engine = engine_of(graph, request, graph.xs, tuple(graph.root.shape), batch)
+    engine = engine_of(graph, request, graph.xs, tuple(graph.root.shape), batch, evidence)
     refuse_interacting(engine, request.batch_axis)
     again: Callable[[Any], Problem] | None = None
     if fits is not None:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from math import prod
 from operator import index
 from typing import Any
 
 import numpy as np
 
+from lazyhess._engines.check import Done
 from lazyhess._indices import Shape
 from lazyhess._record.calls import being_called, calling
 from lazyhess._trees import is_node, rebuild
@@ -29,10 +30,14 @@ class Request:
     strict: bool = False
     block_size: int | None = None
     progress: bool = False
+    check: Any = "auto"
+    done: Done = field(default_factory=Done, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         if self.reduction not in (None, "sum", "none"):
             raise ValueError(f'reduction must be None, "sum" or "none", got {self.reduction!r}')
+        if not (isinstance(self.check, bool) or self.check == "auto"):
+            raise ValueError(f'check must be "auto", True or False, got {self.check!r}')
         if self.batch_axis is not None and self.reduction is not None:
             raise ValueError(
                 f"batch_axis and reduction={self.reduction!r} exclude each other; give one"

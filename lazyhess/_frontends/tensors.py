@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from lazyhess._engines.check import Evidence
 from lazyhess._engines.problem import Problem
 from lazyhess._frontends.base import (
     FrontEnd,
@@ -30,6 +31,7 @@ from lazyhess._trees import gathered, inside, leaves, rebuild
 class Words:
     """What a framework calls things, in errors."""
 
+    name: str  # of the framework
     tensor: str  # the class of its tensors
     owner: str  # whose tensors they are
     module: str  # what holds parameters
@@ -128,9 +130,47 @@ class TensorFrontEnd(FrontEnd):
             def fits(new: Any) -> None:
                 check_new(prepared.tree, self.containers(new), self.check_kind)
 
+        evidence = self._evidence(prepared, request)
         return graph_problem(
-            self, graph, request, prepared.tree, prepared.aux, prepared.batch, fits
+            self, graph, request, prepared.tree, prepared.aux, prepared.batch, fits, evidence
         )
+
+    def _evidence(self, prepared: Prepared, request: Request) -> Evidence:
+        """What there is to compare second derivatives with."""
+
+        def repeat(values: list[Any]) -> tuple[Any, Sequence[Any]]:
+            values = [self.require_grad(x) for x in values]
+            rest = iter(values)
+            moved = replace(
+                request.at(rebuild(prepared.tree, lambda _: next(rest))), create_graph=False
+            )
+            with self.recording(), self.undisturbed():
+                ys, _, _ = call(moved, lambda x: x, self._plain)
+                root = one_output(
+                    ys, request.reduction, self._output_of_function, self._total, self.words.stack
+                )
+                graph = self.graph(root, values, moved, prepared.tree, prepared.batch)
+                return root, graph.differentiate(None, create_graph=False, retain_graph=False)
+
+        again = prepared.function and not self.changes(prepared.graph)
+        return Evidence(
+            owner=self.words.name,
+            paths=[path for path, _ in prepared.inputs],
+            repeat=repeat if again else None,
+            suspects=lambda: self.suspects(prepared.graph),
+        )
+
+    def undisturbed(self) -> AbstractContextManager[Any]:
+        """A context after which random numbers go on as before."""
+        return nullcontext()
+
+    def changes(self, graph: Any) -> bool:
+        """Whether another call of what was recorded would change something."""
+        return False
+
+    def suspects(self, graph: Any) -> Sequence[str]:
+        """The operations between xs and ys whose second derivatives may be wrong, by name."""
+        return ()
 
     def gradient(self, request: Request) -> Any:
         prepared = self.prepare(request)
@@ -170,9 +210,7 @@ class TensorFrontEnd(FrontEnd):
             self._check_input(path, x)
         check_alike(inputs, self.place, "dtype")
 
-        def check(ys: Any) -> Any:
-            return self._output(ys, function)
-
+        check = self._output_of_function if function else self._output_of_graph
         root = one_output(ys, request.reduction, check, self._total, self.words.stack)
         batch = request.batch_axes(tuple(root.shape), inputs)
         graph = self.graph(root, [x for _, x in inputs], request, xs, batch)
@@ -231,6 +269,12 @@ class TensorFrontEnd(FrontEnd):
                 "no derivative by it (a detached copy is another tensor, too); "
                 f"{self.words.unfix} before computing ys, or {GIVE_FUNCTION}"
             )
+
+    def _output_of_function(self, ys: Any) -> Any:
+        return self._output(ys, True)
+
+    def _output_of_graph(self, ys: Any) -> Any:
+        return self._output(ys, False)
 
     def _output(self, ys: Any, function: bool) -> Any:
         """An output that can be differentiated."""

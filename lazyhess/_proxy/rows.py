@@ -164,7 +164,13 @@ class RowSource:
         with self._turn:
             rows, size = self.store.held()
             return CacheInfo(
-                self.products, self.hits, self.misses, rows, size, self.store.cache.maxsize
+                self.products,
+                self.hits,
+                self.misses,
+                rows,
+                size,
+                self.store.cache.maxsize,
+                getattr(self.engine, "checks", 0),
             )
 
     def clear(self) -> None:

@@ -11,11 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
 
+from lazyhess._engines.check import Evidence
 from lazyhess._engines.framework import FrameworkEngine, Products
 from lazyhess._engines.problem import Problem
 from lazyhess._frontends.base import (
     FrontEnd,
     check_related,
+    checking,
     other_kind,
     other_structure,
     refuse_interacting,
@@ -247,7 +249,8 @@ def _problem(request: Request) -> Problem:
     _check_related(flat, keys.reached(closed, 0))
     batch = request.batch_axes(shape, flat.inputs)
     consts = [x if isinstance(x, jax.Array) else jnp.array(x) for x in closed.consts]
-    return _compiled(flat, program(closed, batch), consts, shape, batch, device)
+    rules = keys.rules(closed)
+    return _compiled(flat, program(closed, batch), consts, shape, batch, device, rules)
 
 
 def _compiled(
@@ -257,15 +260,24 @@ def _compiled(
     shape: Shape,
     batch: Sequence[int | None] | None,
     device: Any,
+    rules: Sequence[str],
 ) -> Problem:
     """The problem of a traced function, at the inputs of a request."""
     function = Compiled(program, consts, flat.xs, device)
-    engine = _engine(flat, function, shape, batch)
+
+    def repeat(values: list[Any]) -> tuple[Any, Sequence[Any]]:
+        there = Compiled(program, consts, values, device)
+        return None, there.weighted(np.ones(shape))
+
+    # jax's own rules are differentiated as functions are; those of users may be anything.
+    asked = bool(rules) or flat.request.check is True
+    evidence = _evidence(flat, function, repeat if asked else None, rules)
+    engine = _engine(flat, function, shape, batch, evidence)
 
     def again(new: Any) -> Problem:
         moved = _moved(flat, new)
         moved.kept = flat.kept
-        return _compiled(moved, program, consts, shape, batch, _device(moved.xs))
+        return _compiled(moved, program, consts, shape, batch, _device(moved.xs), rules)
 
     aux = flat.aux(function.outputs()[1:]) if flat.request.has_aux else None
     return _finished(flat, engine, aux, again)
@@ -281,7 +293,12 @@ def _eager(flat: _Flat, device: Any) -> Problem:
     if flat.request.strict or flat.xs:
         _check_related(flat, _followed(flat))
     function = Eager(lambda *xs: flat.run(*xs)[0], flat.xs, ys, device)
-    engine = _engine(flat, function, tuple(ys.shape), batch)
+
+    def repeat(values: list[Any]) -> tuple[Any, Sequence[Any]]:
+        there = Eager(function.root, values, None, device)
+        return function.root(*values), there.weighted(np.ones(ys.shape))
+
+    engine = _engine(flat, function, tuple(ys.shape), batch, _evidence(flat, function, repeat, ()))
 
     def again(new: Any) -> Problem:
         return _problem(_moved(flat, new).request)
@@ -295,8 +312,22 @@ def _followed(flat: _Flat) -> list[bool]:
     return keys.reached(closed, 0)
 
 
+def _evidence(
+    flat: _Flat, function: Compiled | Eager, repeat: Any, rules: Sequence[str]
+) -> Evidence | None:
+    """What there is to compare with; while jax traces there are no numbers."""
+    if any(map(traced, (*flat.xs, *getattr(function, "consts", ())))):
+        return None
+    pure = isinstance(function, Compiled)
+    return Evidence("jax", flat.paths, repeat, pure, lambda: rules)
+
+
 def _engine(
-    flat: _Flat, function: Products, shape: Shape, batch: Sequence[int | None] | None
+    flat: _Flat,
+    function: Products,
+    shape: Shape,
+    batch: Sequence[int | None] | None,
+    evidence: Evidence | None,
 ) -> JaxEngine:
     request = flat.request
     return JaxEngine(
@@ -308,6 +339,7 @@ def _engine(
         create_graph=bool(request.create_graph),
         block_size=request.block_size,
         progress=request.progress,
+        check=checking(request, evidence),
     )
 
 

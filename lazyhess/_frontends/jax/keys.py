@@ -15,6 +15,9 @@ _CONJUGATES = {"conj", "sign", "max", "min"}
 # Parameters that hold rules of derivatives: functions, made anew whenever they are traced.
 _RULES = {"jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees", "transpose_jaxpr_thunk"}
 
+# Where the functions of jax itself stand.
+_OWN = "/jax/_src/"
+
 
 class Same:
     """An object that equals itself only; what it stands for lives as long as the key does."""
@@ -119,6 +122,22 @@ def _inner(eqn: Any) -> Iterator[Any]:
                 yield item.jaxpr
             elif isinstance(item, Jaxpr):
                 yield item
+
+
+def rules(closed: Any) -> list[str]:
+    """The functions of a traced one that have derivatives written by hand, but for jax's own."""
+    names: dict[str, None] = {}
+    stack = [closed.jaxpr]
+    while stack:
+        for eqn in stack.pop().eqns:
+            inner = list(_inner(eqn))
+            stack += inner
+            if _RULES & eqn.params.keys():
+                where = str(inner[0].debug_info.func_src_info) if inner else eqn.primitive.name
+                if _OWN not in where:
+                    kind = eqn.primitive.name.removesuffix("_call").removesuffix("_jaxpr")
+                    names[f"{where.partition(' at ')[0]} (jax.{kind})"] = None
+    return list(names)
 
 
 def reached(closed: Any, output: int) -> list[bool]:

@@ -312,3 +312,22 @@ def _way(name: str) -> str:
     if name in _WAYS:
         return f"write it with operations that have one, {_WAYS[name]}; "
     return "write it with operations of Paddle that have one; "
+
+
+def operations(root: Any) -> list[str]:
+    """The names of the operations in the graph of a tensor, each once.
+
+    For errors: Paddle never frees a graph that was looked at so.
+    """
+    names: dict[str, None] = {}
+    seen: set[int] = set()
+    stack = [root.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node.node_ptr() in seen:
+            continue
+        seen.add(node.node_ptr())
+        names[node.name().removesuffix("GradNode")] = None
+        stack += node.next_functions
+    names.pop("GradNodeAccumulation", None)
+    return list(names)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 
+from lazyhess._engines.problem import Problem
 from lazyhess._frontends.request import Request, call
 from lazyhess._frontends.tensors import Prepared, TensorFrontEnd, Words
+from lazyhess._frontends.torch import suspects
 from lazyhess._frontends.torch.products import Graph, nodes, recording
 from lazyhess._frontends.torch.samples import Samples
 from lazyhess._trees import rebuild
@@ -25,6 +27,7 @@ class Torch(TensorFrontEnd):
     dtypes = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
     place = "device"
     words = Words(
+        name="torch",
         tensor="torch.Tensor",
         owner="torch's",
         module="module",
@@ -64,6 +67,23 @@ class Torch(TensorFrontEnd):
         if self.is_function(request.ys) and batch is not None and None in batch:
             return Samples(root, xs, create, _of_leaves(request, tree), batch)
         return Graph(root, xs, create)
+
+    def problem(self, request: Request) -> Problem:
+        problem = super().problem(request)
+        function: Any = problem.engine
+        suspects.refuse(function.function.between)
+        return problem
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        with torch.random.fork_rng():
+            yield
+
+    def changes(self, graph: Any) -> bool:
+        return suspects.changes(graph.between)
+
+    def suspects(self, graph: Any) -> Sequence[str]:
+        return suspects.suspects(graph.between)
 
     def strangers(
         self, prepared: Prepared, gradients: Callable[[], Sequence[Any]]

@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lazyhess._costs import COSTS
 from lazyhess._frontends.graphs import Recorded, TensorGraph, changed, freed
 from lazyhess._frontends.torch.arrays import TorchArrays
+from lazyhess._frontends.torch.suspects import WRITE_BACKWARD, between
 from lazyhess._indices import Shape
 
 # Bytes of the largest intermediate result of a pass, for each thread of the processor: about what
@@ -83,6 +84,11 @@ class Graph(TensorGraph):
         return max(1, PASS * threads // max(self._survey[0], 1))
 
     @cached_property
+    def between(self) -> list[Any]:
+        """The nodes on the way from xs to ys."""
+        return between(self.root, self.xs)
+
+    @cached_property
     def _survey(self) -> tuple[int, bool]:
         """The bytes of the largest result, and whether vectors are multiplied by matrices.
 
@@ -93,8 +99,6 @@ class Graph(TensorGraph):
         for node in graph[:SURVEYED]:
             shapes.update([tuple(meta.shape) for meta in getattr(node, "_input_metadata", ())])
         kinds = set(map(type, graph))
-        for kind in kinds:
-            refuse_once_differentiable(kind)
         return max(map(prod, shapes), default=1) * self.root.dtype.itemsize, _MV in kinds
 
     def _products(
@@ -183,22 +187,6 @@ def nodes(tensor: Any) -> list[Any]:
     return ordered
 
 
-def refuse_once_differentiable(kind: Any) -> None:
-    """Refuse a user's function whose backward is marked so: torch would take it for linear."""
-    function: Any = getattr(kind, "_forward_cls", None)
-    backward = getattr(function, "backward", None)
-    marked = getattr(torch.autograd.function.once_differentiable(_nothing), "__code__", None)
-    if backward is not None and getattr(backward, "__code__", _nothing) is marked:
-        raise NotImplementedError(
-            f"torch has no second derivative of {function.__name__}, whose backward is marked "
-            f"once_differentiable; the way out: {_way('once_differentiable')}"
-        )
-
-
-def _nothing(ctx: Any, *args: Any) -> None:
-    """A function to be marked."""
-
-
 @contextmanager
 def recording() -> Iterator[None]:
     """With graphs, whatever mode the caller is in."""
@@ -239,10 +227,7 @@ def _way(text: str) -> str:
     if "compile" in text or "aot_autograd" in text:
         return "compute ys by the function or module that is not compiled"
     if "once_differentiable" in text:
-        return (
-            "write the backward of your autograd.Function with differentiable operations of torch, "
-            "and without once_differentiable"
-        )
+        return WRITE_BACKWARD
     return (
         "write it with other operations of torch, or as an autograd.Function whose backward is "
         "made of differentiable ones; or write ys in NumPy, lh.variable, if lazyhess has a rule"
