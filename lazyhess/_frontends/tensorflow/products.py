@@ -207,8 +207,8 @@ def _traced(
 # Ops that nobody has to suspect: constants, sums, products, and what moves elements.
 _PLAIN = set(
     "Add AddV2 Cast ConcatV2 Const Fill GatherV2 Identity MatMul Mean Mul Neg NoOp Pack "
-    "Placeholder Pow Range ReadVariableOp RealDiv Reshape Shape Slice Square StridedSlice Sub Sum Tile "
-    "Transpose".split()
+    "Placeholder Pow Range ReadVariableOp RealDiv Reshape Shape Slice Square StridedSlice Sub Sum "
+    "Tile Transpose".split()
 )
 
 

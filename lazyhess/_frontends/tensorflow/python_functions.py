@@ -18,7 +18,7 @@ import tensorflow as tf
 from tensorflow.python.eager import record
 from tensorflow.python.eager.polymorphic_function import concrete_function
 from tensorflow.python.ops import custom_gradient, script_ops
-from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable
+from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable, ResourceVariable
 
 # Ops -> what makes them, and whether it has first derivatives.
 _OPS = {
@@ -198,7 +198,8 @@ _WATCHED: dict[tuple[Any, str], tuple[Any, Any]] = {
         (custom_gradient, "_eager_mode_decorator", _custom_gradient),
         (concrete_function.ConcreteFunction, "_call_flat", _called),
         *(
-            (BaseResourceVariable, name, _changed)
+            (owner, name, _changed)
+            for owner in (BaseResourceVariable, ResourceVariable)  # which has copies of them
             for name in ("assign", "assign_add", "assign_sub")
         ),
     )
