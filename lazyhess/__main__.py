@@ -44,7 +44,7 @@ def atoms(cells: int = 10) -> bool:
     linearized = time.perf_counter()
     print(f"2. A Lennard-Jones crystal of {size // 3} atoms: its Hessian is {size} x {size}")
     print(
-        f"   {len(first)} pairs, energy {3 * energy.item() / size:.4f} epsilon per atom; recorded "
+        f"   {len(first)} pairs, energy {3 * energy.value / size:.4f} epsilon per atom; recorded "
         f"in {1e3 * (recorded - start):.0f} ms, gradient in {1e3 * (linearized - recorded):.0f} ms"
     )
     print("   From here on you pay for what you touch:\n")

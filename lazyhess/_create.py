@@ -8,6 +8,7 @@ made as usual.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
@@ -16,7 +17,8 @@ from lazyhess._indices import Array, Shape
 
 
 def asarray(x: Any, dtype: Any = None, order: Literal["K", "C"] = "K") -> Array:
-    """As `numpy.asarray`, of plain values."""
+    """As `numpy.asarray`, of plain values, whose operators mean what those of arrays do."""
+    check_operators(x)
     return np.asarray(x, dtype, order=order)
 
 
@@ -60,3 +62,48 @@ def of_shape(shape: Shape) -> Array:
 
 
 _NOTHING = np.empty((), "V0")
+
+
+# --- arrays whose operators mean something else ---------------------------------------------------
+
+
+def check_operators(x: Any) -> None:
+    """Refuse arrays that would lose their meaning: masked ones, `numpy.matrix`, and the like.
+
+    Subclasses that compute as arrays do (`numpy.memmap`, `numpy.recarray`) are arrays.
+    """
+    if type(x) is not np.ndarray and isinstance(x, np.ndarray):
+        check_kind(type(x))
+
+
+def check_kind(kind: type) -> None:
+    """Refuse such arrays by their class."""
+    name = other_operators(kind)
+    if name is None:
+        return
+    way = "np.asarray(x) gives a plain array"
+    if hasattr(kind, "filled"):
+        way = "x.filled(value) gives a plain array, np.asarray(x) the one without its mask"
+    raise TypeError(
+        f"a {kind.__name__} beside a Variable, or as one, would lose its meaning, since its {name} "
+        f"is not that of an array; {way}"
+    )
+
+
+@lru_cache(maxsize=256)
+def other_operators(kind: type) -> str | None:
+    """An operator that a subclass of arrays has defined anew, if there is one."""
+    if kind is np.ndarray or not issubclass(kind, np.ndarray):
+        return None
+    for name in _OPERATORS:
+        if getattr(kind, name) is not getattr(np.ndarray, name):
+            return name
+    return None
+
+
+_BINARY = "add sub mul matmul truediv floordiv mod divmod pow".split()
+_OPERATORS = [
+    "__array_ufunc__",
+    *[f"__{side}{name}__" for name in _BINARY for side in ("", "r")],
+    *[f"__{name}__" for name in "neg pos abs lt le gt ge eq ne".split()],
+]

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._create import asarray
 from lazyhess._primitives.base import axis_tuple
 from lazyhess._primitives.logsumexp import LogSumExp
 from lazyhess._primitives.reduce import reduced
@@ -246,7 +247,7 @@ def _floating(x: Any) -> Any:
     """Make an array of what is no Variable; integers become float64."""
     if isinstance(x, Variable):
         return x
-    x = np.asarray(x)
+    x = asarray(x)
     return x if x.dtype.kind in "fc" else x.astype(float)
 
 

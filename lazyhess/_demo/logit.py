@@ -73,6 +73,6 @@ def fit(regressors: Array, improved: Array, tolerance: float = 1e-10) -> Fit:
         information = np.asarray(hessian)
         coefficients = coefficients - np.linalg.solve(information, gradient)
         largest = float(np.abs(gradient).max())
-        steps.append(NewtonStep(-loss.item(), largest, hessian.cache_info().products))
+        steps.append(NewtonStep(-loss.value.item(), largest, hessian.cache_info().products))
     errors = np.sqrt(np.diagonal(np.linalg.inv(information)))
     return Fit(coefficients, errors, steps)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
 from typing import Any, TypeAlias
 
 import numpy as np
 
+from lazyhess._create import asarray
 from lazyhess._engines.problem import Problem
 from lazyhess._engines.recorded.engine import RecordedEngine
 from lazyhess._engines.recorded.per_sample import PerSampleEngine
@@ -22,6 +23,7 @@ from lazyhess._frontends.base import (
 )
 from lazyhess._frontends.request import Request, call, one_output
 from lazyhess._record import reads
+from lazyhess._record.calls import being_called
 from lazyhess._record.tape import value_dependent
 from lazyhess._record.variable import Variable, ancestors, leaf, variable
 from lazyhess._trees import leaves, rebuild
@@ -39,7 +41,10 @@ class NumPy(FrontEnd):
         function = callable(request.ys) and not isinstance(request.ys, Variable)
         ys, xs, aux = request.ys, request.xs, None
         if function:
-            ys, xs, aux = call(request, _kept if request.create_graph else _fresh, _plain)
+            keeps = request.recorded()
+            ys, xs, aux = call(
+                request, _kept if keeps else _fresh, _same if keeps and being_called() else _plain
+            )
         else:
             request.needs_callable()
         inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
@@ -51,12 +56,13 @@ class NumPy(FrontEnd):
         batch = request.batch_axes(root.shape, inputs)
         if request.strict:
             check_related(inputs, _related(root, variables))
+        recorded = request.recorded(lambda: not function or _reaches(root, start))
         return RecordedProblem(
-            engine=_engine(request, root, variables, batch),
+            engine=_engine(request, root, variables, batch, recorded),
             tree=_numbered(xs),
             aux=aux,
             again=partial(self._again, request) if function else None,
-            batch_axis=request.batch_axis,
+            request=replace(request, ys=None, xs=None),
             decided=decided,
         ).checked()
 
@@ -73,48 +79,49 @@ class RecordedProblem(Problem):
 
     Parameters
     ----------
-    batch_axis
-        As given to `lazyhess.hessian`.
+    request : Request
+        As given to `lazyhess.hessian`, without ys and xs.
     decided : bool
         Whether somebody asked for a value, and may have decided by it what was recorded.
     """
 
     engine: AnyEngine
-    batch_axis: Any
+    request: Request
     decided: bool
 
     def checked(self) -> RecordedProblem:
         """The problem itself; an error if its samples interact."""
         evidence = "ys[{}] depends on samples other than its own"
-        refuse_interacting(self.engine, self.batch_axis, evidence)
+        refuse_interacting(self.engine, self.request.batch_axis, evidence)
         return self
 
     def at(self, new_xs: Any) -> Problem:
         """The same problem at new xs, in their structure."""
-        engine = self.engine
+        engine, request, start = self.engine, self.request, reads.now()
+        keeps = request.recorded()
         values = [
-            _value(path, value, engine.xs[i], engine.create_graph)
+            _value(path, value, engine.xs[i], keeps)
             for path, i, value in matched(self.tree, new_xs)
         ]
         if not self.decided:
-            return RecordedProblem(
-                engine=engine.at(values),
-                tree=self.tree,
-                again=self.again,
-                batch_axis=self.batch_axis,
-                decided=False,
-            ).checked()
+            root, xs = engine.evaluated(values)
+            recorded = request.recorded(lambda: _reaches(root, start))
+            return replace(self, engine=engine.at(root, xs, recorded), aux=None).checked()
         if self.again is not None:
             return self.again(self.for_each_x(values.__getitem__))
         raise ValueError(
             "at() cannot evaluate ys again: while it was recorded somebody asked for a value "
-            "(a comparison, a sort, a norm, .value, .item()), and what was decided by it would "
+            "(a comparison, a sort, a norm, .value), and what was decided by it would "
             "stay as it was; give ys as a function, lh.hessian(f, xs), which is called again"
         )
 
 
 def _engine(
-    request: Request, root: Variable, xs: Sequence[Variable], batch: Sequence[int | None] | None
+    request: Request,
+    root: Variable,
+    xs: Sequence[Variable],
+    batch: Sequence[int | None] | None,
+    recorded: bool,
 ) -> AnyEngine:
     """The engine of a request: of each sample alone, where samples share an x."""
     axes = [axis for axis in batch or () if axis is not None]
@@ -124,7 +131,7 @@ def _engine(
         xs,
         batch=None if batch is None or shared else axes,
         each=request.reduction == "none" or shared,
-        create_graph=bool(request.create_graph),
+        create_graph=recorded,
         block_size=request.block_size,
         progress=request.progress,
     )
@@ -142,7 +149,10 @@ def _numbered(xs: Any) -> Any:
 
 def _fresh(x: Any) -> Variable:
     """A new Variable of the same value."""
-    return leaf(x._value) if isinstance(x, Variable) else variable(x)
+    if not isinstance(x, Variable):
+        return variable(x)
+    reads.look()
+    return leaf(x._value)
 
 
 def _kept(x: Any) -> Variable:
@@ -152,7 +162,12 @@ def _kept(x: Any) -> Variable:
 
 def _plain(x: Any) -> Any:
     """What is in aux, without its record."""
-    return np.array(x._value) if isinstance(x, Variable) else x
+    return np.array(x.value) if isinstance(x, Variable) else x
+
+
+def _same(x: Any) -> Any:
+    """What is in aux, with its record."""
+    return x
 
 
 def _input(path: str, x: Any) -> Variable:
@@ -164,17 +179,19 @@ def _input(path: str, x: Any) -> Variable:
     return x
 
 
-def _value(path: str, new: Any, x: Variable, create_graph: bool) -> Any:
+def _value(path: str, new: Any, x: Variable, keeps: bool) -> Any:
     """A new value as a copy in the dtype of the old one; a Variable, if its record is kept."""
-    value = np.asarray(new._value if isinstance(new, Variable) else new)
+    value = asarray(new._value if isinstance(new, Variable) else new)
     if value.shape != x.shape or not np.can_cast(value.dtype, x.dtype, "same_kind"):
         raise other_kind(
             path,
             f"an array of shape {x.shape} and dtype {x.dtype}",
             f"shape {value.shape} and dtype {value.dtype}",
         )
-    if create_graph and isinstance(new, Variable):
-        return new.astype(x.dtype)
+    if isinstance(new, Variable):
+        if keeps:
+            return new.astype(x.dtype)
+        reads.look()
     return np.array(value, x.dtype, order="C", subok=False)
 
 
@@ -196,6 +213,13 @@ def _output(ys: Any) -> Variable:
 
 def _total(parts: list[Variable]) -> Any:
     return sum(np.sum(part) for part in parts)
+
+
+def _reaches(root: Variable, start: int) -> bool:
+    """Whether the output depends on anything that was recorded before a call."""
+    new = ancestors([root], lambda node: node._serial > start)
+    old = (x._serial < start for node in new for x in node._operands if type(x) is Variable)
+    return root._serial < start or any(old)
 
 
 def _related(root: Variable, xs: Sequence[Variable]) -> list[bool]:

@@ -357,7 +357,8 @@ class Scatter(Map):
             return None
         out, flat = (self.out[0] - start, *self.out[1:]), (prod(self.inp),)
         rest = (last - max(first, 0),)
-        put = Scatter(Gather(out, (slice(first + skipped, last),), rest))
+        index = (slice(first + skipped, last), *[0] * len(out[1:]))
+        put = Scatter(Gather(out, index, rest))
         return Chain(Reshape(self.inp, flat), Gather(flat, (slice(skipped, None),), rest), put)
 
     def reach(self, labels: Ids) -> Ids:

@@ -81,7 +81,7 @@ class LazyArray(ABC, Generic[ArrayT_co]):
         return (self[k] for k in range(len(self)))
 
     def __contains__(self, item: Any) -> bool:
-        return item in np.asarray(self)
+        return item in dense(self)
 
     def __bool__(self) -> bool:
         if self.size > 1:
@@ -89,7 +89,7 @@ class LazyArray(ABC, Generic[ArrayT_co]):
                 "The truth value of an array with more than one element is ambiguous. "
                 "Use a.any() or a.all()"
             )
-        return bool(np.asarray(self))
+        return bool(dense(self))
 
     def __float__(self) -> float:
         return float(np.asarray(self).item())

@@ -27,7 +27,7 @@ def interned(cls: type[T], *params: Any) -> T:
 
     Nobody may change arrays in `params` any more. They are compared by what is in them.
     """
-    key = (cls, *map(_key, params))
+    key = (cls, *map(content_key, params))
     with _lock:
         known: T | None = _known.get(key)
     if known is not None:
@@ -41,20 +41,24 @@ def interned(cls: type[T], *params: Any) -> T:
 _PLAIN = (int, str, type(None), EllipsisType, type)
 
 
-def _key(x: Any) -> Hashable:
-    """A parameter, as part of a key."""
+def content_key(x: Any) -> Hashable:
+    """What tells a constant from others: 0.0 from -0.0, 1 from 1.0 and True, one NaN from another.
+
+    Nobody may change it any more, where it is an array.
+    """
     kind = type(x)
     if kind in _PLAIN:
         return x  # type: ignore[no-any-return]
     if kind is tuple:
-        return tuple([_key(item) for item in x])
+        return tuple([content_key(item) for item in x])
     if kind is slice:
         return slice, x.start, x.stop, x.step
     if isinstance(x, np.ndarray):
         return _Content(x)
     if isinstance(x, (float, complex, np.generic)):
-        return kind, repr(x)  # 0.0 and -0.0 are equal, and not the same
-    return kind, x  # nor are 1 and True
+        number = np.asarray(x)
+        return kind, number.dtype.str, number.tobytes()
+    return kind, x  # 1 and True are equal, and not the same
 
 
 class _Content:

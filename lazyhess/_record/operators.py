@@ -66,16 +66,6 @@ class ArrayMethods:
         """As `numpy.ndarray.nbytes`."""
         return self._value.nbytes
 
-    def item(self, *args: Any) -> Any:
-        """One element as a Python number, no longer recorded."""
-        reads.note()
-        return self._value.item(*args)
-
-    def tolist(self) -> Any:
-        """The elements as Python numbers, no longer recorded."""
-        reads.note()
-        return self._value.tolist()
-
     # --- operators ------------------------------------------------------------------------------
 
     def __add__(self, other: Any, /) -> Self:

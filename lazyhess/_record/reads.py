@@ -1,21 +1,38 @@
-"""Who asked for a value: what Python decided by it is not decided again at another point."""
+"""Who asked for a value: what Python decided by it is not decided again at another point.
+
+Every road from a Variable to a plain number passes `note`, or `look` where a person may only look.
+"""
 
 from __future__ import annotations
 
-from bisect import bisect_left
-from collections import deque
+import threading
 from itertools import count
+
+from lazyhess._record.calls import being_called
 
 # Numbers Variables, and reads of values between them, in the order of recording.
 serials = count()
-# Serial numbers at which somebody asked for a value, and may have decided something by it. What
-# was asked before the oldest of them is forgotten, and taken to have been asked.
-_reads: deque[int] = deque(maxlen=1 << 11)
+# The serial number at which somebody asked for a value last, and may have decided something by it.
+# Every Variable remembers what it was when it was recorded.
+newest = -1
+_turn = threading.Lock()
 
 
 def note() -> None:
     """Remember that a value is asked for now, other than by a primitive."""
-    _reads.append(next(serials))
+    global newest
+    with _turn:  # or a thread could put an older number over a newer one
+        newest = next(serials)
+
+
+def look() -> None:
+    """Remember that a value is shown now: a read only in a function that can be called again.
+
+    By hand people print what they record, and debuggers show it; a function may parse what it
+    prints.
+    """
+    if being_called():
+        note()
 
 
 def now() -> int:
@@ -25,17 +42,4 @@ def now() -> int:
 
 def since(serial: int) -> bool:
     """Whether a value was asked for since then."""
-    return bool(_reads) and _reads[-1] > serial
-
-
-def between(first: int, last: int) -> bool:
-    """Whether a value was asked for between the serial numbers of two Variables."""
-    while _reads:
-        newest = _reads[-1]
-        if newest < first:
-            return False
-        before = bisect_left(_reads, last)  # how many were asked for before the last
-        read = _reads[before - 1] if before else None
-        if _reads[-1] == newest:  # else another thread was asking
-            return len(_reads) == _reads.maxlen if read is None else read > first
-    return False
+    return newest > serial

@@ -13,14 +13,13 @@ from typing import Any
 import numpy as np
 
 from lazyhess._indices import Array
-from lazyhess._record import reads
 from lazyhess._record.primitive import Primitive
 from lazyhess._record.variable import Variable, ancestors, leaf, new_variable
 
 
 def value_dependent(root: Variable, xs: Sequence[Variable]) -> bool:
     """Whether somebody asked for a value between the first of xs and the output."""
-    return bool(xs) and reads.between(min(x._serial for x in xs), root._serial)
+    return bool(xs) and root._read > min(x._serial for x in xs)
 
 
 class Tape:

@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 import numpy as np
 from numpy.typing import ArrayLike
 
+from lazyhess._create import asarray, check_kind, check_operators
 from lazyhess._indices import Array, Shape
 from lazyhess._maps import Map
 from lazyhess._record import reads
@@ -58,6 +59,7 @@ class Variable(ArrayMethods):
         "_linearized",
         "_operands",
         "_primitive",
+        "_read",
         "_serial",
         "_snapshot",
     )
@@ -65,13 +67,19 @@ class Variable(ArrayMethods):
     _primitive: Primitive | None
     _operands: tuple[Operand, ...]
     _serial: int
+    _read: int  # when a value was asked for last, before this was recorded
     _linearized: Any  # what gradient() and hessian() worked out for this output
     _snapshot: Any  # a weak reference to the _Snapshot being pickled, if any
 
     def __repr__(self) -> str:
+        reads.look()
         text = np.array2string(self._value, separator=", ", prefix="Variable(")
         kind = "" if self.dtype == np.float64 else f", dtype={self.dtype}"
         return f"Variable({text}{kind})"
+
+    def __format__(self, spec: str) -> str:
+        reads.look()
+        return format(self._value, spec) if spec else repr(self)
 
     def __len__(self) -> int:
         return len(self._value)
@@ -117,6 +125,8 @@ class Variable(ArrayMethods):
     ) -> Any:
         if kwargs.get("out") is not None:
             refuse_out(func.__name__)
+        for kind in types:
+            check_kind(kind)
         handler = FUNCTIONS.get(func)
         if handler is None:
             no_rule(f"{func.__module__}.{func.__name__}")
@@ -129,25 +139,29 @@ class Variable(ArrayMethods):
             "a Variable does not turn into a plain array by itself, since what is computed from "
             "that array would be missing in the derivative; use NumPy functions on the Variable "
             "(lazyhess.special has logsumexp, softmax and others that scipy writes in Python), or "
-            ".value for the array without its derivative"
-        )
-
-    def _refuse_number(self, kind: str, way: str) -> NoReturn:
-        raise TypeError(
-            f"{kind}() of a Variable would drop its derivative without a word (math.sin(x) does "
-            f"this: use np.sin(x)); use {way} for the plain number"
+            ".value for the array without its derivative; a masked array beside it needs "
+            ".filled(value) first, or np.asarray"
         )
 
     def __float__(self) -> NoReturn:
-        self._refuse_number("float", ".item()")
+        _refuse_number("float(x)")
 
     def __int__(self) -> NoReturn:
-        self._refuse_number("int", "int(x.item())")
+        _refuse_number("int(x)", "int(x.value)")
 
     def __complex__(self) -> NoReturn:
-        self._refuse_number("complex", ".item()")
+        _refuse_number("complex(x)")
+
+    def item(self, *args: Any) -> NoReturn:
+        """Refused: the number would have no derivative."""
+        _refuse_number("x.item()")
+
+    def tolist(self) -> NoReturn:
+        """Refused: the numbers would have no derivative."""
+        _refuse_number("x.tolist()", "x.value.tolist(), or x.value.item()")
 
     def __reduce__(self) -> tuple[Any, ...]:
+        reads.note()
         return _Snapshot.of(self)
 
     def __copy__(self) -> Variable:
@@ -197,6 +211,13 @@ class Variable(ArrayMethods):
         refuse_in_place("Variable.setflags", _NEW_ARRAY)
 
 
+def _refuse_number(kind: str, way: str = "x.value.item()") -> NoReturn:
+    raise TypeError(
+        f"{kind} of a Variable would drop its derivative without a word (math.sin(x) does this: "
+        f"use np.sin(x)); {way} is the plain number"
+    )
+
+
 _NEW_ARRAY = "use the function that gives a new array (np.where, np.reshape, x[np.argsort(x)], ...)"
 
 
@@ -221,7 +242,7 @@ def variable(array: ArrayLike) -> Variable:
     ------
     TypeError
         For integers, booleans, objects and strings: only floating and complex dtypes have
-        derivatives.
+        derivatives. For masked arrays and `numpy.matrix`, which would lose their meaning.
 
     Examples
     --------
@@ -232,7 +253,8 @@ def variable(array: ArrayLike) -> Variable:
     Variable(14.)
     """
     if isinstance(array, Variable):
-        return leaf(array._value)
+        return leaf(array.value)
+    check_operators(array)
     # Its own copy, whatever came: a later change of the user's array must not reach the record.
     value = np.array(array, order="C", subok=False)
     if value.dtype.kind not in "fc":
@@ -258,6 +280,7 @@ def new_variable(
     node._primitive = primitive
     node._operands = operands
     node._serial = next(serials)
+    node._read = reads.newest
     node._linearized = None
     node._snapshot = None
     return node
@@ -276,7 +299,7 @@ def constant(x: Any) -> Any:
         return x
     if isinstance(x, Variable):
         return x
-    array = np.asarray(x)
+    array = asarray(x)
     if array.dtype.kind not in "biufc":
         raise TypeError(f"an operand must be numeric, got {type(x).__name__} (dtype {array.dtype})")
     # In this order: asked whether a broadcast is writeable, NumPy warns.
@@ -296,6 +319,7 @@ def value_of(x: Any) -> Any:
         return x._value
     if type(x) in (list, tuple):
         return type(x)(value_of(item) for item in x)
+    check_operators(x)
     return x
 
 
@@ -333,16 +357,24 @@ class _Snapshot:
 
     def __reduce__(self) -> tuple[Any, ...]:
         place = {id(node): k for k, node in enumerate(self.nodes)}
+        # A snapshot before this one may hold what they were made from.
+        first = self.nodes[0]._serial
+        outside = (x for node in self.nodes for x in node._operands if type(x) is Variable)
+        before = min((x._serial for x in outside if x._serial < first), default=first)
         rows = []
         for node in self.nodes:
             places = [(place[id(x)], None) if id(x) in place else (-1, x) for x in node._operands]
-            rows.append((node._primitive, places, node._value))
+            # Whether a value was asked for between the one before and this one.
+            rows.append((node._primitive, places, node._value, node._read > before))
+            before = node._serial
         return _load_snapshot, (rows,)
 
 
 def _load_snapshot(rows: list[tuple[Any, ...]]) -> _Snapshot:
     nodes: list[Variable] = []
-    for primitive, places, value in rows:
+    for primitive, places, value, read in rows:
+        if read:
+            reads.note()
         operands = tuple(x if place < 0 else nodes[place] for place, x in places)
         nodes.append(new_variable(primitive, operands, np.asarray(value)))
     return _Snapshot(nodes)

@@ -336,3 +336,91 @@ def test_programs_in_loops(program: Program) -> None:
     with np.errstate(all="ignore"), costs(**LOW):
         made = blocks()
     same_blocks(made, want, 1e-11)
+
+
+# --- constants that are equal and not the same -----------------------------------------------------
+
+
+SIGNS = [0.0, -0.0]
+# Functions of four elements, in which a sign of zero (or a kind of number) changes from turn to
+# turn. All of their derivatives depend on it.
+CONSTANTS: dict[str, Callable[[Any], Any]] = {
+    "floats": lambda x: added(np.copysign(x[k], SIGNS[k % 2]) ** 3 for k in range(4)),
+    "numpy": lambda x: added(np.copysign(x[k], np.float64(SIGNS[k % 2])) ** 3 for k in range(4)),
+    "arrays": lambda x: added(np.copysign(x[k], np.array(SIGNS[k % 2])) ** 3 for k in range(4)),
+    "rows": lambda x: added(
+        np.sum(np.copysign(x[[k, 1]], np.array([SIGNS[k % 2], 1.0])) ** 3) for k in range(4)
+    ),
+    "whole": lambda x: added(np.copysign(x[k], [0, -0.0, 0.0, -1][k]) ** 3 for k in range(4)),
+    "angle": lambda x: added(np.arctan2(x[3] * SIGNS[k % 2], -1.0) * x[k] for k in range(4)),
+    "complex": lambda x: added(
+        np.imag(np.sqrt(x[k] * -1 + 1j * np.float64(SIGNS[k % 2]))) ** 3 for k in range(4)
+    ),
+    "not a number": lambda x: added(
+        np.copysign(x[k], [np.nan, -np.nan][k % 2]) ** 3 for k in range(4)
+    ),
+    "kinds": lambda x: added((x[k] + (1, 1.0, True, np.float32(1))[k]) ** 3 for k in range(4)),
+    "exponents": lambda x: added(x[k] ** np.array([2.0 + 1e-9 * (k % 2)]) for k in range(4))[0],
+    "long exponents": lambda x: added(
+        np.sum(x[k] ** np.r_[np.ones(1000), 1.0 + k % 2, np.ones(1000)]) for k in range(4)
+    ),
+    # Sums whose own zero has a sign.
+    "without a start": lambda x: x[0] ** 2 * np.copysign(1.0, added_up([x[k] * -0.0 for k in range(4)])),
+    "with a start": lambda x: x[0] ** 2 * np.copysign(1.0, added(x[k] * -0.0 for k in range(4))),
+    "a start of minus zero": lambda x: (
+        x[0] ** 2 * np.copysign(1.0, added_up([-0.0, *(x[k] * -0.0 for k in range(4))]))
+    ),
+    "subtracted": lambda x: (
+        x[0] ** 2 * np.copysign(1.0, x[0] * -0.0 - added_up([x[k] * SIGNS[k % 2] for k in range(4)]))
+    ),
+    "subtracted one by one": lambda x: x[0] ** 2 * np.copysign(1.0, less([x[k] * 0.0 for k in range(4)])),
+    "subtracted from zero": lambda x: (
+        x[0] ** 2 * np.copysign(1.0, less([0.0, *(x[k] * 0.0 for k in range(4))]))
+    ),
+    "rows of sums": lambda x: np.sum(
+        x[:2] ** 2 * np.copysign(1.0, added_up([np.array([0.0, -0.0])] + [x[k : k + 1] * [-0.0, -0.0] for k in range(4)]))
+    ),
+}  # fmt: skip
+
+
+def added(terms: Any) -> Any:
+    total: Any = 0.0
+    for term in terms:
+        total = total + term
+    return total
+
+
+def added_up(terms: list[Any]) -> Any:
+    total, *rest = terms
+    for term in rest:
+        total = total + term
+    return total
+
+
+def less(terms: list[Any]) -> Any:
+    total, *rest = terms
+    for term in rest:
+        total = total - term
+    return total
+
+
+@pytest.mark.parametrize("name", CONSTANTS)
+@pytest.mark.parametrize("picks", [0, 1 << 20])
+def test_constants_that_are_equal_and_not_the_same(name: str, picks: int) -> None:
+    function = CONSTANTS[name]
+    always = {"loop_steps": 0, "loop_shrinks": 0, "loop_elements": 1 << 20, "loop_terms": 2}
+    x, there = np.array([1.0, 2.0, 3.0, 4.0]), np.array([4.0, 1.0, 0.5, 3.0])
+    for point in (x, there):
+        with costs(**NEVER):
+            want = lh.hessian(function, point)
+            wanted = want.value, want.gradient(), np.asarray(want)
+            plain = function(point)
+        np.testing.assert_allclose(wanted[0], plain)
+        with costs(**always, loop_picks=picks):
+            got = lh.hessian(function, point)
+            moved = lh.hessian(function, 2 * point).at(point)
+            again = moved.at(2 * point).at(point)
+            for H in (got, moved, again):
+                np.testing.assert_allclose(H.value, wanted[0], rtol=1e-13)
+                np.testing.assert_allclose(H.gradient(), wanted[1], rtol=1e-13)
+                np.testing.assert_allclose(H, wanted[2], rtol=1e-13)

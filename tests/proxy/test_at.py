@@ -108,8 +108,8 @@ def test_recorded_graphs_are_replayed(name: str) -> None:
         lambda x: np.sum(np.sort(x) ** 2),
         lambda x: x[0] if x.value[0] > 0 else x[1],
         lambda x: x[0] if x[0] else x[1],
-        lambda x: x[0] * x[1].item(),
-        lambda x: x[0] * x.tolist()[1],
+        lambda x: x[0] * x[1].value.item(),
+        lambda x: x[0] * x.value.tolist()[1],
         lambda x: np.linalg.norm(x),
         lambda x: x[int(np.argmax(x))] ** 2,
         lambda x: x[0] ** 2 if 3.0 in x else x[1],
@@ -125,7 +125,7 @@ def test_what_was_decided_by_values_is_not_replayed(function: Callable[..., Any]
 def test_what_is_asked_later_or_of_shapes_does_no_harm() -> None:
     x = lh.variable(np.array([1.0, 2.0]))
     y = np.sum(x**3 + np.zeros_like(x)) * np.size(x) * np.shape(x)[0]
-    assert y.item() == 36
+    assert y.value.item() == 36
     assert y.value > 3
     np.testing.assert_allclose(lh.hessian(y, x).at([2.0, 3.0]), np.diag([48.0, 72.0]))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import gc
 import pickle
+import struct
 import threading
 import weakref
 
@@ -13,6 +14,10 @@ import numpy as np
 from lazyhess._primitives.base import Cast
 from lazyhess._primitives.linalg.solutions import Solve
 from lazyhess._record.interned import interned
+
+
+def _nan(payload: int) -> float:
+    return struct.unpack("<d", struct.pack("<Q", 0x7FF8000000000000 + payload))[0]
 
 
 class Held:
@@ -35,6 +40,9 @@ def test_what_is_equal_and_not_the_same_gives_another() -> None:
         [(1,), (True,), (1.0,), (np.int64(1),), ("1",), ((1,),)],
         [(np.arange(3),), (np.arange(3.0),), (np.arange(3)[None],), (np.arange(1, 4),)],
         [(slice(1, 2),), ((1, 2, None),), (slice(1, 2, 1),)],
+        [(1j,), (1,), (complex(-0.0, 1.0),), (complex(0.0, -1.0),)],
+        [(np.nan,), (-np.nan,), (_nan(7),), (np.float32(np.nan),), (np.array([np.nan]),)],
+        [(np.array([np.nan]),), (np.array([-np.nan]),), (np.array([_nan(7)]),)],
         [(0.0,), (-0.0,), (np.zeros(3),), (-np.zeros(3),), (np.zeros(9999),), (-np.zeros(9999),)],
     ]
     for group in groups:

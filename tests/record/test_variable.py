@@ -33,8 +33,6 @@ def test_attributes(x):
     for name in ("shape", "dtype", "ndim", "size", "nbytes", "itemsize"):
         assert getattr(x, name) == getattr(x.value, name)
     assert len(x) == 2
-    assert x[0, 0].item() == 1
-    assert x[0].tolist() == [1, 2, 3]
     assert repr(lh.variable([1.0, 2.0])) == "Variable([1., 2.])"
     assert repr(lh.variable(np.float32([1]))) == "Variable([1.], dtype=float32)"
     assert 3.0 in x
@@ -110,7 +108,7 @@ def test_iteration_branches_and_loops():
 
     assert lh.hessian(lambda x: power(x, 4), 2.0)[()] == 48
     assert lh.hessian(lambda x: power(x, 3), -2.0)[()] == 12
-    rows = [row.sum().item() for row in lh.variable([[1.0, 2.0], [3.0, 4.0]])]
+    rows = [row.sum().value for row in lh.variable([[1.0, 2.0], [3.0, 4.0]])]
     assert rows == [3, 7]
     with pytest.raises(TypeError, match="0-d"):
         iter(lh.variable(1.0))
@@ -143,9 +141,19 @@ def test_plain_conversions_are_refused(x):
     with pytest.raises(TypeError, match=r"\.value"):
         np.array([x[0, 0], 1.0])
     s = x[0, 0]
-    for function in (float, int, complex, math.sin, lambda v: "%f" % v):  # noqa: UP031
-        with pytest.raises(TypeError, match=r"\.item\(\)"):
+    calls = [float, complex, math.sin, lambda v: "%f" % v, lambda v: v.item()]  # noqa: UP031
+    for function in calls:
+        with pytest.raises(TypeError, match=r"x\.value\.item\(\) is the plain number"):
             function(s)
+    with pytest.raises(TypeError, match=r"int\(x\.value\)"):
+        int(s)
+    for args in ((), (0,), (0, 0)):
+        with pytest.raises(TypeError, match=r"x\.value\.item\(\)"):
+            x.item(*args)
+    with pytest.raises(TypeError, match=r"x\.value\.tolist\(\), or x\.value\.item\(\)"):
+        x.tolist()
+    assert x[0, 0].value.item() == 1
+    assert x[0].value.tolist() == [1, 2, 3]
     with pytest.raises(TypeError):
         range(s)
 

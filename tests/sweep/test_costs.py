@@ -336,6 +336,37 @@ def test_products_in_single_precision(name: str, made: list[Any]) -> None:
     assert made
 
 
+# --- x with an axis of length 1 --------------------------------------------------------------------
+COLUMNS: dict[str, Callable[[Any], Any]] = {
+    "first": lambda x: x[:, 0],
+    "last": lambda x: x[:, -1],
+    "slice": lambda x: x[:, :1],
+    "take": lambda x: np.take(x, 0, axis=1),
+    "take several": lambda x: np.take(x, [0], axis=1),
+    "take along": lambda x: np.take_along_axis(x, np.zeros((len(x), 1), int), axis=1),
+    "squeeze": lambda x: np.squeeze(x, 1),
+    "half": lambda x: x[len(x) // 2 :, 0],
+    "two axes": lambda x: x[:, None, :][:, 0, 0],
+}
+
+
+@pytest.mark.parametrize("name", COLUMNS)
+@pytest.mark.parametrize(("size", "block_size"), [(1000, None), (20, 3), (21, 7), (5, 1)])
+def test_the_column_of_a_matrix_of_one_column(name: str, size: int, block_size: int | None) -> None:
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(5, size)) / size**0.5
+    x = np.linspace(1, 2, size)
+
+    def function(x: Any) -> Any:
+        column = COLUMNS[name](x)
+        return np.sum(np.tanh(a[:, : len(column)] @ column) ** 2) + np.sum(column**3)
+
+    want = np.asarray(lh.hessian(lambda x: function(x[:, None]), x, block_size=1 << 20))
+    got = np.asarray(lh.hessian(function, x[:, None], block_size=block_size))
+    assert got.shape == (size, 1, size, 1)
+    same(got.reshape(size, size), want, 1e-12, least=1e-3)
+
+
 # --- the costs themselves -------------------------------------------------------------------------
 def test_costs_are_set_and_put_back() -> None:
     before = asdict(COSTS)

@@ -13,6 +13,7 @@ from lazyhess._maps import (
     Conjugate,
     Expand,
     Fourier,
+    Gather,
     Map,
     Mask,
     Permute,
@@ -349,6 +350,27 @@ def test_trailing_rows_are_the_output_cut(map_: Map) -> None:
             want = dense(map_.apply(block), count, map_.out, float)[:, start:]
             got = dense(cut.apply(block), count, cut.out, float)
             np.testing.assert_allclose(got, want, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize("shape", [(9,), (9, 1), (9, 1, 1)])
+@pytest.mark.parametrize("window", [(0, 9), (0, 4), (3, 9), (2, 7)])
+@pytest.mark.parametrize("whole", [True, False], ids=["axes kept", "axes taken away"])
+def test_trailing_rows_of_what_was_a_window(
+    shape: tuple[int, ...], window: tuple[int, int], whole: bool
+) -> None:
+    """Of arrays with axes of length 1 behind the first, too."""
+    rest = [slice(None) if whole else 0] * (len(shape) - 1)
+    map_ = Gather(shape, (slice(*window), *rest)).T
+    asked = 0
+    for start in range(1, 9):
+        cut = map_.trailing(start)
+        if cut is None:
+            continue
+        asked += 1
+        for block in (N(size=(4, *map_.inp)), sparse(map_.inp, 4, 3)):
+            want = dense(map_.apply(block), 4, shape, float)[:, start:]
+            np.testing.assert_array_equal(dense(cut.apply(block), 4, cut.out, float), want)
+    assert asked == min(window[1] - 1, 8)
 
 
 def test_which_maps_can_be_restricted() -> None:

@@ -15,17 +15,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import groupby
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from lazyhess._costs import COSTS
 from lazyhess._create import asarray
 from lazyhess._decisions import decide, nowhere
-from lazyhess._indices import Ids, Shape, evenly
-from lazyhess._maps import Gather
+from lazyhess._indices import Array, Ids, Shape, evenly
+from lazyhess._maps import Gather, Reduce
 from lazyhess._primitives.base import Elementwise, Structural
 from lazyhess._primitives.shape import Concatenate
+from lazyhess._record.interned import content_key
 from lazyhess._record.primitive import Primitive
 from lazyhess._record.variable import Variable, ancestors, record
 
@@ -155,7 +156,7 @@ class _Graph:
                 id(primitive),
                 *[x >> _LOW if x >= 0 else self._class_of[~x] for x in operands],
                 *[
-                    repr(self.constants[~operands[n]])
+                    content_key(self.constants[~operands[n]])
                     for n in primitive.by_value
                     if operands[n] < 0
                 ],
@@ -295,29 +296,72 @@ class _Graph:
     def _total(self, terms: list[tuple[int, int]], node: Variable) -> Variable:
         """A sum of terms, those of a kind at once."""
         found: Any = None
-        constant: Any = node._value.dtype.type(0)
+        constant: Any = None
         rows: dict[tuple[int, int], list[int]] = {}
         for sign, term in terms:
             if term < 0:
-                constant = constant + sign * self.constants[~term]
+                number = asarray(self.constants[~term], node._value.dtype)
+                number = number if sign > 0 else -number
+                constant = number if constant is None else constant + number
             else:
                 rows.setdefault((term >> _LOW, sign), []).append(term & _PLACE)
+        # `numpy.sum` starts from 0.0, so that a sum of -0.0 is 0.0; one without a start is not.
+        starts = constant is not None and decide("no minus zero", _no_minus_zero, constant)
+        started = False
         for (at, sign), numbers in rows.items():
             array = self._arrays[at]
             if self.kinds[at].alone or len(self.kinds[at].members) == 1:
                 part = array if len(numbers) == 1 else array * array.dtype.type(len(numbers))
-            else:
+            elif starts:
                 part = np.sum(self._several(at, numbers), axis=0)
+                started = started or sign > 0
+            else:  # of what is subtracted, so that 0.0 is -0.0
+                several: Any = self._several(at, numbers)
+                part = record(SignedSum.of(several.shape, 0), several if sign > 0 else -several)
+                sign = 1
             if found is None:
                 found = part if sign > 0 else -part
             else:
                 found = found + part if sign > 0 else found - part
-        made: Variable = found if nowhere(constant) else found + constant
-        return made
+        if constant is None or (started and nowhere(constant)):
+            return cast(Variable, found)
+        return cast(Variable, found + constant)
+
+
+class SignedSum(Structural):
+    """The sum along an axis of one or more terms, as a loop adds them: without a start.
+
+    Where all terms are -0.0, so is the sum; that of `numpy.sum` is 0.0.
+    """
+
+    def __init__(self, inp: Shape, axis: int) -> None:
+        super().__init__("sum", Reduce, inp, (axis,), (*inp[:axis], *inp[axis + 1 :]))
+        self.axis = axis
+
+    def value(self, *args: Any) -> Array:
+        start = -np.zeros((), args[0].dtype)  # of complex numbers in both parts
+        total: Array = np.add.reduce(args[0], axis=self.axis, initial=start[()])
+        return asarray(total)
+
+    def batched(self, count: int, along: tuple[bool, ...]) -> Primitive:
+        return SignedSum.of((count, *self.map.inp), self.axis + 1)
+
+
+def _no_minus_zero(constant: Array) -> Any:
+    return not np.any((constant == 0) & _negative(constant))
+
+
+def _negative(array: Array) -> Any:
+    """Where a sign bit is set, of complex numbers that of any part."""
+    if array.dtype.kind == "c":
+        return np.signbit(array.real) | np.signbit(array.imag)
+    return np.signbit(array)
 
 
 def _equal(first: Any, *others: Any) -> bool:
-    return all(np.array_equal(first, other) for other in others)
+    """Whether arrays or scalars of one dtype and shape hold the same bits: 0.0 is not -0.0."""
+    content = first.tobytes()
+    return all(other.tobytes() == content for other in others)
 
 
 def _chains(
@@ -330,7 +374,9 @@ def _chains(
         above = user.get(serial)
         if above is None or above._serial not in adds:
             continue
-        if above._value.dtype == node._value.dtype:
+        # A sum that is subtracted stays one: of 0.0 it is -0.0, and so not that of its terms.
+        subtracted = above._primitive is _SUBTRACT and above._operands[1] is node
+        if above._value.dtype == node._value.dtype and not subtracted:
             inner.add(serial)
     chains: dict[int, list[tuple[int, Any]]] = {}
     absorbed: set[int] = set()

@@ -11,6 +11,7 @@ import numpy as np
 from cachetools import LRUCache
 
 from lazyhess._costs import COSTS
+from lazyhess._create import asarray
 from lazyhess._engines.arrays import Arrays, NumpyArrays
 from lazyhess._engines.batch import Batch
 from lazyhess._engines.csr import CSR
@@ -20,6 +21,7 @@ from lazyhess._engines.recorded.passes import PassSizes, SymmetricRows
 from lazyhess._engines.recorded.pattern_cache import PatternCache
 from lazyhess._engines.recorded.prepared import autobatched, linearize, unit_cotangent
 from lazyhess._indices import Array, Ids, Shape, changes, divide
+from lazyhess._record import reads
 from lazyhess._record.tape import Tape
 from lazyhess._record.variable import Variable
 from lazyhess._sweep.linearization import Linearization
@@ -98,34 +100,36 @@ class RecordedEngine:
         }
         return {**self.__dict__, **left}
 
-    def like(self, root: Variable, xs: Sequence[Variable]) -> RecordedEngine:
-        """An engine with these options for another output and other inputs."""
-        return RecordedEngine(
+    def evaluated(self, values: Sequence[Array | Variable]) -> tuple[Variable, list[Variable]]:
+        """The output and the inputs at other values of xs."""
+        if self._tape is None:
+            root = self.root if self.create_graph else autobatched(self.root, self.xs)
+            self._tape, self._pattern_cache = Tape(root, self.xs), PatternCache()
+        return self._tape.evaluate(values)
+
+    def at(self, root: Variable, xs: Sequence[Variable], create_graph: bool) -> RecordedEngine:
+        """The engine of the same graph, evaluated at other values of xs."""
+        engine = RecordedEngine(
             root,
             xs,
             batch=self.batch.axes if self.batch else None,
             each=self.each,
-            create_graph=self.create_graph,
+            create_graph=create_graph,
             block_size=self.block_size,
             progress=self.progress,
         )
-
-    def at(self, values: Sequence[Array | Variable]) -> RecordedEngine:
-        """The engine of the same graph at other values of xs."""
-        if self._tape is None:
-            root = self.root if self.create_graph else autobatched(self.root, self.xs)
-            self._tape, self._pattern_cache = Tape(root, self.xs), PatternCache()
-        engine = self.like(*self._tape.evaluate(values))
         engine._tape, engine._counts = self._tape, self._counts
         engine._pattern_cache = self._pattern_cache
         return engine
 
     def value(self) -> Any:
         """The value of ys."""
+        self._note()
         return self.root if self.create_graph else np.array(self.root._value)[()]
 
     def gradient(self, i: int) -> Any:
         """The gradient with respect to x_i."""
+        self._note()
         if not self.each:
             return self.linearization().gradient(i)
         parts = [self.linearization(output).gradient(i) for output in range(self.root.size)]
@@ -135,6 +139,11 @@ class RecordedEngine:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__dict__.update(state, _lock=threading.Lock())
+
+    def _note(self) -> None:
+        """Answers are asked for: plain numbers, unless they are recorded."""
+        if not self.create_graph:
+            reads.note()
 
     def linearization(self, output: int = 0) -> Linearization:
         """The linear maps of one output (of all, where they are summed or samples)."""
@@ -174,6 +183,7 @@ class RecordedEngine:
         self, i: int, rows: Ids, columns: tuple[int, ...]
     ) -> Iterator[tuple[Ids, dict[int, Rows]]]:
         """Rows of the blocks (i, j) for j in columns, pass by pass, each row in one pass."""
+        self._note()
         size = self.batch.sizes[i]
         bar = progress_bar(self.products(i, rows)) if self.progress else None
         whole = i in columns and len(rows) == size and not self.lead and not self.create_graph
@@ -351,10 +361,11 @@ class RecordedEngine:
         """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
         if isinstance(operand, Variable):
             return operand if self.create_graph else None
-        return np.asarray(operand)
+        return asarray(operand)
 
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
+        self._note()
         if self.batch:
             tangents = np.transpose(tangents, self.batch.from_front(j))
         if not self.each:

@@ -38,9 +38,13 @@ class PerSampleEngine:
         self.batch = Batch(inner.shapes, batch, inner.root.size)
         self.shapes, self.lead = self.batch.shapes, self.batch.lead
 
-    def at(self, values: Sequence[Array | Variable]) -> PerSampleEngine:
-        """The engine of the same graph at other values of xs."""
-        return PerSampleEngine(self.inner.at(values), self.batch.axes)
+    def evaluated(self, values: Sequence[Array | Variable]) -> tuple[Variable, list[Variable]]:
+        """The output and the inputs at other values of xs."""
+        return self.inner.evaluated(values)
+
+    def at(self, root: Variable, xs: Sequence[Variable], create_graph: bool) -> PerSampleEngine:
+        """The engine of the same graph, evaluated at other values of xs."""
+        return PerSampleEngine(self.inner.at(root, xs, create_graph), self.batch.axes)
 
     def vectors(self, operand: Any) -> Any:
         """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
