@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
 from lazyhess._engines.check import Check, Evidence
@@ -73,7 +74,8 @@ def graph_problem(
     With `fits`, which refuses values for `at` that are not those of the same problem, ys is a
     function.
     """
-    engine = engine_of(graph, request, graph.xs, tuple(graph.root.shape), batch, evidence)
+    resolved = replace(request, create_graph=graph.create_graph)
+    engine = engine_of(graph, resolved, graph.xs, tuple(graph.root.shape), batch, evidence)
     refuse_interacting(engine, request.batch_axis)
     again: Callable[[Any], Problem] | None = None
     if fits is not None:
@@ -148,7 +150,8 @@ def other_kind(path: str, expected: str, got: str) -> ValueError:
 def matched(tree: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Each leaf of `tree` with its path, and what stands in `new` in its place."""
     if not is_node(tree):
-        yield path, tree, new
+        if tree is not None or new is not None:
+            yield path, tree, new
         return
     keys: Any = tree.keys() if isinstance(tree, dict) else range(len(tree))
     fits = is_node(new) and isinstance(new, dict) == isinstance(tree, dict)
@@ -163,11 +166,15 @@ def matched(tree: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any
 def check_new(tree: Any, new: Any, check: Callable[[str, Any], None]) -> None:
     """Refuse values for `at` that are those of another problem; `check` refuses other kinds."""
     for path, x, value in matched(tree, new):
-        if is_node(value):
-            raise other_structure(f"xs{path} is a tensor", f"{type(value).__name__}")
+        if x is None or is_node(value):
+            raise other_structure(f"xs{path} is {_leaf(x)}", f"{type(value).__name__}")
         check(path, value)
         if value.shape != x.shape or value.dtype != x.dtype:
             raise other_kind(path, f"a tensor of {_kind(x)}", _kind(value))
+
+
+def _leaf(x: Any) -> str:
+    return "None" if x is None else "a tensor"
 
 
 def _kind(x: Any) -> str:

@@ -21,7 +21,7 @@ from lazyhess._frontends.base import (
     other_kind,
     refuse_interacting,
 )
-from lazyhess._frontends.request import Request, call, one_output
+from lazyhess._frontends.request import Request, call, no_record, one_output
 from lazyhess._record import reads
 from lazyhess._record.calls import being_called
 from lazyhess._record.tape import value_dependent
@@ -203,10 +203,11 @@ def _output(ys: Any) -> Variable:
         value = f"{type(ys).__name__}"
         if isinstance(ys, (np.ndarray, np.generic)):
             value += f" of shape {ys.shape}"
-        raise TypeError(
-            f"ys must be recorded from xs, got {value}, which carries no record; make xs with "
-            "lh.variable(array) and compute ys from them, or give the function itself: "
-            "lh.hessian(f, xs)"
+        raise no_record(
+            value,
+            ".value, or another library",
+            "make xs with lh.variable(array) and compute ys from them, or give the function "
+            "itself: lh.hessian(f, xs)",
         )
     return ys
 

@@ -102,6 +102,25 @@ class Request:
         return batch_axes(self.batch_axis, output, [(path, tuple(x.shape)) for path, x in inputs])
 
 
+def no_record(got: str, detached: str, way: str) -> TypeError:
+    """The error for an output that carries no record of how it was computed.
+
+    Parameters
+    ----------
+    got : str
+        What it is.
+    detached : str
+        What detaches an output.
+    way : str
+        How one with a record is made.
+    """
+    return TypeError(
+        f"ys carries no record of how it was computed from xs, got {got}: it is a constant, or was "
+        f"detached on the way ({detached}), which cannot be told apart; {way}; of a constant, "
+        "return constant + 0 * sum(x)"
+    )
+
+
 def call(
     request: Request,
     fresh: Callable[[Any], Any],

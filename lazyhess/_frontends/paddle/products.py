@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from lazyhess._frontends.graphs import GIVE_FUNCTION, Recorded, TensorGraph, changed, freed
+from lazyhess._frontends.graphs import Recorded, TensorGraph, changed, freed
 from lazyhess._frontends.paddle.arrays import DTYPES, PaddleArrays
 from lazyhess._indices import Ids
 
@@ -55,9 +55,7 @@ class Graph(TensorGraph):
     ) -> list[Any]:
         if cotangent is None:
             self._check_unchanged()
-        return _related(
-            differentiate(self.root, self.xs, cotangent, create_graph, retain_graph=retain_graph)
-        )
+        return differentiate(self.root, self.xs, cotangent, create_graph, retain_graph=retain_graph)
 
     def at_once(self, i: int) -> int:
         return max(1, PASS // max(self.arrays.nbytes(self.xs[i]), 1))
@@ -111,7 +109,7 @@ class Graph(TensorGraph):
             if not _composes():
                 raise
             gradients = self._composed(cotangent)
-        return Recorded(_related(gradients), cotangent)
+        return Recorded(gradients, cotangent)
 
     def _composed(self, cotangent: Any) -> list[Any]:
         """The gradients by Paddle's compositions, which the user asked for, and may be wrong."""
@@ -178,17 +176,6 @@ class Graph(TensorGraph):
                 raise RuntimeError(_CHANGED)
 
 
-def _related(gradients: list[Any]) -> list[Any]:
-    """Gradients by all xs, refused where ys depends on none of them."""
-    if gradients and all(gradient is None for gradient in gradients):
-        raise ValueError(
-            "ys was not computed from xs: none of them is in its graph (a detached or converted "
-            "copy is another tensor, and so is an expression such as w[0]); compute ys from these "
-            f"very tensors, or {GIVE_FUNCTION}"
-        )
-    return gradients
-
-
 def differentiate(
     ys: Any,
     xs: Sequence[Any],
@@ -199,6 +186,8 @@ def differentiate(
     composed: bool = False,
 ) -> list[Any]:
     """`paddle.grad`; None for an x that ys does not depend on."""
+    if not xs:
+        return []
     distinct = list({id(x): x for x in xs}.values())  # Paddle takes each once
     with _TURN, paddle.enable_grad(), _compositions(composed), explained():
         gradients = paddle.grad(

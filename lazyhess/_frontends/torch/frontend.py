@@ -41,6 +41,7 @@ class Torch(TensorFrontEnd):
         were_fixed="did not require grad",
         unfix="call x.requires_grad_()",
         unrecorded="torch.no_grad() or torch.inference_mode()",
+        inference="torch.inference_mode()",
     )
 
     def recording(self) -> AbstractContextManager[Any]:
@@ -51,6 +52,16 @@ class Torch(TensorFrontEnd):
 
     def require_grad(self, x: Any) -> Any:
         return x.requires_grad_()
+
+    def inference(self, x: Any) -> bool:
+        return bool(x.is_inference())
+
+    def reaches(self, root: Any, xs: Sequence[Any]) -> bool:
+        own = {id(x) for x in xs}
+        if any(not x.is_leaf for x in xs):
+            return True
+        there = (getattr(node, "variable", None) for node in nodes(root))
+        return any(x is not None and id(x) not in own for x in there)
 
     def sparse(self, x: Any) -> str | None:
         return None if x.layout == torch.strided else f"a tensor of layout {x.layout}"

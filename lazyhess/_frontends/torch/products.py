@@ -45,6 +45,8 @@ class Graph(TensorGraph):
     def differentiate(
         self, cotangent: Any, *, create_graph: bool, retain_graph: bool = True
     ) -> list[Any]:
+        if not self.xs:
+            return []
         with recording(), explained():
             root = self.root.sum() if cotangent is None else self.root
             return list(
