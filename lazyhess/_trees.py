@@ -21,7 +21,7 @@ def gathered(tree: Any) -> Any:
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf with its path, such as ``[0]['weight']``, in order; None in a container is none."""
+    """Every leaf with its path, such as ``[0]['weight']``, in order; a None is none."""
     if isinstance(tree, dict):
         for key, child in tree.items():
             yield from leaves(child, f"{path}[{key!r}]")
@@ -33,7 +33,7 @@ def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
 
 
 def rebuild(tree: Any, make: Callable[[Any], Any]) -> Any:
-    """The same containers with ``make(leaf)`` in place of each leaf, called in order; None stays."""
+    """The same containers, ``make(leaf)`` in place of each leaf, called in order; None stays."""
     if tree is None:
         return None
     if not is_node(tree):

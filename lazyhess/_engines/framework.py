@@ -298,9 +298,27 @@ class FrameworkEngine:
 
     def vectors(self, operand: Any) -> Any:
         """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
-        if self.create_graph or isinstance(operand, Variable):
+        if isinstance(operand, Variable):
             return None
-        return self.arrays.numpy(operand)
+        tensor = self.arrays.of_framework(operand) and hasattr(operand, "dtype")
+        array = operand if tensor else np.asarray(operand)
+        if not tensor and array.dtype.kind in "USOMm":
+            raise TypeError(
+                f"matmul: a Hessian is multiplied by numbers, got {type(operand).__name__} of "
+                f"dtype {array.dtype}"
+            )
+        if not len(array.shape):
+            raise ValueError(
+                f"matmul: {type(operand).__name__} of shape () has no axis to sum over; H * c "
+                "multiplies by a number"
+            )
+        if tensor and operand.dtype not in self.dtypes and 0 not in operand.shape:
+            # The framework says what it thinks of another dtype, before any work.
+            one = self.arrays.take(self.arrays.reshape(operand, (prod(operand.shape),)), _FIRST, 0)
+            self.arrays.matmul(
+                self.arrays.zeros((1, 1), self.dtypes[0]), self.arrays.reshape(one, (1, 1))
+            )
+        return None if self.create_graph else self.arrays.numpy(operand)
 
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
@@ -309,6 +327,8 @@ class FrameworkEngine:
         for start in range(0, len(tangents), block):
             part = tangents[start : start + block]
             if arrays.of_framework(tangents):  # in the shape of x_j
+                if part.dtype != self.dtypes[j]:
+                    part = arrays.cast(part, self.dtypes[j])
                 products = self.function.products(j, part, columns, None)
             else:
                 products = self._applied(j, part, columns)
@@ -349,6 +369,9 @@ class FrameworkEngine:
             part = self._part(i, products[i], which)
             answer[i] = arrays.reshape(part, (count, *self.lead, *self.shapes[i]))
         return answer
+
+
+_FIRST = np.zeros(1, np.intp)
 
 
 def by_output(

@@ -49,6 +49,8 @@ class NumPy(FrontEnd):
             request.needs_callable()
         inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
         variables = [x for _, x in inputs]
+        if function and not inputs and not isinstance(ys, Variable):
+            ys = variable(np.zeros(()))  # a function of nothing may give anything
         root = one_output(ys, request.reduction, _output, _total, "np.stack")
         # What a function asks for after its output was recorded may decide something, too.
         decided = reads.since(start) if function else value_dependent(root, variables)

@@ -71,8 +71,8 @@ class TensorFrontEnd(FrontEnd):
         The framework's own containers of parameters.
     dtypes : container
         By which there are derivatives.
-    place : str
-        The attribute of a tensor that says where it lies.
+    alike : tuple of str
+        The attributes that all xs have to agree in.
     words : Words
         What things are called.
     """
@@ -82,7 +82,7 @@ class TensorFrontEnd(FrontEnd):
     dicts: Any
     lists: Any
     dtypes: Container[Any]
-    place: str
+    alike: tuple[str, ...]
     words: Words
 
     @abstractmethod
@@ -214,7 +214,7 @@ class TensorFrontEnd(FrontEnd):
         inputs = list(leaves(xs))
         for path, x in inputs:
             self._check_input(path, x)
-        check_alike(inputs, self.place, "dtype")
+        check_alike(inputs, *self.alike)
 
         check = self._output_of_function if function else self._output_of_graph
         root = one_output(ys, request.reduction, check, self._total, self.words.stack)

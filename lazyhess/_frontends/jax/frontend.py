@@ -25,7 +25,7 @@ from lazyhess._frontends.base import (
 from lazyhess._frontends.jax import keys
 from lazyhess._frontends.jax.arrays import traced
 from lazyhess._frontends.jax.products import Compiled, Eager, Program, Units, program
-from lazyhess._frontends.request import Request, call, one_output, picked
+from lazyhess._frontends.request import Request, call, no_record, one_output, picked
 from lazyhess._indices import Ids, Shape
 
 # What a function raises that jax cannot trace without values.
@@ -187,9 +187,10 @@ def _check_complex(flat: _Flat, dtype: Any) -> None:
 def _check_related(flat: _Flat, used: Sequence[bool]) -> None:
     """Refuse a ys that no x matters to, and, if that is asked for, an x that does not matter."""
     if flat.xs and not any(used):
-        raise TypeError(
-            "ys does not depend on xs: the function returns the same whatever they are; compute ys "
-            "from its arguments, by functions of jax"
+        raise no_record(
+            "an output that is the same whatever they are",
+            "jax.lax.stop_gradient, numpy.asarray",
+            "compute ys from the arguments of the function, by functions of jax",
         )
     if flat.request.strict:
         check_related(flat.inputs, used)

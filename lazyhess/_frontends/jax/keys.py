@@ -15,6 +15,8 @@ _CONJUGATES = {"conj", "sign", "max", "min"}
 # Parameters that hold rules of derivatives: functions, made anew whenever they are traced.
 _RULES = {"jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees", "transpose_jaxpr_thunk"}
 
+# Primitives without a derivative in reverse.
+_LACKING = {"while", "ffi_call"}
 # Where the functions of jax itself stand.
 _OWN = "/jax/_src/"
 
@@ -137,6 +139,18 @@ def rules(closed: Any) -> list[str]:
                 if _OWN not in where:
                     kind = eqn.primitive.name.removesuffix("_call").removesuffix("_jaxpr")
                     names[f"{where.partition(' at ')[0]} (jax.{kind})"] = None
+    return list(names)
+
+
+def lacking(closed: Any) -> list[str]:
+    """The primitives in a traced function that have no derivatives, or not in reverse."""
+    names: dict[str, None] = {}
+    stack = [closed.jaxpr]
+    while stack:
+        for eqn in stack.pop().eqns:
+            stack += _inner(eqn)
+            if eqn.primitive.name in _LACKING or "callback" in eqn.primitive.name:
+                names[eqn.primitive.name] = None
     return list(names)
 
 

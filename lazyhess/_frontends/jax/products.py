@@ -23,11 +23,21 @@ from lazyhess._indices import Array, Ids
 KEPT = 64
 
 
-_LACKING = (
-    "A Hessian needs two derivatives of every operation, one of them in reverse. The ways out of "
-    "an operation that lacks one: give it by jax.custom_jvp, use lax.scan where lax.while_loop "
-    "stands, or write the function in NumPy, which lazyhess differentiates by itself"
-)
+# What jax raises where an operation has no rule.
+_LACKING = (ValueError, TypeError, NotImplementedError)
+
+
+def lacking(error: Exception, suspects: Sequence[str]) -> NotImplementedError:
+    """The error for a function that jax cannot differentiate twice, which it told by another."""
+    said = next(iter(str(error).splitlines()), type(error).__name__)
+    return NotImplementedError(
+        f"jax cannot differentiate ys as often as a Hessian needs it: {said}"
+        + (f" (ys uses {', '.join(suspects)})" if suspects else "")
+        + "; a Hessian needs two derivatives of every operation, one of them in reverse; the ways "
+        "out of an operation that lacks one: give it by jax.custom_jvp, use lax.scan where "
+        "lax.while_loop stands, or write the function in NumPy, which lazyhess differentiates by "
+        "itself"
+    )
 
 
 class Units(NamedTuple):
@@ -51,6 +61,7 @@ class Program:
     def __init__(self, closed: Any, batch: Sequence[int | None] | None) -> None:
         # Without the constants, which belong to one call; and without what serves aux only.
         self.jaxpr = closed.jaxpr
+        self.suspects = [*keys.rules(closed), *keys.lacking(closed)]
         self.batch = batch
         self.shapes = [tuple(var.aval.shape) for var in closed.jaxpr.invars]
         self.dtypes = [var.aval.dtype for var in closed.jaxpr.invars]
@@ -58,9 +69,11 @@ class Program:
         self.outputs = jax.jit(self._outputs)
         self.slope = jax.jit(self._slope)
         self.slopes = jax.jit(self._slopes, static_argnames="i")
-        self.whole = jax.jit(self._whole, static_argnames=("i", "columns"))
-        self.rows = jax.jit(self._rows, static_argnames=("i", "columns"))
-        self.along = jax.jit(self._along, static_argnames=("i", "columns"))
+        self.reverse = False  # whether products are gradients of gradients
+        static = ("i", "columns", "reverse")
+        self.whole = jax.jit(self._whole, static_argnames=static)
+        self.rows = jax.jit(self._rows, static_argnames=static)
+        self.along = jax.jit(self._along, static_argnames=static)
 
     def _outputs(self, consts: Any, xs: Any) -> Any:
         return jax.core.eval_jaxpr(self.jaxpr, consts, *xs)
@@ -82,13 +95,23 @@ class Program:
 
     def _selected(self, outputs: Any, value: Any) -> Any:
         """For each of some outputs the cotangent that picks it."""
-        ones = jax.lax.iota(jnp.int32, max(value.size, 1)) == outputs[..., None]
+        count = jax.lax.iota(jnp.int32, max(value.size, 1))
+        ones = count.reshape((1,) * outputs.ndim + (-1,)) == outputs[..., None]
         return ones[..., : value.size].reshape(outputs.shape + value.shape).astype(value.dtype)
 
     def _along(
-        self, consts: Any, xs: Any, tangents: Any, outputs: Any, i: int, columns: tuple[int, ...]
+        self,
+        consts: Any,
+        xs: Any,
+        tangents: Any,
+        outputs: Any,
+        i: int,
+        columns: tuple[int, ...],
+        reverse: bool,
     ) -> Any:
         """The change, along each tangent of x_i, of the gradient by some inputs."""
+        if reverse:
+            return self._reversed(consts, xs, tangents, outputs, i, columns)
 
         def gradient(x: Any, output: Any) -> Any:
             full = [*xs[:i], x, *xs[i + 1 :]]
@@ -111,6 +134,29 @@ class Program:
         # What does not depend on the tangent is computed once for all of them.
         return jax.vmap(product, (0, None if outputs is None else 0))(tangents, outputs)
 
+    def _reversed(
+        self, consts: Any, xs: Any, tangents: Any, outputs: Any, i: int, columns: tuple[int, ...]
+    ) -> Any:
+        """The gradient, by some inputs, of the gradient by x_i times each tangent: the same.
+
+        For functions that know reverse derivatives only.
+        """
+
+        def slope(output: Any, *picked: Any) -> Any:
+            full = list(xs)
+            for j, value in zip(columns, picked, strict=True):
+                full[j] = value
+            value, back = jax.vjp(
+                lambda x: self.root(consts, [*full[:i], x, *full[i + 1 :]]), full[i]
+            )
+            seed = jnp.ones_like(value) if output is None else self._selected(output, value)
+            return back(seed)[0]
+
+        def product(tangent: Any, output: Any) -> Any:
+            return jax.vjp(partial(slope, output), *(xs[j] for j in columns))[1](tangent)
+
+        return jax.vmap(product, (0, None if outputs is None else 0))(tangents, outputs)
+
     def _rows(
         self,
         consts: Any,
@@ -120,21 +166,23 @@ class Program:
         outputs: Any,
         i: int,
         columns: tuple[int, ...],
+        reverse: bool,
     ) -> Any:
         """Products with unit tangents, flat where there is no batch."""
         axis = None if self.batch is None else self.batch[i]
         shape = self.shapes[i] if axis is None else _without(self.shapes[i], axis)
         count = positions.shape[0]
-        units = jax.lax.iota(jnp.int32, prod(shape)) == positions[:, None]
+        units = jax.lax.iota(jnp.int32, prod(shape))[None] == positions[:, None]
         units = units.reshape((count, *shape))
         if axis is not None:
             size = self.shapes[i][axis]
             there = jnp.ones((count, size), bool)
             if samples is not None:
-                there = jax.lax.iota(jnp.int32, size) == samples[:, None]
+                there = jax.lax.iota(jnp.int32, size)[None] == samples[:, None]
             there = there.reshape((count, *(1,) * axis, size, *(1,) * (len(shape) - axis)))
             units = jnp.expand_dims(units, axis + 1) & there
-        blocks = self._along(consts, xs, units.astype(self.dtypes[i]), outputs, i, columns)
+        units = units.astype(self.dtypes[i])
+        blocks = self._along(consts, xs, units, outputs, i, columns, reverse)
         if self.batch is not None:
             return blocks
         return tuple(
@@ -142,10 +190,10 @@ class Program:
             for j, block in zip(columns, blocks, strict=True)
         )
 
-    def _whole(self, consts: Any, xs: Any, i: int, columns: tuple[int, ...]) -> Any:
+    def _whole(self, consts: Any, xs: Any, i: int, columns: tuple[int, ...], reverse: bool) -> Any:
         """All rows of x_i."""
         positions = jax.lax.iota(jnp.int32, prod(self.shapes[i]))
-        return self._rows(consts, xs, positions, None, None, i, columns)
+        return self._rows(consts, xs, positions, None, None, i, columns, reverse)
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
@@ -201,9 +249,25 @@ class Compiled(Products):
         with precision(self.arrays.x64):
             try:
                 return function(self.consts, self.xs, *args, **static)
-            except (ValueError, TypeError, NotImplementedError) as error:
-                error.add_note(_LACKING)
+            except _LACKING as error:
+                raise lacking(error, self.program.suspects) from error
+
+    def _twice(self, function: Callable[..., Any], *args: Any, **static: Any) -> Any:
+        """Products by a program; by gradients of gradients, where a rule knows these only."""
+        program = self.program
+        try:
+            return self._run(function, *args, **static, reverse=program.reverse)
+        except NotImplementedError:
+            if program.reverse:
                 raise
+            try:
+                products = self._run(function, *args, **static, reverse=True)
+            except NotImplementedError:
+                pass
+            else:
+                program.reverse = True
+                return products
+            raise
 
     def outputs(self) -> Any:
         """The value of ys, and the arrays of aux."""
@@ -238,19 +302,19 @@ class Compiled(Products):
             and bool((tangents.positions == np.arange(count)).all())
         ):
             return dict(
-                zip(columns, self._run(self.program.whole, i=i, columns=columns), strict=True)
+                zip(columns, self._twice(self.program.whole, i=i, columns=columns), strict=True)
             )
         size = padded(count, whole)
         which = None if outputs is None else _pad(outputs, size)
         if units:
             samples = None if tangents.samples is None else _pad(tangents.samples, size)
             args = (_pad(tangents.positions, size), samples, which)
-            blocks = self._run(self.program.rows, *args, i=i, columns=columns)
+            blocks = self._twice(self.program.rows, *args, i=i, columns=columns)
         else:
             if size > count:
                 none = self.arrays.zeros((size - count, *tangents.shape[1:]), tangents.dtype)
                 tangents = self.arrays.concatenate([tangents, none])
-            blocks = self._run(self.program.along, tangents, which, i=i, columns=columns)
+            blocks = self._twice(self.program.along, tangents, which, i=i, columns=columns)
         if size > count:
             blocks = [self.arrays.take(block, np.arange(count), 0) for block in blocks]
         return dict(zip(columns, blocks, strict=True))
@@ -295,7 +359,15 @@ class Eager(Products):
         """The gradient, and the linear function that gives its change; the last ones are kept."""
         with self._lock, precision(self.arrays.x64):
             if output not in self._linear:
-                self._linear[output] = jax.linearize(partial(self._gradient, output), *self.xs)
+                gradient = partial(self._gradient, output)
+                try:
+                    self._linear[output] = jax.linearize(gradient, *self.xs)
+                except _LACKING as error:
+                    try:  # for a rule that knows reverse derivatives only: H is symmetric
+                        slope, back = jax.vjp(gradient, *self.xs)
+                    except _LACKING:
+                        raise lacking(error, ()) from error
+                    self._linear[output] = slope, lambda *full: back(tuple(full))
             return self._linear[output]
 
     def gradient(self, i: int, output: int | None) -> Any:

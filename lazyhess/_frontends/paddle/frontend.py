@@ -28,7 +28,7 @@ class Paddle(TensorFrontEnd):
     dicts = paddle.nn.ParameterDict
     lists = paddle.nn.ParameterList
     dtypes = DTYPES
-    place = "place"
+    alike = ("place", "dtype")
     words = Words(
         name="Paddle",
         tensor="paddle.Tensor",

@@ -29,13 +29,14 @@ from lazyhess._frontends.base import (
     other_structure,
     refuse_interacting,
 )
-from lazyhess._frontends.request import Request, arguments, call, one_output, picked
+from lazyhess._frontends.request import Request, arguments, call, no_record, one_output, picked
 from lazyhess._frontends.tensorflow.products import program, suspected
 from lazyhess._frontends.tensorflow.python_functions import refusing
 from lazyhess._frontends.tensorflow.record import (
     Record,
     Tapes,
     differentiated,
+    is_recorded,
     recording,
     unrecorded,
 )
@@ -186,24 +187,28 @@ class TensorFlow(FrontEnd):
             _check_input(path, x)
         alone = request.argnums is None and _takes_none(ys, arguments(request))
         tapes = Tapes()
+        # Where TensorFlow traces, what is computed is recorded in any case.
+        outer = recording()
+        create = request.recorded() and outer
 
-        def run(watch: Callable[[Any], None]) -> tuple[Any, Any, Any]:
+        def run(watch: Callable[[Any], None]) -> tuple[Any, Any, Any, bool]:
             def fresh(x: Any) -> Any:
                 inner = _variable(x)
                 if inner is not None:
                     watch(inner)
                     return x
-                x = _copy(x, bool(request.create_graph))
+                x = _copy(x, create)
                 watch(x)
                 return x
 
             asked = replace(request, ys=lambda *_: ys()) if alone else request
             root, xs, aux = call(asked, fresh, lambda x: x)
             root = one_output(root, request.reduction, _output, _total, "tf.stack")
-            return (tf.reduce_sum(root) if request.reduction == "sum" else root), xs, aux
+            root = tf.reduce_sum(root) if request.reduction == "sum" else root
+            return root, xs, aux, is_recorded(root)
 
         with refusing(order) as watch:
-            root, xs, aux = tapes.run(run)
+            root, xs, aux, there = tapes.run(run)
         inputs = [(path, x if (v := _variable(x)) is None else v) for path, x in leaves(xs)]
         if not root.shape.is_fully_defined():
             raise ValueError(
@@ -212,7 +217,7 @@ class TensorFlow(FrontEnd):
             )
         output = tuple(root.shape)
         batch = request.batch_axes(output, inputs)
-        record = Record(tapes, root, [x for _, x in inputs], bool(request.create_graph))
+        record = Record(tapes, root, [x for _, x in inputs], create)
         if request.strict:
             check_related(inputs, record.related())
         if alone and not any(record.related()):
@@ -220,8 +225,16 @@ class TensorFlow(FrontEnd):
                 "ys needs no arguments, so it was called without any, and it reads none of the "
                 "Variables of xs; let it read them, or take them as arguments without defaults"
             )
+        # A tape of the caller may record an output for reasons of its own.
+        if inputs and not (any(record.related()) if there and outer else there):
+            raise no_record(
+                _what(root),
+                "tf.stop_gradient, .numpy(), integers",
+                "compute ys from the arguments of the function, by functions of TensorFlow",
+            )
         evidence = _evidence(request, xs, root, watch.changes)
-        engine = engine_of(record, request, record.xs, output, batch, evidence)
+        resolved = replace(request, create_graph=create)
+        engine = engine_of(record, resolved, record.xs, output, batch, evidence)
         if batch is not None:
             _check_samples(engine, request, root)
         record.program = program(request, xs, record.xs, alone)

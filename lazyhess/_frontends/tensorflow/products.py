@@ -189,7 +189,7 @@ def _traced(
         return tf.GradientTape(persistent=True, watch_accessed_variables=False)
 
     def run(args: list[Any], tangents: Any, outputs: Any) -> list[Any]:
-        xs = [x for k in numbers for _, x in leaves(args[k])] if closed is None else list(closed)
+        xs = [x for k in numbers for _, x in leaves([args[k]])] if closed is None else list(closed)
         if outputs is None:
             second = tapes()
             gradient = slope(args, xs, second, None)

@@ -25,7 +25,7 @@ class Torch(TensorFrontEnd):
     dicts = torch.nn.ParameterDict
     lists = torch.nn.ParameterList
     dtypes = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-    place = "device"
+    alike = ("device",)
     words = Words(
         name="torch",
         tensor="torch.Tensor",
