@@ -300,7 +300,7 @@ class FrameworkEngine:
         """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
         if isinstance(operand, Variable):
             return None
-        tensor = self.arrays.of_framework(operand) and hasattr(operand, "dtype")
+        tensor = self.arrays.of_framework(operand)
         array = operand if tensor else np.asarray(operand)
         if not tensor and array.dtype.kind in "USOMm":
             raise TypeError(

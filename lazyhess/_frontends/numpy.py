@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import count
@@ -21,7 +21,7 @@ from lazyhess._frontends.base import (
     other_kind,
     refuse_interacting,
 )
-from lazyhess._frontends.request import Request, call, no_record, one_output
+from lazyhess._frontends.request import Request, call, no_record, one_output, picked
 from lazyhess._record import reads
 from lazyhess._record.calls import being_called
 from lazyhess._record.tape import value_dependent
@@ -42,9 +42,9 @@ class NumPy(FrontEnd):
         ys, xs, aux = request.ys, request.xs, None
         if function:
             keeps = request.recorded()
-            ys, xs, aux = call(
-                request, _kept if keeps else _fresh, _same if keeps and being_called() else _plain
-            )
+            fresh = _named(request, _kept if keeps else _fresh)
+            plain = _same if keeps and being_called() else _plain
+            ys, xs, aux = call(request, fresh, plain)
         else:
             request.needs_callable()
         inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
@@ -147,6 +147,20 @@ def _numbered(xs: Any) -> Any:
 
 
 # --- inputs -------------------------------------------------------------------------------------
+
+
+def _named(request: Request, make: Callable[[Any], Variable]) -> Callable[[Any], Variable]:
+    """A function called for each x in order, whose errors say which one it was."""
+    paths = (path for path, _ in leaves(picked(request)))
+
+    def named(x: Any) -> Variable:
+        path = next(paths)
+        try:
+            return make(x)
+        except TypeError as error:
+            raise TypeError(f"xs{path}: {error}") from None
+
+    return named
 
 
 def _fresh(x: Any) -> Variable:

@@ -264,7 +264,8 @@ def _compiled(
     rules: Sequence[str],
 ) -> Problem:
     """The problem of a traced function, at the inputs of a request."""
-    function = Compiled(program, consts, flat.xs, device)
+    detached = flat.request.create_graph is False and any(map(traced, (*flat.xs, *consts)))
+    function = Compiled(program, consts, flat.xs, device, detached)
 
     def repeat(values: list[Any]) -> tuple[Any, Sequence[Any]]:
         there = Compiled(program, consts, values, device)

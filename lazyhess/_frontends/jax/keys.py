@@ -15,6 +15,8 @@ _CONJUGATES = {"conj", "sign", "max", "min"}
 # Parameters that hold rules of derivatives: functions, made anew whenever they are traced.
 _RULES = {"jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees", "transpose_jaxpr_thunk"}
 
+# Primitives that call a function as it is.
+_CALLS = {"jit", "pjit"}
 # Primitives without a derivative in reverse.
 _LACKING = {"while", "ffi_call"}
 # Where the functions of jax itself stand.
@@ -157,8 +159,22 @@ def lacking(closed: Any) -> list[str]:
 def reached(closed: Any, output: int) -> list[bool]:
     """Which inputs of a traced function one of its outputs depends on."""
     wanted = [k == output for k in range(len(closed.jaxpr.outvars))]
-    used: list[bool] = list(dce_jaxpr(closed.jaxpr, wanted, instantiate=False)[1])
+    used: list[bool] = list(dce_jaxpr(_detached(closed.jaxpr), wanted, instantiate=False)[1])
     return used
+
+
+def _detached(jaxpr: Any) -> Any:
+    """A traced function whose ends of differentiation come out of nowhere."""
+    eqns = []
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "stop_gradient":
+            continue
+        body = eqn.params.get("jaxpr")
+        if eqn.primitive.name in _CALLS and isinstance(body, ClosedJaxpr):
+            params = {**eqn.params, "jaxpr": ClosedJaxpr(_detached(body.jaxpr), body.consts)}
+            eqn = eqn.replace(params=params)
+        eqns.append(eqn)
+    return jaxpr.replace(eqns=eqns)
 
 
 def not_holomorphic(closed: Any) -> str | None:

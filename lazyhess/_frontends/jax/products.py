@@ -237,18 +237,35 @@ def _twice(closed: Any) -> Any:
 
 
 class Compiled(Products):
-    """Derivatives of a traced function at a point."""
+    """Derivatives of a traced function at a point.
+
+    Parameters
+    ----------
+    program, consts, xs
+        The function, its constants and its inputs.
+    device : jax.Device, optional
+        Where answers lie.
+    detached : bool
+        Whether a function that jax traces is not differentiated through the answers.
+    """
 
     def __init__(
-        self, program: Program, consts: Sequence[Any], xs: Sequence[Any], device: Any
+        self,
+        program: Program,
+        consts: Sequence[Any],
+        xs: Sequence[Any],
+        device: Any,
+        detached: bool = False,
     ) -> None:
+        self.detached = detached
         self.program, self.consts, self.xs = program, tuple(consts), tuple(xs)
         self.arrays: JaxArrays = JaxArrays(device)
 
     def _run(self, function: Callable[..., Any], *args: Any, **static: Any) -> Any:
         with precision(self.arrays.x64):
             try:
-                return function(self.consts, self.xs, *args, **static)
+                answer = function(self.consts, self.xs, *args, **static)
+                return _stopped(answer) if self.detached else answer
             except _LACKING as error:
                 raise lacking(error, self.program.suspects) from error
 
@@ -318,6 +335,10 @@ class Compiled(Products):
         if size > count:
             blocks = [self.arrays.take(block, np.arange(count), 0) for block in blocks]
         return dict(zip(columns, blocks, strict=True))
+
+
+def _stopped(answer: Any) -> Any:
+    return jax.tree_util.tree_map(jax.lax.stop_gradient, answer)
 
 
 def _pad(ids: Ids, size: int) -> Array:

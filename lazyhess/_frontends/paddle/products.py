@@ -189,7 +189,7 @@ def differentiate(
     if not xs:
         return []
     distinct = list({id(x): x for x in xs}.values())  # Paddle takes each once
-    with _TURN, paddle.enable_grad(), _compositions(composed), explained():
+    with _TURN, paddle.enable_grad(), _compositions(composed), explained(ys):
         gradients = paddle.grad(
             [ys],
             distinct,
@@ -227,8 +227,8 @@ _CHANGED = changed("an optimizer's step, set_value, or x.add_() does")
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Errors of Paddle's graph as ones that say what happened, and the ways out."""
+def explained(ys: Any) -> Iterator[None]:
+    """Errors of Paddle about the graph of ys as ones that say what happened, and the ways out."""
     try:
         yield
     except (RuntimeError, SystemError) as error:
@@ -246,7 +246,13 @@ def explained() -> Iterator[None]:
                 f"{_way(missing[1])}or write ys in NumPy, lh.hessian(f, arrays), if lazyhess has a "
                 "rule for it (docs/supported.md)"
             ) from error
-        raise
+        if "ResourceExhausted" in text or "emory" in text:
+            raise
+        raise RuntimeError(
+            f"Paddle could not differentiate ys, whose graph has {', '.join(operations(ys))} "
+            f"({text.strip().splitlines()[-1].strip()}); write it with other operations of Paddle, "
+            "or ys in NumPy, lh.hessian(f, arrays)"
+        ) from error
 
 
 def _order(suffix: str) -> str:

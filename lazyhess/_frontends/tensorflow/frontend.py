@@ -42,6 +42,12 @@ from lazyhess._frontends.tensorflow.record import (
 )
 from lazyhess._trees import inside, is_node, leaves, rebuild
 
+# What detaches an output, and how one with a record is made.
+_DETACHED = (
+    "tf.stop_gradient, .numpy(), integers",
+    "compute ys from the arguments of the function, by functions of TensorFlow",
+)
+
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
 
@@ -101,10 +107,7 @@ def _total(parts: list[Any]) -> Any:
 def _output(ys: Any) -> Any:
     """What ys returned, as a tensor."""
     if not (tf.is_tensor(ys) or _variable(ys) is not None):
-        raise TypeError(
-            f"ys must return a tf.Tensor computed from xs, got {_what(ys)}, which no tape records; "
-            "compute it by TensorFlow's functions, without .numpy()"
-        )
+        raise no_record(f"{_what(ys)}, which is no tf.Tensor", *_DETACHED)
     ys = tf.convert_to_tensor(ys)
     if not ys.dtype.is_floating:
         raise TypeError(
@@ -227,11 +230,7 @@ class TensorFlow(FrontEnd):
             )
         # A tape of the caller may record an output for reasons of its own.
         if inputs and not (any(record.related()) if there and outer else there):
-            raise no_record(
-                _what(root),
-                "tf.stop_gradient, .numpy(), integers",
-                "compute ys from the arguments of the function, by functions of TensorFlow",
-            )
+            raise no_record(_what(root), *_DETACHED)
         evidence = _evidence(request, xs, root, watch.changes)
         resolved = replace(request, create_graph=create)
         engine = engine_of(record, resolved, record.xs, output, batch, evidence)

@@ -15,7 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lazyhess._costs import COSTS
 from lazyhess._frontends.graphs import Recorded, TensorGraph, changed, freed
 from lazyhess._frontends.torch.arrays import TorchArrays
-from lazyhess._frontends.torch.suspects import WRITE_BACKWARD, between
+from lazyhess._frontends.torch.suspects import WRITE_BACKWARD, between, suspects
 from lazyhess._indices import Shape
 
 # Bytes of the largest intermediate result of a pass, for each thread of the processor: about what
@@ -47,7 +47,7 @@ class Graph(TensorGraph):
     ) -> list[Any]:
         if not self.xs:
             return []
-        with recording(), explained():
+        with recording(), explained(self):
             root = self.root.sum() if cotangent is None else self.root
             return list(
                 torch.autograd.grad(
@@ -64,7 +64,7 @@ class Graph(TensorGraph):
         return self.root.sum() if output is None else self.root.reshape(-1)[output]
 
     def _record(self, output: int | None) -> Recorded:
-        with recording(), explained():
+        with recording(), explained(self):
             gradients = torch.autograd.grad(
                 self._summed(output), self.xs, create_graph=True, allow_unused=True
             )
@@ -73,7 +73,7 @@ class Graph(TensorGraph):
     def _gradient(self, i: int, output: int | None) -> Any:
         if output is None or self.create_graph:
             return super()._gradient(i, output)
-        with recording(), explained():  # nobody asked for its graph yet
+        with recording(), explained(self):  # nobody asked for its graph yet
             (gradient,) = torch.autograd.grad(
                 self._summed(output), self.xs[i], retain_graph=True, allow_unused=True
             )
@@ -111,7 +111,7 @@ class Graph(TensorGraph):
         vectors = self._survey[1]
         blocks: Sequence[Any] = [None] * len(xs)
         if first is not None and first.requires_grad and count:
-            with recording(), explained():
+            with recording(), explained(self):
                 blocks = self._differentiated(first, xs, tangents, vectors)
         return {
             j: self.zeros(j, count) if block is None else block
@@ -197,8 +197,8 @@ def recording() -> Iterator[None]:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Errors of torch's graph as ones that say what happened, and the ways out."""
+def explained(graph: Graph) -> Iterator[None]:
+    """Errors of torch about a graph as ones that say what happened, and the ways out."""
     try:
         yield
     except RuntimeError as error:
@@ -215,7 +215,12 @@ def explained() -> Iterator[None]:
                 f"torch has no second derivative of {name} ({text.splitlines()[0]}); the way out: "
                 f"{_way(text)}"
             ) from error
-        raise
+        if isinstance(error, (torch.OutOfMemoryError, NotImplementedError)):
+            raise
+        names = ", ".join(suspects(graph.between)) or "an operation"
+        raise RuntimeError(
+            f"torch could not differentiate {names} of ys ({text.splitlines()[0]}); {_way(text)}"
+        ) from error
 
 
 def _way(text: str) -> str:
