@@ -24,7 +24,7 @@ from lazyhess._frontends.base import (
 )
 from lazyhess._frontends.jax import keys
 from lazyhess._frontends.jax.arrays import traced
-from lazyhess._frontends.jax.products import Compiled, Eager, Program, Units, program
+from lazyhess._frontends.jax.products import LACKING, Compiled, Eager, Program, Units, program
 from lazyhess._frontends.request import Request, call, no_record, one_output, picked
 from lazyhess._indices import Ids, Shape
 
@@ -310,7 +310,11 @@ def _eager(flat: _Flat, device: Any) -> Problem:
 
 def _followed(flat: _Flat) -> list[bool]:
     """Which inputs ys depends on, where values decide: those that its derivative comes from."""
-    closed = jax.make_jaxpr(jax.linearize(lambda *xs: flat.run(*xs)[0], *flat.xs)[1])(*flat.xs)
+    try:
+        linear = jax.linearize(lambda *xs: flat.run(*xs)[0], *flat.xs)[1]
+    except LACKING:  # a rule that knows reverse derivatives only does not tell
+        return [True] * len(flat.xs)
+    closed = jax.make_jaxpr(linear)(*flat.xs)
     return keys.reached(closed, 0)
 
 

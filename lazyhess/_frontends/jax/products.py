@@ -24,7 +24,7 @@ KEPT = 64
 
 
 # What jax raises where an operation has no rule.
-_LACKING = (ValueError, TypeError, NotImplementedError)
+LACKING = (ValueError, TypeError, NotImplementedError)
 
 
 def lacking(error: Exception, suspects: Sequence[str]) -> NotImplementedError:
@@ -266,7 +266,7 @@ class Compiled(Products):
             try:
                 answer = function(self.consts, self.xs, *args, **static)
                 return _stopped(answer) if self.detached else answer
-            except _LACKING as error:
+            except LACKING as error:
                 raise lacking(error, self.program.suspects) from error
 
     def _twice(self, function: Callable[..., Any], *args: Any, **static: Any) -> Any:
@@ -383,10 +383,10 @@ class Eager(Products):
                 gradient = partial(self._gradient, output)
                 try:
                     self._linear[output] = jax.linearize(gradient, *self.xs)
-                except _LACKING as error:
+                except LACKING as error:
                     try:  # for a rule that knows reverse derivatives only: H is symmetric
                         slope, back = jax.vjp(gradient, *self.xs)
-                    except _LACKING:
+                    except LACKING:
                         raise lacking(error, ()) from error
                     self._linear[output] = slope, lambda *full: back(tuple(full))
             return self._linear[output]

@@ -231,7 +231,7 @@ def explained(ys: Any) -> Iterator[None]:
     """Errors of Paddle about the graph of ys as ones that say what happened, and the ways out."""
     try:
         yield
-    except (RuntimeError, SystemError) as error:
+    except (RuntimeError, SystemError, OSError) as error:
         text = str(error)
         if "TensorWrappers of" in text:
             raise RuntimeError(freed("paddle.grad")) from error
@@ -248,9 +248,11 @@ def explained(ys: Any) -> Iterator[None]:
             ) from error
         if "ResourceExhausted" in text or "emory" in text:
             raise
+        lines = [line.strip() for line in text.splitlines() if line.strip(" {}=")]
+        said = next((line for line in lines if "Error: " in line), lines[0] if lines else "")
         raise RuntimeError(
             f"Paddle could not differentiate ys, whose graph has {', '.join(operations(ys))} "
-            f"({text.strip().splitlines()[-1].strip()}); write it with other operations of Paddle, "
+            f"({said}); write it with other operations of Paddle, "
             "or ys in NumPy, lh.hessian(f, arrays)"
         ) from error
 
