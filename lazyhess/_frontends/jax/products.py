@@ -364,6 +364,7 @@ class Eager(Products):
         self.root, self.xs, self._value = root, tuple(xs), value
         self.arrays: JaxArrays = JaxArrays(device)
         self._linear: LRUCache[int | None, Any] = LRUCache(OUTPUTS)
+        self._reverse = False  # whether products are gradients of gradients: H is symmetric
         self._lock = threading.Lock()
 
     def value(self) -> Any:
@@ -381,18 +382,31 @@ class Eager(Products):
         with self._lock, precision(self.arrays.x64):
             if output not in self._linear:
                 gradient = partial(self._gradient, output)
-                try:
-                    self._linear[output] = jax.linearize(gradient, *self.xs)
-                except LACKING as error:
-                    try:  # for a rule that knows reverse derivatives only: H is symmetric
-                        slope, back = jax.vjp(gradient, *self.xs)
-                    except LACKING:
-                        raise lacking(error, ()) from error
+                if self._reverse:
+                    slope, back = jax.vjp(gradient, *self.xs)
                     self._linear[output] = slope, lambda *full: back(tuple(full))
+                else:
+                    self._linear[output] = jax.linearize(gradient, *self.xs)
             return self._linear[output]
 
+    def _known(self, run: Callable[[], Any]) -> Any:
+        """What a function gives of the linearized gradient; in reverse, where a rule lacks."""
+        try:
+            return run()
+        except LACKING as error:
+            if self._reverse:
+                raise lacking(error, ()) from error
+            with self._lock:
+                self._reverse = True
+                self._linear.clear()
+            try:
+                return run()
+            except LACKING:
+                self._reverse = False
+                raise lacking(error, ()) from error
+
     def gradient(self, i: int, output: int | None) -> Any:
-        return self._linearized(output)[0][i]
+        return self._known(lambda: self._linearized(output)[0][i])
 
     def gradients(self, i: int, outputs: Ids) -> Any:
         """The gradients by x_i of several outputs."""
@@ -407,6 +421,9 @@ class Eager(Products):
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
     ) -> dict[int, Any]:
         def run(part: Any, output: int | None) -> dict[int, Any]:
+            return dict(zip(columns, self._known(partial(some, part, output)), strict=True))
+
+        def some(part: Any, output: int | None) -> list[Any]:
             linear = self._linearized(output)[1]
 
             def product(tangent: Any) -> Any:
@@ -416,6 +433,7 @@ class Eager(Products):
                 return [change[j] for j in columns]
 
             with precision(self.arrays.x64):
-                return dict(zip(columns, jax.vmap(product)(part), strict=True))
+                rows: list[Any] = jax.vmap(product)(part)
+            return rows
 
         return by_output(outputs, columns, tangents, self.arrays, run)
