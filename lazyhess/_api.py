@@ -24,6 +24,18 @@ from lazyhess._typing import (
     X,
 )
 
+# What xs are where none were given: the error says what is called otherwise elsewhere.
+_MISSING: Any = object()
+
+
+def _given(name: str, xs: Any) -> Any:
+    if xs is _MISSING:
+        raise TypeError(
+            f"{name}() needs xs, the point: it is called as lh.{name}(f, x), where others give a "
+            f"function back, {name}(f)(x); lambda x: lh.{name}(f, x) is that function"
+        )
+    return xs
+
 
 @overload
 def hessian(
@@ -136,7 +148,7 @@ def hessian(
 ) -> Any: ...
 def hessian(
     ys: Any,
-    xs: Any,
+    xs: Any = _MISSING,
     batch_axis: BatchAxis = None,
     *,
     reduction: str | None = None,
@@ -177,10 +189,14 @@ def hessian(
         The callable returns ``(ys, aux)``, and so does this function: ``(H, aux)``.
     argnums : int or sequence of int, optional
         Which arguments of the callable are differentiated; `xs` are then all its arguments.
-    create_graph : bool
+    create_graph : bool, optional
         Whether entries, rows and products are Variables, for third order and beyond. A callable
         that is given Variables then keeps their derivatives. What the cache keeps, keeps the graph
-        that it was made by, beyond the bytes that are counted. Without it no graph is kept.
+        that it was made by, beyond the bytes that are counted. Without it no graph is kept. By
+        default they are Variables inside a function that is being called for its record (a `ys` of
+        another call), where ys depends on what was recorded outside of this call, so that nothing
+        is detached from it in silence; elsewhere, and so for a graph recorded by hand, they are
+        plain arrays. ``False`` is the deliberate detachment: it counts as a read of values.
     strict : bool
         Whether an x that ys does not depend on is an error; else its blocks are zero.
     check : {"auto", True, False}
@@ -243,7 +259,7 @@ def hessian(
     >>> lh.gradient(np.trace(H), x)
     array([6., 6., 6.])
     """
-    xs = gathered(xs)
+    xs = gathered(_given("hessian", xs))
     request = Request(
         ys,
         xs,
@@ -332,7 +348,7 @@ def gradient(
 ) -> Any: ...
 def gradient(
     ys: Any,
-    xs: Any,
+    xs: Any = _MISSING,
     *,
     reduction: str | None = None,
     has_aux: bool = False,
@@ -367,6 +383,6 @@ def gradient(
     """
     if reduction == "none":
         raise ValueError('gradient knows reduction=None and "sum", got "none"')
-    xs = gathered(xs)
+    xs = gathered(_given("gradient", xs))
     request = Request(ys, xs, None, reduction, has_aux, argnums, create_graph, strict)
     return front_end_of(ys, xs).gradient(request)

@@ -1,5 +1,7 @@
 """Wrong use gets an error at the call that is wrong, with the value seen and the way out."""
 
+import re
+
 import numpy as np
 import pytest
 
@@ -198,3 +200,153 @@ def test_where_keeps_the_branch_not_taken_out():
     assert np.isfinite(H).all()
     np.testing.assert_array_equal(H[:2, :2], np.diag([2.0, 2.0]))
     assert np.isfinite(lh.gradient(y, x)).all()
+
+
+# --- arguments -------------------------------------------------------------------------------------
+def cubes(x):
+    return np.sum(x**3)
+
+
+def asked(**options):
+    """What a call with these options says; every error names the argument and the value."""
+    return lh.hessian(cubes, X, **options)
+
+
+@pytest.mark.parametrize(
+    "value", ["no", "False", np.array([True, False]), np.array(True), 1, [], None]
+)
+@pytest.mark.parametrize("name", ["strict", "has_aux", "create_graph", "progress"])
+def test_flags_are_true_or_false(name, value):
+    if name == "create_graph" and value is None:
+        asked(create_graph=None)
+        return
+    got = re.escape(f"of shape {value.shape}" if isinstance(value, np.ndarray) else repr(value))
+    with pytest.raises(TypeError, match=f"{name} must be True or False.*{got}$"):
+        asked(**{name: value})
+    if name != "progress":
+        with pytest.raises(TypeError, match=f"{name} must be"):
+            lh.gradient(cubes, X, **{name: value})
+
+
+def test_flags_of_numpy_are_flags():
+    assert type(asked(strict=np.True_, create_graph=np.bool_(False))[0]) is np.ndarray
+    assert type(asked(create_graph=np.True_)[0]) is lh.Variable
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "error", "says"),
+    [
+        ("block_size", 0, ValueError, "block_size must be at least 1, got 0"),
+        ("block_size", 2.5, TypeError, "block_size must be a whole number of seeds, got 2.5"),
+        ("block_size", "3", TypeError, "block_size must be a whole number of seeds, got '3'"),
+        ("block_size", True, TypeError, "block_size must be a whole number of seeds, got True"),
+        ("block_size", [1], TypeError, r"block_size must be .* got \[1\]"),
+        ("argnums", (), ValueError, r"argnums names no argument: got \(\)"),
+        ("argnums", [], ValueError, r"argnums names no argument: got \[\]"),
+        ("argnums", "0", TypeError, "argnums must be .* got '0'"),
+        ("argnums", 0.0, TypeError, "argnums must be .* got 0.0"),
+        ("argnums", False, TypeError, "argnums must be .* got False"),
+        ("argnums", (0, "a"), TypeError, r"argnums must be .* got \(0, 'a'\)"),
+        ("argnums", 7, ValueError, "argnums 7 is out of range for 1"),
+        ("batch_axis", "0", TypeError, "batch_axis must be .* got '0'"),
+        ("batch_axis", 0.0, TypeError, "batch_axis must be .* got 0.0"),
+        ("batch_axis", True, TypeError, "batch_axis must be .* got True"),
+        ("batch_axis", (0, "a"), TypeError, r"batch_axis must be .* got \(0, 'a'\)"),
+        ("batch_axis", {"x": 0}, TypeError, "batch_axis must be .* got {'x': 0}"),
+        ("batch_axis", 5, ValueError, "batch_axis 5 is out of range"),
+        ("cache", "9" * 400, ValueError, "cache must be at most .* got '99999.* of 400 characters"),
+        ("cache", "9" * 5000 + "MB", ValueError, "cache must be at most .* got '99999.* of 5002 characters"),
+        ("cache", 10**400, ValueError, r"cache must be at most .* got 1.000e\+400"),
+        ("cache", -1, ValueError, "cache must not be negative, got -1"),
+        ("cache", "nan", ValueError, "cache must be bytes such as .* got 'nan'"),
+        ("cache", 2.5, TypeError, "cache must be a number of bytes.* got float"),
+        ("cache", True, TypeError, "cache must be a number of bytes.* got bool"),
+        ("reduction", "mean", ValueError, "reduction must be .* got 'mean'"),
+        ("reduction", np.zeros(2), ValueError, r"reduction must be .* got array\(\[0., 0.\]\)"),
+        ("reduction", [], ValueError, r"reduction must be .* got \[\]"),
+    ],
+)  # fmt: skip
+def test_an_error_names_the_argument_and_the_value_at_the_call(name, value, error, says):
+    with pytest.raises(error, match=says):
+        asked(**{name: value})
+    if name == "cache":
+        x = lh.variable(X)
+        with pytest.raises(error, match=says):
+            lh.hessian(cubes(x), x, cache=value)
+
+
+def test_sizes_are_exact_and_whole_numbers_are_numpys_too():
+    from lazyhess._proxy.chunks import parse_bytes
+
+    assert parse_bytes("9007199254740993") == 9007199254740993  # no float holds it
+    assert parse_bytes("0.1kB") == 100
+    assert parse_bytes("1.5GiB") == 3 << 29
+    assert asked(block_size=np.int64(2)).shape == (3, 2, 3, 2)
+    assert lh.hessian(cubes, (X,), argnums=range(1))[0][0].shape == (3, 2, 3, 2)
+    assert lh.hessian(cubes, (X,), argnums=np.array([0]))[0][0].shape == (3, 2, 3, 2)
+    assert lh.hessian(lambda x: np.sum(x, 1), X, np.int64(0)).shape == (3, 2, 2)
+
+
+@pytest.mark.parametrize("value", [None, "y", 3.0, np.ones(2), np.float64(1)])
+def test_a_function_that_gives_no_record_is_not_told_to_be_given(value):
+    for ask in (lh.hessian, lh.gradient):
+        with pytest.raises(
+            TypeError, match=rf"got {type(value).__name__}.*0 \* np\.sum\(x\)"
+        ) as info:
+            ask(lambda x: value, X)
+        assert "lh.hessian(f" not in str(info.value)
+        assert "give the function" not in str(info.value)
+
+
+def test_a_list_is_spread_over_the_arguments():
+    for xs, kind in (([1.0, 2.0, 3.0], "list"), ((1.0, 2.0, 3.0), "tuple")):
+        for ask in (lh.hessian, lh.gradient):
+            with pytest.raises(
+                TypeError,
+                match=rf"it is ys\(x\), and a {kind} as xs is spread over the arguments.* 3 items.*np\.asarray",
+            ) as info:
+                ask(cubes, xs)
+            assert isinstance(info.value.__cause__, TypeError)
+    with pytest.raises(TypeError, match=r"it is ys\(a, b\), and xs is one argument.*give a tuple"):
+        lh.hessian(lambda a, b: a @ b, np.ones(2))
+    with pytest.raises(TypeError, match=r"it is ys\(\)"):
+        lh.hessian(lambda: 1.0, X)
+    with pytest.raises(TypeError, match=r"^object of type 'int' has no len\(\)$"):
+        lh.hessian(lambda x: len(3), X)  # an error of the function's own is left as it is
+    # A function that takes them is called with them.
+    assert len(lh.hessian(lambda *parts: sum(p * p for p in parts), [1.0, 2.0, 3.0])) == 3
+
+
+def test_how_it_is_called():
+    with pytest.raises(TypeError, match=r"called as lh\.hessian\(f, x\).*hessian\(f\)\(x\)"):
+        lh.hessian(cubes)(X)
+    with pytest.raises(TypeError, match=r"called as lh\.gradient\(f, x\).*gradient\(f\)\(x\)"):
+        lh.gradient(cubes)(X)
+
+
+def test_operands_of_products():
+    x = np.array([1.0, 2.0, 3.0])
+    H = lh.hessian(cubes, x)
+    dense = np.diag(6 * x)
+    np.testing.assert_array_equal(H @ [1, 2, 3], dense @ [1, 2, 3])
+    np.testing.assert_array_equal([1, 2, 3] @ H, dense @ [1, 2, 3])
+    np.testing.assert_array_equal(H @ [[1, 2], [3, 4], [5, 6]], dense @ [[1, 2], [3, 4], [5, 6]])
+    H = lh.hessian(cubes, x)
+    for wrong, error, says in (
+        (np.ones(4), ValueError, r"mismatch .* \(3, 3\) and \(4,\)"),
+        (np.ones((4, 2)), ValueError, r"mismatch .* \(3, 3\) and \(4, 2\)"),
+        (np.ones((2, 4, 1)), ValueError, r"mismatch"),
+        ([1, 2], ValueError, r"mismatch .* \(3, 3\) and \(2,\)"),
+        (3.0, ValueError, r"operand with axes, got float.*H \* v"),
+        (np.array(3.0), ValueError, r"operand with axes, got ndarray"),
+        (None, TypeError, r"an array of numbers, got NoneType"),
+        ("abc", TypeError, r"an array of numbers, got str"),
+        (object(), TypeError, r"an array of numbers, got object"),
+        ([[1], [1, 2]], ValueError, r"needs an array, got list"),
+    ):
+        with pytest.raises(error, match=says):
+            H @ wrong
+        if not isinstance(wrong, np.ndarray) or wrong.ndim == 1:
+            with pytest.raises(error):
+                wrong @ H
+    assert H.cache_info().products == 0  # refused before anything is computed

@@ -51,7 +51,8 @@ class NumPy(FrontEnd):
         variables = [x for _, x in inputs]
         if function and not inputs and not isinstance(ys, Variable):
             ys = variable(np.zeros(()))  # a function of nothing may give anything
-        root = one_output(ys, request.reduction, _output, _total, "np.stack")
+        output = partial(_output, function=function)
+        root = one_output(ys, request.reduction, output, _total, "np.stack")
         # What a function asks for after its output was recorded may decide something, too.
         decided = reads.since(start) if function else value_dependent(root, variables)
         _check_complex(root, inputs)
@@ -214,17 +215,18 @@ def _value(path: str, new: Any, x: Variable, keeps: bool) -> Any:
 # --- the output ---------------------------------------------------------------------------------
 
 
-def _output(ys: Any) -> Variable:
+def _output(ys: Any, *, function: bool) -> Variable:
     if not isinstance(ys, Variable):
         value = f"{type(ys).__name__}"
         if isinstance(ys, (np.ndarray, np.generic)):
             value += f" of shape {ys.shape}"
-        raise no_record(
-            value,
-            ".value, or another library",
+        way = (
             "make xs with lh.variable(array) and compute ys from them, or give the function "
-            "itself: lh.hessian(f, xs)",
+            "itself: lh.hessian(f, xs)"
         )
+        if function:
+            way = "ys has to return what it computes from its arguments (is a return missing?)"
+        raise no_record(value, ".value, or another library", way)
     return ys
 
 

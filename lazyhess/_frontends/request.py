@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from math import prod
@@ -34,7 +35,12 @@ class Request:
     done: Done = field(default_factory=Done, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        if self.reduction not in (None, "sum", "none"):
+        for name in ("has_aux", "create_graph", "strict", "progress"):
+            self._check_flag(name)
+        reduction = self.reduction
+        if reduction is not None and not (
+            isinstance(reduction, str) and reduction in ("sum", "none")
+        ):
             raise ValueError(f'reduction must be None, "sum" or "none", got {self.reduction!r}')
         if not (isinstance(self.check, bool) or self.check == "auto"):
             raise ValueError(f'check must be "auto", True or False, got {self.check!r}')
@@ -42,8 +48,34 @@ class Request:
             raise ValueError(
                 f"batch_axis and reduction={self.reduction!r} exclude each other; give one"
             )
-        if self.block_size is not None and index(self.block_size) < 1:
-            raise ValueError(f"block_size must be at least 1, got {self.block_size}")
+        if self.block_size is not None:
+            size = whole_number(self.block_size, "block_size must be a whole number of seeds")
+            if size < 1:
+                raise ValueError(f"block_size must be at least 1, got {self.block_size}")
+        if self.argnums is not None:
+            numbers = _items(self.argnums)
+            if not numbers:
+                raise ValueError(f"argnums names no argument: got {self.argnums!r}")
+            for number in numbers:
+                whole_number(
+                    number, "argnums must be the number of an argument, or several", self.argnums
+                )
+        for axis in _items(self.batch_axis):
+            if axis is not None:
+                words = "batch_axis must be the position of an axis, or one for each x"
+                whole_number(axis, words, self.batch_axis)
+
+    def _check_flag(self, name: str) -> None:
+        """Take True or False alone: any other text is true, and an array is no answer."""
+        value = getattr(self, name)
+        if isinstance(value, (bool, np.bool_)):
+            object.__setattr__(self, name, bool(value))
+        elif not (value is None and name == "create_graph"):
+            none = ", or None" if name == "create_graph" else ""
+            shape = f" of shape {value.shape}" if isinstance(value, np.ndarray) else f" {value!r}"
+            raise TypeError(
+                f"{name} must be True or False{none}, got {type(value).__name__}{shape}"
+            )
 
     def at(self, new: Any) -> Request:
         """The same request at new xs."""
@@ -148,8 +180,12 @@ def call(
         for k in _numbers(argnums, len(args)):
             args[k] = rebuild(args[k], fresh)
         inputs = _named(args, argnums)
-    with calling():
-        output = ys(*args)
+    try:
+        with calling():
+            output = ys(*args)
+    except TypeError as error:
+        _check_arguments(ys, args, xs, error)
+        raise
     aux: Any = None
     if has_aux:
         if not (isinstance(output, tuple) and len(output) == 2):
@@ -159,6 +195,48 @@ def call(
         output, aux = output
         aux = rebuild(aux, plain)
     return output, inputs, aux
+
+
+def _check_arguments(ys: Any, args: list[Any], xs: Any, error: TypeError) -> None:
+    """Say so, where a function does not take as many arguments as there are xs."""
+    try:
+        signature = inspect.signature(ys)
+    except (TypeError, ValueError):  # functions in C may have none
+        return
+    try:
+        signature.bind(*args)
+    except TypeError:
+        kind = type(xs).__name__
+        if type(xs) in (tuple, list):
+            got = f"a {kind} as xs is spread over the arguments, and this one has {len(args)} items"
+            way = "for one x give an array, np.asarray(xs)" + (
+                ", or put the container into a tuple, (xs,)" if len(args) != 1 else ""
+            )
+        else:
+            got = f"xs is one argument ({kind})"
+            way = "for several give a tuple, one x for each"
+        raise TypeError(
+            f"ys cannot be called with xs: it is ys{signature}, and {got}; {way}"
+        ) from error
+
+
+def whole_number(value: Any, must: str, whole: Any = None) -> int:
+    """A whole number; an error in these words of anything else, True among it."""
+    try:
+        if isinstance(value, (bool, np.bool_)):
+            raise TypeError
+        return index(value)
+    except TypeError:
+        got = value if whole is None else whole
+        raise TypeError(f"{must}, got {got!r}") from None
+
+
+def _items(value: Any) -> list[Any]:
+    """What stands in an argument that is one number, or several."""
+    if isinstance(value, np.ndarray):
+        return [value] if value.ndim == 0 else list(value)
+    several = isinstance(value, Sequence) and not isinstance(value, str)
+    return list(value) if several else [value]
 
 
 def batch_axes(

@@ -62,5 +62,9 @@ for _ufunc in PLAIN_UFUNCS:
     UFUNCS[_ufunc] = _plain(_ufunc)
 for _function in PLAIN_FUNCTIONS:
     FUNCTIONS[_function] = _plain(_function)
-for _function in (np.shape, np.ndim, np.size, np.result_type, np.zeros_like, np.ones_like):
+for _function in (
+    np.shape, np.ndim, np.size, np.result_type, np.common_type, np.iscomplexobj, np.isrealobj,
+    np.shares_memory, np.may_share_memory, np.einsum_path, np.zeros_like, np.ones_like,
+    np.empty_like, np.tril_indices_from, np.triu_indices_from, np.diag_indices_from,
+):  # fmt: skip
     FUNCTIONS[_function] = _unasked(_function)

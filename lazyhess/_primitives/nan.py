@@ -14,6 +14,7 @@ from lazyhess._primitives.base import astype, implements, nested
 from lazyhess._primitives.reduce import (
     counted,
     cumsum,
+    deviation,
     given,
     masked,
     max_,
@@ -117,9 +118,24 @@ def nanvar(
 
 
 @implements(np.nanstd)
-def nanstd(a: Any, *args: Any, **kwargs: Any) -> Any:
+def nanstd(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = _NONE,
+    *,
+    where: Any = _NONE,
+    mean: Any = _NONE,
+    correction: Any = _NONE,
+) -> Any:
     """`numpy.nanstd`."""
-    return np.sqrt(nanvar(a, *args, **kwargs))
+    options: Any = {"where": where, "mean": mean, "correction": correction}
+    variance = nanvar(a, axis, dtype, out, ddof, keepdims, **options)
+    if given(mean):
+        return np.sqrt(variance)
+    return deviation(variance, a, axis, keepdims, _kept(a, where))
 
 
 @implements(np.nan_to_num)

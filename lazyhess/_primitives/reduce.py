@@ -161,9 +161,35 @@ def var(
 
 
 @implements(np.std)
-def std(a: Any, *args: Any, **kwargs: Any) -> Any:
+def std(
+    a: Any,
+    axis: Any = None,
+    dtype: Any = None,
+    out: Any = None,
+    ddof: Any = 0,
+    keepdims: Any = _NONE,
+    *,
+    where: Any = _NONE,
+    mean: Any = _NONE,
+    correction: Any = _NONE,
+) -> Any:
     """`numpy.std`."""
-    return np.sqrt(var(a, *args, **kwargs))
+    options: Any = {"where": where, "mean": mean, "correction": correction}
+    variance = var(a, axis, dtype, out, ddof, keepdims, **options)
+    return np.sqrt(variance) if given(mean) else deviation(variance, a, axis, keepdims, where)
+
+
+def deviation(variance: Any, a: Any, axis: Any, keepdims: Any, where: Any) -> Any:
+    """The root of a variance; of a single element it is zero, whatever that is, and has no slope.
+
+    (The root of a variance that is zero at one point has none that is finite.)
+    """
+    if not masked(where):
+        return variance if a.size == variance.size else np.sqrt(variance)
+    single = counted(a, axis, keepdims, where) == 1
+    if nowhere(single):
+        return np.sqrt(variance)
+    return np.where(single, variance, np.sqrt(np.where(single, 1, variance)))
 
 
 @implements(np.prod)

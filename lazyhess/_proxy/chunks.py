@@ -8,10 +8,12 @@ looking up any number of rows is a few array operations.
 from __future__ import annotations
 
 import re
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from decimal import Decimal
 from itertools import count
 from typing import Any, NamedTuple
 
@@ -84,15 +86,21 @@ def parse_bytes(size: Any) -> int:
         match = re.fullmatch(r"\s*([0-9]*\.?[0-9]+)\s*([kmgt]?i?)b?\s*", size.lower())
         if match is None or match[2] not in _UNITS:
             raise ValueError(f'cache must be bytes such as 10**9, "512MB" or "1GiB", got {size!r}')
-        return int(float(match[1]) * _UNITS[match[2]])
-    if isinstance(size, bool) or not isinstance(size, (int, np.integer)):
+        number, given = Decimal(match[1]) * _UNITS[match[2]], repr(size)
+    elif isinstance(size, bool) or not isinstance(size, (int, np.integer)):
         raise TypeError(
             "cache must be a number of bytes, a string such as '512MB', a cachetools.Cache or "
             f"None, got {type(size).__name__}"
         )
-    if size < 0:
-        raise ValueError(f"cache must not be negative, got {size}")
-    return int(size)
+    else:
+        number = Decimal(int(size))
+        given = f"{number}" if abs(number) <= sys.maxsize else f"{number:.3e}"
+    if number < 0:
+        raise ValueError(f"cache must not be negative, got {given}")
+    if number > sys.maxsize:
+        given = given if len(given) < 40 else f"{given[:12]}... of {len(given) - 2} characters"
+        raise ValueError(f"cache must be at most {sys.maxsize} bytes, got {given}")
+    return int(number)
 
 
 class PageTable:

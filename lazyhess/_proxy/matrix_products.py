@@ -45,6 +45,7 @@ def matrix_product(
     engine, arrays = source.engine, source.engine.arrays
     block_shape = engine.lead + engine.shapes[i] + engine.shapes[j]
     ndim, dtype = len(block_shape), engine.dtypes[i]
+    _check_operand(other, arrays.of_framework(other))
     if (answer := _with_graph(source, i, j, transposed, other, left)) is not None:
         return answer
     operand, other = other, engine.vectors(other)
@@ -97,6 +98,25 @@ def matrix_product(
         return product
     shape = tuple(product.shape)
     return arrays.reshape(product, shape[:axis] + shape[axis + 1 :])
+
+
+def _check_operand(other: Any, of_framework: bool) -> None:
+    """Refuse what is no array of numbers with axes, before anything is computed."""
+    array = other if of_framework and hasattr(other, "shape") else None
+    if array is None:
+        try:
+            array = other if hasattr(other, "shape") else np.asarray(other)
+        except ValueError as error:
+            raise ValueError(f"H @ v needs an array, got {type(other).__name__}: {error}") from None
+        if isinstance(array, np.ndarray) and array.dtype.kind not in "biufc":
+            raise TypeError(
+                f"H @ v needs an array of numbers, got {type(other).__name__} (dtype {array.dtype})"
+            )
+    if len(array.shape) == 0:
+        raise ValueError(
+            f"matmul: H @ v needs an operand with axes, got {type(other).__name__} without; "
+            "H * v multiplies each element"
+        )
 
 
 def _with_graph(source: RowSource, i: int, j: int, transposed: bool, other: Any, left: bool) -> Any:

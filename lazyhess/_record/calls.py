@@ -6,23 +6,36 @@ Inside such a function derivatives are recorded unless somebody says otherwise, 
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 _depth: ContextVar[int] = ContextVar("depth", default=0)  # of calls within calls
+_running = 0  # calls of all threads together
+_turn = threading.Lock()
 
 
 @contextmanager
 def calling() -> Iterator[None]:
     """Within it, in this thread, a function given as ys is being called."""
+    global _running
     token = _depth.set(_depth.get() + 1)
+    with _turn:
+        _running += 1
     try:
         yield
     finally:
+        with _turn:
+            _running -= 1
         _depth.reset(token)
 
 
 def being_called() -> bool:
     """Whether a function given as ys is being called in this thread."""
     return _depth.get() > 0
+
+
+def anywhere() -> bool:
+    """Whether a function given as ys is being called in any thread: it may have started others."""
+    return _running > 0

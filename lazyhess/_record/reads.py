@@ -8,7 +8,7 @@ from __future__ import annotations
 import threading
 from itertools import count
 
-from lazyhess._record.calls import being_called
+from lazyhess._record.calls import anywhere
 
 # Numbers Variables, and reads of values between them, in the order of recording.
 serials = count()
@@ -31,7 +31,7 @@ def look() -> None:
     By hand people print what they record, and debuggers show it; a function may parse what it
     prints.
     """
-    if being_called():
+    if anywhere():
         note()
 
 

@@ -57,6 +57,8 @@ class ProductPlan:
         self.maps = maps
         self.source = maps.inputs[source]
         self.shape = maps.shapes[source]
+        # Seeds of this dtype need no wider one: it is that of all inputs.
+        self.dtype = maps.dtypes[source] if len(set(maps.dtypes)) == 1 else None
         self.targets = {k: (maps.inputs[k], maps.dtypes[k]) for k in targets}
         self.whole = source in targets
         self.kept = {slot for slot, _ in self.targets.values() if slot is not None}
@@ -166,7 +168,8 @@ class ProductPlan:
         Parameters
         ----------
         seeds : Block
-            Tangents of the source.
+            Tangents of the source; where their dtype is wider than its own, all is worked out, and
+            answered, in the wider one.
         start : int
             Of the source's adjoint only what lies from here on along the first axis is asked.
 
@@ -181,11 +184,17 @@ class ProductPlan:
             return dict.fromkeys(self.targets), 0
         adjoints, curvature = self._cut(start) if start else (self.adjoints, self.curvature)
         largest = 0
+        wide: np.dtype[Any] | None = None
+        if seeds is not None and (self.dtype is None or seeds.dtype != self.dtype):
+            wide = seeds.dtype
+        blocks = BLOCKS if wide is None else _in_dtypes(wide)
 
-        def add(blocks: Sequence[Block], dtype: np.dtype[Any]) -> Block:
+        def add(parts: Sequence[Block], dtype: np.dtype[Any]) -> Block:
             """As `BLOCKS` does it, and in line: a call more for each step is felt."""
             nonlocal largest
-            block = blocks[0] if len(blocks) == 1 else total(blocks)
+            block = parts[0] if len(parts) == 1 else total(parts)
+            if wide is not None:
+                dtype = np.result_type(dtype, wide)
             if block is not None and block.dtype is not dtype:
                 block = cast(block, dtype)
             if block is not None and block.nbytes > largest:
@@ -193,16 +202,18 @@ class ProductPlan:
             return block
 
         with np.errstate(all="ignore"):
-            tangents = self.tangents.forward({self.source: seeds}, BLOCKS)
+            tangents = self.tangents.forward({self.source: seeds}, blocks)
             tangents = {slot: tangents[slot] for slot in self.read}
             held = nbytes(tangents.values())
             pending = adjoints.backward(
                 {}, Algebra(BLOCKS.act, add), self.kept, curvature, tangents
             )
-            rows = self._rows(pending, start)
+            rows = self._rows(pending, start, wide)
         return rows, held + 3 * largest + nbytes(rows.values())
 
-    def _rows(self, pending: dict[int, list[Block]], start: int) -> dict[int, Block]:
+    def _rows(
+        self, pending: dict[int, list[Block]], start: int, wide: np.dtype[Any] | None
+    ) -> dict[int, Block]:
         """The tangents of the targets' adjoints."""
         rows: dict[int, Block] = {}
         shape = self.shape
@@ -211,6 +222,12 @@ class ProductPlan:
             if blocks and start and slot == self.source:
                 behind = Gather(shape, (slice(start, None),), (shape[0] - start, *shape[1:]))
                 blocks = [b if shape_of(b, shape) != shape else behind.apply(b) for b in blocks]
+            dtype = dtype if wide is None else np.result_type(dtype, wide)
             block = cast(total(blocks, last=True), dtype) if blocks else None
             rows[k] = block.expanded() if isinstance(block, Structured) else block
         return rows
+
+
+def _in_dtypes(wide: np.dtype[Any]) -> Algebra[Block]:
+    """`BLOCKS`, in no narrower dtype than this one."""
+    return Algebra(BLOCKS.act, lambda parts, dtype: BLOCKS.add(parts, np.result_type(dtype, wide)))

@@ -34,7 +34,7 @@ def difference_gradient(
     list of ndarray
         float64, in the shapes of `xs`.
     """
-    function, kind, step = _precise(function, xs, step, (1e-6, 1e-5), dtype)
+    function, kind, step = _precise(function, xs, step, _FIRST, dtype)
     made = []
     points = [np.array(x, kind) for x in xs]
     for k, x in enumerate(points):
@@ -69,7 +69,7 @@ def difference_hessian(
     list of list of ndarray
         float64, the block (i, j) in the shape ``xs[i].shape + xs[j].shape``.
     """
-    function, kind, step = _precise(function, xs, step, (2e-4, 3e-3), dtype)
+    function, kind, step = _precise(function, xs, step, _SECOND, dtype)
     points = [np.array(x, kind) for x in xs]
     sizes = [x.size for x in points]
     flat = np.concatenate([x.reshape(-1) for x in points]) if points else np.zeros(0, kind)
@@ -103,6 +103,50 @@ def difference_hessian(
         ]
         for x, a, m in zip(points, starts, sizes, strict=True)
     ]
+
+
+def difference_rounding(
+    order: int,
+    function: Function,
+    xs: Sequence[Any],
+    step: float | None = None,
+    dtype: Any = None,
+) -> float:
+    """What rounding may make of a difference of the first or second order, whatever is true.
+
+    How much the function's values are off is measured: of equally spaced points close to each
+    other, sixth differences are nothing but that (R. W. Hamming, *Introduction to Applied Numerical
+    Analysis*, 1971).
+
+    Parameters
+    ----------
+    order : {1, 2}
+        As of `difference_gradient`, or of `difference_hessian`.
+    function, xs, step, dtype
+        As for these.
+    """
+    function, kind, step = _precise(function, xs, step, (_FIRST, _SECOND)[order - 1], dtype)
+    rng = np.random.default_rng(0)
+    points = [np.array(x, kind) for x in xs]
+    if not any(x.size for x in points):
+        return 0.0
+    length = _SECOND[0 if kind is np.longdouble else 1] / 16
+    ways = [kind(length) * rng.uniform(0.5, 1, x.shape).astype(kind) for x in points]
+    values = np.array(
+        [
+            function(*(np.asarray(x + k * way) for x, way in zip(points, ways, strict=True)))
+            for k in range(9)
+        ]
+    )
+    eps, values = np.finfo(kind).eps, values[np.isfinite(values)]
+    least = float(eps * np.max(np.abs(values), initial=0))
+    measured = np.max(np.abs(np.diff(values, 6)), initial=0) / 924**0.5
+    # More would be no rounding: a kink.
+    return 10 * min(max(float(measured), least), 1e6 * least) / step**order
+
+
+# Steps of first and second differences in extended precision, and in float64.
+_FIRST, _SECOND = (1e-6, 1e-5), (2e-4, 3e-3)
 
 
 def _precise(

@@ -22,7 +22,12 @@ from lazyhess._record.variable import Variable, ancestors, value_of, variable
 from lazyhess._sweep.linearization import Linearization
 from lazyhess._tangents import Pattern, Sparse, dense
 from lazyhess._trees import leaves
-from lazyhess.testing.differences import Function, difference_gradient, difference_hessian
+from lazyhess.testing.differences import (
+    Function,
+    difference_gradient,
+    difference_hessian,
+    difference_rounding,
+)
 
 __all__ = [
     "check_hessian",
@@ -32,8 +37,13 @@ __all__ = [
 
 
 # --- checks ---------------------------------------------------------------------------------------
-def _compare(what: str, got: Any, want: Any, rtol: float, names: tuple[str, str]) -> float:
-    """The largest disagreement relative to the largest element, or an error that says where."""
+def _compare(
+    what: str, got: Any, want: Any, rtol: float, names: tuple[str, str], rounding: float = 0.0
+) -> float:
+    """The largest disagreement relative to the largest element, or an error that says where.
+
+    Disagreements by no more than `rounding` of what is wanted are none.
+    """
     got, want = np.asarray(got), np.asarray(want)
     if got.shape != want.shape:
         raise AssertionError(
@@ -41,10 +51,11 @@ def _compare(what: str, got: Any, want: Any, rtol: float, names: tuple[str, str]
         )
     if not got.size:
         return 0.0
-    scale = max(1.0, float(np.max(np.abs(want), where=np.isfinite(want), initial=0)))
+    scale = float(np.max(np.abs(want), where=np.isfinite(want), initial=0))
     same = (got == want) | (np.isnan(got) & np.isnan(want))
-    with np.errstate(invalid="ignore"):
-        off = np.where(same, 0, np.abs(got - want)) / scale
+    with np.errstate(invalid="ignore", divide="ignore"):
+        apart = np.abs(got - want)
+        off = np.where(same | (apart <= rounding), 0, (apart - rounding) / scale)
     wrong = ~(off <= rtol)
     if wrong.any():
         size = np.where(wrong, np.nan_to_num(off, nan=np.inf), 0)
@@ -53,8 +64,8 @@ def _compare(what: str, got: Any, want: Any, rtol: float, names: tuple[str, str]
         raise AssertionError(
             f"{what}{at}: {names[0]} {got[worst]:.10g}, {names[1]} {want[worst]:.10g}, off by "
             f"{abs(got[worst] - want[worst]):.3g}, {off[worst]:.3g} of the largest element "
-            f"{scale:.3g} (allowed {rtol:.3g}); {np.count_nonzero(wrong)} of {off.size} elements "
-            "are off"
+            f"{scale:.3g} (allowed {rtol:.3g}, and {rounding:.3g} for rounding); "
+            f"{np.count_nonzero(wrong)} of {off.size} elements are off"
         )
     return float(np.max(off))
 
@@ -80,15 +91,15 @@ def check_hessian(
         What is checked: for one x of shape ``x.shape + x.shape``, for a tuple ``H[i][j]`` of shape
         ``xs[i].shape + xs[j].shape``. By default ``lazyhess.hessian(function, xs)``.
     rtol : float
-        The largest disagreement that is allowed, relative to the largest element of the block (or
-        to 1, where that is smaller).
+        The largest disagreement that is allowed, relative to the largest element of the block; what
+        rounding may make of the differences is allowed beside it.
     step, dtype
         As for `difference_hessian`.
 
     Returns
     -------
     float
-        The largest disagreement, relative likewise.
+        The largest disagreement beyond rounding, relative likewise.
 
     Raises
     ------
@@ -112,6 +123,7 @@ def check_hessian(
     if H is None:
         H = hessian(function, inputs[0] if one else tuple(inputs))
     want = difference_hessian(function, inputs, step, dtype)
+    rounding = difference_rounding(2, function, inputs, step, dtype)
     worst = 0.0
     for i in range(len(inputs)):
         for j in range(len(inputs)):
@@ -119,7 +131,7 @@ def check_hessian(
             if isinstance(block, Hessian):
                 block = value_of(block[...])
             names = ("got", "differences give")
-            worst = max(worst, _compare(name, block, want[i][j], rtol, names))
+            worst = max(worst, _compare(name, block, want[i][j], rtol, names, rounding))
     return worst
 
 
@@ -138,8 +150,8 @@ def check_rule(function: Function, *args: Any, rtol: float = 1e-6, third: bool =
     *args : array_like
         Floating ones are differentiated; others are passed on as they are.
     rtol : float
-        For comparisons of Hessians with differences, relative to the largest element, or to 1;
-        gradients are held to a hundredth of it. float32 is compared at 1e-2 at the least.
+        For comparisons of Hessians with differences, relative to the largest element; gradients are
+        held to a hundredth of it. float32 is compared at 1e-2 at the least.
     third : bool
         Whether third derivatives are checked.
 
@@ -213,15 +225,24 @@ class Rule:
         assert self.out.dtype == want.dtype, (
             f"the value is {self.out.dtype}, of plain arrays {want.dtype}"
         )
-        _compare("value", self.out.value, want, self.exact, ("recorded", "plain"))
+        _compare("value", self.out.value, want, self.exact, ("recorded", "plain"), self._rounding())
+
+    def _rounding(self) -> float:
+        """What rounding may make of the value: relative to all that was computed for it."""
+        nodes = [node for node in ancestors([self.out]) if node._primitive is not None]
+        values = [np.abs(node._value) for node in nodes]
+        largest = max([np.max(x, where=np.isfinite(x), initial=0) for x in values], default=0)
+        return 64 * float(largest) * float(np.finfo(self.out.dtype).eps)
 
     def gradient(self) -> None:
         """The gradient is that of differences."""
         got = gradient(np.sum(self.weights * np.real(self.out)), self.xs)
         want = difference_gradient(self.total, self.inputs, dtype=self.dtype)
+        rounding = difference_rounding(1, self.total, self.inputs, dtype=self.dtype)
         for k, (a, b) in enumerate(zip(got, want, strict=True)):
             assert a.dtype == self.inputs[k].dtype
-            _compare(f"gradient by argument {self.places[k]}, ", a, b, self.rtol / 100, _NAMES)
+            what = f"gradient by argument {self.places[k]}, "
+            _compare(what, a, b, self.rtol / 100, _NAMES, rounding)
 
     def hessian(self) -> None:
         """The Hessian is that of differences."""
@@ -239,7 +260,8 @@ class Rule:
             back = dense(map_.T.apply(u), count, map_.inp, float)
             # Tangents and adjoints pair by the real part of their product.
             left, right = np.sum((forward * u).real), np.sum((t * back).real)
-            room = self.exact * max(1.0, float(np.abs(forward * u).sum()))
+            terms = float(np.abs(forward * u).sum() + np.abs(t * back).sum())
+            room = self.exact * terms + self._rounding()
             assert abs(left - right) <= room, (
                 f"{type(map_).__name__} and its transpose disagree: {left} and {right}"
             )
@@ -250,24 +272,17 @@ class Rule:
                 names = ("sparse block", "dense block")
                 _compare(type(one).__name__, a, b, self.exact, names)
 
-    def _forms(self, pairs: Any, rng: np.random.Generator) -> tuple[Any, Any]:
-        """A curvature as a bilinear form at random tangents, both ways round."""
+    def _forms(self, pairs: Any, rng: np.random.Generator) -> list[tuple[float, float]]:
+        """A curvature as a bilinear form at random tangents, both ways round; see `_paired`."""
         shapes = {k: c.out for k, _, c in pairs} | {l: c.inp for _, l, c in pairs}
         t, u = ({s: rng.normal(size=(1, *shapes[s])) for s in sorted(shapes)} for _ in range(2))
-        one, other = (
-            sum(
-                float(np.sum((a[k] * dense(c.apply(b[l]), 1, c.out, float)).real))
-                for k, l, c in pairs
-            )
-            for a, b in ((t, u), (u, t))
-        )
-        return one, other
+        return [_paired(pairs, a, b) for a, b in ((t, u), (u, t))]
 
     def symmetry(self) -> None:
         """Every curvature is symmetric."""
         for edges in self._maps()[1]:
-            a, b = self._forms(edges, np.random.default_rng(5))
-            assert abs(a - b) <= 10 * self.exact * max(1.0, abs(a)), (
+            (a, size), (b, _) = self._forms(edges, np.random.default_rng(5))
+            assert abs(a - b) <= 10 * self.exact * size + self._rounding(), (
                 f"a curvature is not symmetric: {a} one way, {b} the other"
             )
 
@@ -283,17 +298,15 @@ class Rule:
             with np.errstate(all="ignore"):
                 stated = list(primitive.curvature(args, node._value, adjoint, active))
                 derived = list(curvature(primitive, args, node._value, adjoint, active))
-                a, b = (self._form(pairs, args) for pairs in (stated, derived))
-            assert abs(a - b) <= 100 * self.exact * max(1.0, abs(b)), (
+                (a, _), (b, size) = (self._form(pairs, args) for pairs in (stated, derived))
+            assert abs(a - b) <= 100 * self.exact * size + self._rounding(), (
                 f"{primitive.name}: the curvature as stated gives {a}, the Jacobians give {b}"
             )
 
-    def _form(self, pairs: Any, args: tuple[Any, ...]) -> float:
+    def _form(self, pairs: Any, args: tuple[Any, ...]) -> tuple[float, float]:
         rng = np.random.default_rng(7)
         t, u = ([rng.normal(size=(1, *np.shape(x))) for x in args] for _ in range(2))
-        return sum(
-            float(np.sum((t[k] * dense(c.apply(u[l]), 1, c.out, float)).real)) for k, l, c in pairs
-        )
+        return _paired(pairs, t, u)
 
     def third(self) -> None:
         """The gradient of a weighted sum over the Hessian is that of differences."""
@@ -318,12 +331,26 @@ class Rule:
                 return mixed(blocks([variable(np.asarray(x, float)) for x in xs], False))
 
             want = difference_gradient(plain, self.inputs, dtype=np.float64)
+            rounding = difference_rounding(1, plain, self.inputs, dtype=np.float64)
+            # Derivatives that cancel are rounded as the Hessian is.
+            sizes = [np.abs(value_of(block[...])) for block in found]
+            largest = max([np.max(x, where=np.isfinite(x), initial=0) for x in sizes], default=0)
+            rounding += self.rtol * float(largest)
         for k, (a, b) in enumerate(zip(got, want, strict=True)):
             what = f"derivative of the Hessian by argument {self.places[k]}, "
-            _compare(what, a, b, 10 * self.rtol, _NAMES)
+            _compare(what, a, b, 10 * self.rtol, _NAMES, rounding)
 
 
 _NAMES = ("got", "differences give")
+
+
+def _paired(pairs: Any, t: Any, u: Any) -> tuple[float, float]:
+    """The sum of ``t[k] · C u[l]`` over pairs, and of the sizes of its terms."""
+    terms = [(t[k] * dense(c.apply(u[l]), 1, c.out, float)).real for k, l, c in pairs]
+    return (
+        float(sum(np.sum(term) for term in terms)),
+        float(sum(np.sum(np.abs(term)) for term in terms)),
+    )
 
 
 def _some_block(rng: np.random.Generator, count: int, shape: tuple[int, ...]) -> Sparse:

@@ -43,6 +43,9 @@ ROADS: dict[str, Callable[[Any], Any]] = {
     "format": lambda x: [float(f"{xk:.17g}") for xk in x],
     "array_repr": lambda x: eval(np.array_repr(x).removeprefix("array")),
     "array2string": lambda x: eval(np.array2string(x, separator=",")),
+    "repr in a thread": lambda x: eval(in_a_thread(repr, x).removeprefix("Variable")),
+    "format in a thread": lambda x: [float(in_a_thread(format, xk, ".17g")) for xk in x],
+    "value in a thread": lambda x: in_a_thread(lambda: x.value),
     "pickle": lambda x: pickle.loads(pickle.dumps(x)),
     "variable": lambda x: lh.variable(x),
     "gradient": lambda x: lh.gradient(np.sum(x**3), x, create_graph=False),
@@ -65,7 +68,12 @@ ROADS: dict[str, Callable[[Any], Any]] = {
     "what an inner function lets out": lambda x: let_out(x),
 }
 # What a person sees of a graph that is recorded by hand, which decides nothing.
-LOOKS = ("repr", "str", "f-string", "format")
+LOOKS = ("repr", "str", "f-string", "format", "repr in a thread", "format in a thread")
+
+
+def in_a_thread(function: Callable[..., Any], *args: Any) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).result()
 
 
 def let_out(x: Any) -> Any:

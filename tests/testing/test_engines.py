@@ -39,7 +39,7 @@ def wrong_interacting(engine: Any) -> None:
         ("gradient", wrong_gradient),
         ("interacting", wrong_interacting),
         ("value", lambda engine: 0.0),
-        ("at", lambda engine, values: engine),
+        ("at", lambda engine, root, xs, create_graph: engine),
     ],
 )
 def test_what_is_wrong_is_seen(name: str, wrong: Any, monkeypatch: pytest.MonkeyPatch) -> None:

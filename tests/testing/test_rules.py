@@ -42,6 +42,94 @@ def test_any_hessian_is_compared_block_by_block():
         check_hessian(lambda w: model(X, w), xs[1], np.zeros(2))
 
 
+SCALES = [1e-12, 1e-6, 1.0, 1e6, 1e12]
+
+
+def quartic(x):
+    return np.sum(x**4) + np.prod(np.ravel(x)) + 1
+
+
+@pytest.mark.parametrize("dtype", [None, np.float64], ids=["extended", "double"])
+@pytest.mark.parametrize("scale", SCALES)
+@pytest.mark.parametrize("shape", [(), (1,), (3,), (2, 2)])
+def test_planted_errors_are_found_at_all_scales(shape, scale, dtype):
+    x = np.linspace(0.5, 1.5, int(np.prod(shape))).reshape(shape)
+
+    def f(x):
+        return scale * quartic(x)
+
+    right = np.asarray(lh.hessian(f, x))
+    assert check_hessian(f, x, right, dtype=dtype) < 1e-6
+    assert check_hessian(f, x, dtype=dtype) < 1e-6
+    largest = np.max(np.abs(right))
+    wrong = [
+        -right,
+        0 * right,
+        2 * right,
+        right + 1e-4 * largest,
+        right * (1 + 1e-4),
+        right * 1e-12,
+    ]
+    for k in range(right.size):
+        one = right.copy()
+        one.reshape(-1)[k] += 1e-4 * largest
+        wrong.append(one)
+    for H in wrong:
+        with pytest.raises(AssertionError, match="differences give"):
+            check_hessian(f, x, H, dtype=dtype)
+
+
+@pytest.mark.parametrize("dtype", [None, np.float64], ids=["extended", "double"])
+@pytest.mark.parametrize("scale", SCALES)
+def test_what_rounding_makes_of_differences_is_no_error(scale, dtype):
+    """A linear function passes, a constant too, and one whose large terms cancel; and no others."""
+    a, b = np.array([1.0, -3.0, 2e3]), np.array([2.0, 1 / 3, 1e-3])
+    x = np.array([0.3, -0.7, 1.1])
+    functions = [
+        lambda x: scale * (a @ x + 5),
+        lambda x: scale * np.sum(a) + 0 * x[0],
+        lambda x: scale * (np.sum(1e5 * a * x) - np.sum(1e5 * (a - b) * x)),
+    ]
+    for f in functions:
+        assert check_hessian(f, x, dtype=dtype) == 0
+        assert check_hessian(f, x, np.zeros((3, 3)), dtype=dtype) == 0
+        with pytest.raises(AssertionError):
+            check_hessian(f, x, scale * np.eye(3), dtype=dtype)
+    assert check_hessian(lambda x: 3 * x + 1, np.array(2.0), dtype=dtype) == 0
+    with pytest.raises(AssertionError, match=r"Hessian: got 0\.01, differences give"):
+        check_hessian(lambda x: 3 * x + 1, np.array(2.0), np.array(0.01), dtype=dtype)
+
+
+def test_a_kink_is_not_taken_for_rounding():
+    x = np.zeros(2)
+    with pytest.raises(AssertionError, match="differences give"):
+        check_hessian(lambda x: np.sum(np.abs(x)), x, np.zeros((2, 2)))
+
+
+@pytest.mark.parametrize("scale", SCALES)
+def test_planted_errors_of_rules_are_found_at_all_scales(scale):
+    """Of a rule whose values are small or large."""
+
+    def square(x):
+        return scale * x * x
+
+    right = elementwise(
+        square, [lambda z, x: 2 * scale * x], {(0, 0): lambda z, x: 2 * scale}, name=f"r{scale}"
+    )
+    check_rule(right, np.array([1.0, 2.0]))
+    slope = elementwise(
+        square, [lambda z, x: -2 * scale * x], {(0, 0): lambda z, x: 2 * scale}, name=f"s{scale}"
+    )
+    with pytest.raises(AssertionError, match="gradient"):
+        check_rule(slope, np.array([1.0, 2.0]))
+    bend = elementwise(
+        square, [lambda z, x: 2 * scale * x], {(0, 0): lambda z, x: -2 * scale}, name=f"b{scale}"
+    )
+    for check in ("hessian", "curvature"):
+        with pytest.raises(AssertionError, match="Hessian|curvature"):
+            getattr(Rule(bend, (np.array([1.0, 2.0]),)), check)()
+
+
 def test_differences_in_double_where_a_function_knows_no_other():
     def f(x):
         return np.linalg.slogdet(x @ x.T + np.eye(2))[1]

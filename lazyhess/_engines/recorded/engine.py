@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator, Sequence
 from math import prod
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 from cachetools import LRUCache
@@ -31,6 +31,7 @@ from lazyhess._tangents import (
     Pattern,
     Sparse,
     add_up,
+    cast,
     dense,
     identity,
     repeated,
@@ -82,6 +83,9 @@ class RecordedEngine:
         self.progress = progress
         self.arrays: Arrays = VariableArrays() if create_graph else NumpyArrays()
         self.dtypes = tuple(x.dtype for x in xs)
+        # Where xs differ in dtype, rows are worked out in the widest: an element of (i, j) is the
+        # same whether it is read in a row of x_i or, by symmetry, in one of x_j.
+        self.widest = np.result_type(*self.dtypes) if len(set(self.dtypes)) > 1 else None
         self.shapes = self.batch.shapes
         self.lead: Shape = root.shape if each else self.batch.lead
         self._lock = threading.Lock()
@@ -202,7 +206,7 @@ class RecordedEngine:
                 if gram is not None:
                     answer[i] = gram[ids]
                 if self.create_graph:
-                    answer = {j: self._recorded(j, block) for j, block in answer.items()}
+                    answer = {j: self._recorded(i, j, block) for j, block in answer.items()}
                 yield ids + first if first else ids, answer
         if bar is not None:
             bar.close()
@@ -247,6 +251,7 @@ class RecordedEngine:
         is not computed again.
         """
         x, batch = self.xs[i], self.batch
+        dtype = x.dtype if self.widest is None else self.widest
         grid = None if self.create_graph else batch.grid(i, rows)
         if not batch:
             order, starts = rows, np.arange(len(rows) + 1)
@@ -274,7 +279,7 @@ class RecordedEngine:
             ids = order[starts[done] : starts[done + count]]
             if grid is not None:
                 ids = grid[:, done : done + count]
-            tangents = self._seeds(i, ids, count)
+            tangents = self._seeds(i, ids, count, dtype)
             blocks, held = plan.push(tangents, start)
             if start:  # what is completed is dense
                 for j in same:
@@ -298,42 +303,53 @@ class RecordedEngine:
         if len(sizes.taken) > 1:
             self._counts[key] = sizes.summary()
 
-    def _seeds(self, i: int, ids: Ids, count: int) -> Block:
+    def _seeds(self, i: int, ids: Ids, count: int, dtype: np.dtype[Any]) -> Block:
         """The unit tangents of some rows."""
         x = self.xs[i]
         if not self.batch:
             if self._pattern_cache is None:
-                return identity(ids, x.shape, x.dtype)
-            return self._pattern_cache.seeds(i, ids, x.shape, x.dtype)
+                return identity(ids, x.shape, dtype)
+            return self._pattern_cache.seeds(i, ids, x.shape, dtype)
         if ids.ndim == 2:  # the same in all samples
             axis, *_ = self.batch.leading(i)
             thin = (*x.shape[:axis], 1, *x.shape[axis + 1 :])
-            return repeated(identity(ids[0], thin, x.dtype), (axis,), x.shape)
+            return repeated(identity(ids[0], thin, dtype), (axis,), x.shape)
         places = self.batch.places(i, ids)
-        tangents = identity(places, x.shape, x.dtype)
+        tangents = identity(places, x.shape, dtype)
         if len(ids) != count:  # one seed stands in several samples
             _, position = self.batch.divide(i, ids)
             seed = np.cumsum(changes(position)) - 1
             tangents.pattern = Pattern(count, x.shape, seed, places, distinct=True)
         return tangents
 
-    def _recorded(self, j: int, array: Any) -> Any:
-        """What belongs to x_j as a Variable, where answers are."""
-        return self.arrays.from_numpy(array, self.dtypes[j]) if self.create_graph else array
+    def _block_dtype(self, i: int, j: int) -> np.dtype[Any]:
+        """In which rows of the block (i, j) are answered: the wider of both."""
+        if self.widest is None:
+            return self.dtypes[j]
+        return np.result_type(self.dtypes[i], self.dtypes[j])
+
+    def _recorded(self, i: int, j: int, array: Any) -> Any:
+        """Rows of the block (i, j) as a Variable, where answers are."""
+        if not self.create_graph:
+            return array
+        return self.arrays.from_numpy(array, self._block_dtype(i, j))
 
     def _collect(self, i: int, j: int, ids: Ids, count: int, block: Block) -> Rows:
         """What came out for x_j as rows: for each id its row of the block (i, j)."""
         size = prod(self.shapes[j] if self.batch else shape_of(block, self.shapes[j]))
-        shape, dtype = (ids.size, size), self.dtypes[j]
+        shape, dtype = (ids.size, size), self._block_dtype(i, j)
         if block is None:
             return CSR.zeros(shape, dtype)
+        if self.widest is not None:
+            block = cast(block, dtype)
         if not self.batch:
             if not isinstance(block, Sparse):
                 rows: Any = block
                 rows = rows.reshape(shape)
                 return np.ascontiguousarray(rows) if isinstance(rows, np.ndarray) else rows
         else:
-            leading, whole = self.batch.leading(j), cast(Any, block)
+            leading = self.batch.leading(j)
+            whole: Any = block
             axis = leading[0]
             if ids.ndim == 1:
                 sample, position = self.batch.divide(i, ids)
@@ -370,7 +386,7 @@ class RecordedEngine:
             tangents = np.transpose(tangents, self.batch.from_front(j))
         if not self.each:
             products = self._products(0, j, tangents, columns)
-            return {i: self._recorded(i, products[i]) for i in columns}
+            return {i: self._recorded(j, i, products[i]) for i in columns}
         count, size = len(tangents), self.root.size
         tangents = tangents.reshape((count, size, *self.shapes[j]))
         by_output = [self._products(k, j, tangents[:, k], columns) for k in range(size)]
@@ -379,7 +395,7 @@ class RecordedEngine:
             shape = (count, *self.lead, *self.shapes[i])
             if by_output:
                 stacked = np.stack([products[i] for products in by_output], 1)
-                answer[i] = self._recorded(i, stacked.reshape(shape))
+                answer[i] = self._recorded(j, i, stacked.reshape(shape))
             else:
                 answer[i] = self.arrays.zeros(shape, self.dtypes[i])
         return answer
@@ -387,7 +403,13 @@ class RecordedEngine:
     def _products(
         self, output: int, j: int, tangents: Any, columns: tuple[int, ...]
     ) -> dict[int, Any]:
-        """Products of one output (of all, where they are summed or samples), some at a time."""
+        """Products of one output (of all, where they are summed or samples), some at a time.
+
+        In the widest dtype of the tangents and the xs.
+        """
+        if self.widest is not None or tangents.dtype != self.dtypes[j]:
+            widest = np.result_type(tangents.dtype, *self.dtypes)
+            tangents = tangents if tangents.dtype == widest else tangents.astype(widest)
         plan = self.linearization(output).plan(j, columns)
         width = max(plan.size * tangents.dtype.itemsize, 1)
         step = self.block_size or max(1, COSTS.pass_bytes // width)
@@ -396,13 +418,13 @@ class RecordedEngine:
             seeds = tangents[start : start + step]
             blocks, _ = plan.push(seeds)
             for i in columns:
-                part = dense(blocks[i], len(seeds), self.xs[i].shape, self.dtypes[i])
+                part = dense(blocks[i], len(seeds), self.xs[i].shape, tangents.dtype)
                 parts[i].append(np.transpose(part, self.batch.to_front(i)) if self.batch else part)
-        return {i: self._joined(i, parts[i]) for i in columns}
+        return {i: self._joined(i, parts[i], tangents.dtype) for i in columns}
 
-    def _joined(self, i: int, parts: list[Any]) -> Any:
+    def _joined(self, i: int, parts: list[Any], dtype: np.dtype[Any]) -> Any:
         """Products seen by x_i, of which there may be none."""
         if not parts:
             shape = self.shapes[i] if self.each else self.lead + self.shapes[i]
-            return np.zeros((0, *shape), self.dtypes[i])
+            return np.zeros((0, *shape), dtype)
         return parts[0] if len(parts) == 1 else np.concatenate(parts)
