@@ -23,7 +23,7 @@ from lazyhess._frontends.base import (
 )
 from lazyhess._frontends.request import Request, call, no_record, one_output, picked
 from lazyhess._record import reads
-from lazyhess._record.calls import being_called
+from lazyhess._record.calls import INPUTS, being_called
 from lazyhess._record.tape import value_dependent
 from lazyhess._record.variable import Variable, ancestors, leaf, variable
 from lazyhess._trees import leaves, rebuild
@@ -41,10 +41,11 @@ class NumPy(FrontEnd):
         function = callable(request.ys) and not isinstance(request.ys, Variable)
         ys, xs, aux = request.ys, request.xs, None
         if function:
-            keeps = request.recorded()
-            fresh = _named(request, _kept if keeps else _fresh)
-            plain = _same if keeps and being_called() else _plain
-            ys, xs, aux = call(request, fresh, plain)
+            given = [x for _, x in leaves(request.xs) if isinstance(x, Variable)]
+            inside = being_called() or _of_a_call(given)
+            keeps = request.create_graph or (inside and request.create_graph is None)
+            with _Inputs(_named(request, _kept if keeps else _fresh)) as fresh:
+                ys, xs, aux = call(request, fresh, _same if keeps and inside else _plain)
         else:
             request.needs_callable()
         inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
@@ -59,7 +60,7 @@ class NumPy(FrontEnd):
         batch = request.batch_axes(root.shape, inputs)
         if request.strict:
             check_related(inputs, _related(root, variables))
-        recorded = request.recorded(lambda: not function or _reaches(root, start))
+        recorded = _recorded(request, root, None if not function else start)
         return RecordedProblem(
             engine=_engine(request, root, variables, batch, recorded),
             tree=_numbered(xs),
@@ -101,14 +102,15 @@ class RecordedProblem(Problem):
     def at(self, new_xs: Any) -> Problem:
         """The same problem at new xs, in their structure."""
         engine, request, start = self.engine, self.request, reads.now()
-        keeps = request.recorded()
+        given = [x for _, x in leaves(new_xs) if isinstance(x, Variable)]
+        keeps = request.recorded() or (request.create_graph is None and _of_a_call(given))
         values = [
             _value(path, value, engine.xs[i], keeps)
             for path, i, value in matched(self.tree, new_xs)
         ]
         if not self.decided:
             root, xs = engine.evaluated(values)
-            recorded = request.recorded(lambda: _reaches(root, start))
+            recorded = _recorded(request, root, start)
             return replace(self, engine=engine.at(root, xs, recorded), aux=None).checked()
         if self.again is not None:
             return self.again(self.for_each_x(values.__getitem__))
@@ -232,6 +234,40 @@ def _output(ys: Any, *, function: bool) -> Variable:
 
 def _total(parts: list[Variable]) -> Any:
     return sum(np.sum(part) for part in parts)
+
+
+class _Inputs:
+    """Makes the inputs of a call, which are known as such while it lasts."""
+
+    def __init__(self, make: Callable[[Any], Variable]) -> None:
+        self.make = make
+        self.serials: list[int] = []
+
+    def __enter__(self) -> Callable[[Any], Variable]:
+        return self._made
+
+    def _made(self, x: Any) -> Variable:
+        new = self.make(x)
+        self.serials.append(new._serial)
+        INPUTS.add(new._serial)
+        return new
+
+    def __exit__(self, *_: object) -> None:
+        INPUTS.difference_update(self.serials)
+
+
+def _of_a_call(variables: Sequence[Variable]) -> bool:
+    """Whether a Variable depends on what a function is being called with, in another thread."""
+    return bool(INPUTS and variables) and any(
+        node._serial in INPUTS for node in ancestors(variables)
+    )
+
+
+def _recorded(request: Request, root: Variable, start: int | None) -> bool:
+    """Whether answers are recorded; `start` is when a function was called, if one was."""
+    if request.recorded(lambda: start is None or _reaches(root, start)):
+        return True
+    return request.create_graph is None and not being_called() and _of_a_call([root])
 
 
 def _reaches(root: Variable, start: int) -> bool:

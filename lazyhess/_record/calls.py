@@ -13,6 +13,8 @@ from contextvars import ContextVar
 
 _depth: ContextVar[int] = ContextVar("depth", default=0)  # of calls within calls
 _running = 0  # calls of all threads together
+# Serial numbers of the Variables that functions are being called with, in any thread.
+INPUTS: set[int] = set()
 _turn = threading.Lock()
 
 

@@ -147,6 +147,7 @@ def difference_rounding(
 
 # Steps of first and second differences in extended precision, and in float64.
 _FIRST, _SECOND = (1e-6, 1e-5), (2e-4, 3e-3)
+DIFFERENCE_STEP = _FIRST[1]
 
 
 def _precise(

@@ -23,6 +23,7 @@ from lazyhess._sweep.linearization import Linearization
 from lazyhess._tangents import Pattern, Sparse, dense
 from lazyhess._trees import leaves
 from lazyhess.testing.differences import (
+    DIFFERENCE_STEP,
     Function,
     difference_gradient,
     difference_hessian,
@@ -332,10 +333,10 @@ class Rule:
 
             want = difference_gradient(plain, self.inputs, dtype=np.float64)
             rounding = difference_rounding(1, plain, self.inputs, dtype=np.float64)
-            # Derivatives that cancel are rounded as the Hessian is.
+            # Derivatives that cancel are rounded as the Hessian is, and that as the value.
             sizes = [np.abs(value_of(block[...])) for block in found]
             largest = max([np.max(x, where=np.isfinite(x), initial=0) for x in sizes], default=0)
-            rounding += self.rtol * float(largest)
+            rounding += self.rtol * float(largest) + self._rounding() / DIFFERENCE_STEP
         for k, (a, b) in enumerate(zip(got, want, strict=True)):
             what = f"derivative of the Hessian by argument {self.places[k]}, "
             _compare(what, a, b, 10 * self.rtol, _NAMES, rounding)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import pytest
 
 import lazyhess as lh
+from lazyhess._record.calls import INPUTS
 
 X, ELSEWHERE = np.array([1.0, 2.0, 3.0]), np.array([2.0, 0.5, -1.0])
 OUTSIDE = lh.hessian(lambda z: np.sum(z**3), np.ones(3))  # by hand
@@ -16,6 +18,11 @@ OUTSIDE = lh.hessian(lambda z: np.sum(z**3), np.ones(3))  # by hand
 
 def cube(z: Any) -> Any:
     return np.sum(z**3)
+
+
+def in_a_thread(function: Callable[..., Any], *args: Any) -> Any:
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(function, *args).result()
 
 
 # Functions whose value is 3 * sum(x ** 3): derivatives of all kinds stand in them.
@@ -54,6 +61,19 @@ FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "aux of a gradient": lambda x: 3 * lh.gradient(lambda z: (np.sum(z), cube(z)), x, has_aux=True)[1],
     "twice": lambda x: np.sum(x * lh.gradient(lambda y: np.sum(y * lh.gradient(cube, y)) / 3, x)),
     "sorted": lambda x: np.sum(x * lh.gradient(lambda z: np.sum(np.sort(z) ** 3), x)),
+    "in a thread": lambda x: np.sum(x * in_a_thread(lambda: lh.gradient(cube, x))),
+    "of what was recorded, in a thread": lambda x: np.sum(
+        x * in_a_thread(lambda y: lh.gradient(y, x), cube(x))
+    ),
+    "by a closure, in a thread": lambda x: np.sum(
+        x * in_a_thread(lambda: lh.gradient(lambda z: np.sum(3 * z * x**2), np.ones(3)))
+    ),
+    "another point, in a thread": lambda x: np.sum(
+        x * in_a_thread(lambda: OUTSIDE.at(x).gradient())
+    ),
+    "aux, in a thread": lambda x: 3 * np.sum(
+        in_a_thread(lambda: lh.hessian(lambda z: (cube(z), z**3), x, has_aux=True))[1]
+    ),
     "loop": lambda x: sum(x[k] * lh.gradient(lambda z: z * z * z, x[k]) for k in range(3)),
 }  # fmt: skip
 
@@ -117,6 +137,19 @@ def test_what_reaches_nothing_outside_is_plain() -> None:
     assert type(y) is lh.Variable
     mixed = lh.gradient(function, X, create_graph=True)
     np.testing.assert_allclose(lh.gradient(np.sum(mixed), w), 6 * np.sum(3 * X**2) * 2)
+
+
+def test_by_hand_beside_a_function_that_is_being_called() -> None:
+    """In another thread, of what has nothing to do with it: plain, as ever."""
+
+    def function(x: Any) -> Any:
+        w = lh.variable(X)
+        answers = in_a_thread(lambda: (lh.gradient(cube(w), w), lh.hessian(cube, X)[0]))
+        assert [type(answer) for answer in answers] == [np.ndarray] * 2
+        return cube(x)
+
+    lh.hessian(function, X)
+    assert not INPUTS
 
 
 def test_conversions_inside_are_refused() -> None:
