@@ -312,6 +312,8 @@ def _followed(flat: _Flat) -> list[bool]:
     """Which inputs ys depends on, where values decide: those that its derivative comes from."""
     try:
         linear = jax.linearize(lambda *xs: flat.run(*xs)[0], *flat.xs)[1]
+    except _NEEDS_VALUES:
+        raise
     except LACKING:  # a rule that knows reverse derivatives only does not tell
         return [True] * len(flat.xs)
     closed = jax.make_jaxpr(linear)(*flat.xs)

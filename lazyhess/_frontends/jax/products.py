@@ -393,6 +393,8 @@ class Eager(Products):
         """What a function gives of the linearized gradient; in reverse, where a rule lacks."""
         try:
             return run()
+        except jax.errors.JAXTypeError:  # the function wants values
+            raise
         except LACKING as error:
             if self._reverse:
                 raise lacking(error, ()) from error
