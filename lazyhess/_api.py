@@ -141,6 +141,7 @@ def hessian(
     argnums: int | Sequence[int] | None = None,
     create_graph: bool | None = None,
     strict: bool = False,
+    check: bool | Literal["auto"] = "auto",
     cache: Any = DEFAULT_CACHE,
     block_size: int | None = None,
     progress: bool = False,
@@ -155,6 +156,7 @@ def hessian(
     argnums: int | Sequence[int] | None = None,
     create_graph: bool | None = None,
     strict: bool = False,
+    check: bool | Literal["auto"] = "auto",
     cache: Any = DEFAULT_CACHE,
     block_size: int | None = None,
     progress: bool = False,
@@ -197,6 +199,12 @@ def hessian(
         plain arrays. ``False`` is the deliberate detachment: it counts as a read of values.
     strict : bool
         Whether an x that ys does not depend on is an error; else its blocks are zero.
+    check : {"auto", True, False}
+        Whether second derivatives that a framework gives are compared with what else is known of
+        them, and a warning names the operations to suspect. ``"auto"``: entries that are known from
+        both sides; and once, in a request of at least 20 products, one product with a difference
+        of gradients, where ys is a callable of which two calls at one point agree bit for bit.
+        ``True``: so in every request. Counted apart, as ``cache_info().checks``.
     cache : int, str, cachetools.Cache or None
         What keeps the rows: a number of bytes, a string such as ``"512MB"``, a cache of your own,
         or ``None`` for none. By default 1 GiB.
@@ -263,6 +271,7 @@ def hessian(
         strict,
         block_size,
         progress,
+        check,
     )
     problem = front_end_of(ys, xs).problem(request)
     return request.with_aux(HessianTree(problem, cache).blocks(), problem.aux)

@@ -21,19 +21,21 @@ def gathered(tree: Any) -> Any:
 
 
 def leaves(tree: Any, path: str = "") -> Iterator[tuple[str, Any]]:
-    """Every leaf with its path, such as ``[0]['weight']``, in order."""
+    """Every leaf with its path, such as ``[0]['weight']``, in order; a None is none."""
     if isinstance(tree, dict):
         for key, child in tree.items():
             yield from leaves(child, f"{path}[{key!r}]")
     elif isinstance(tree, (tuple, list)):
         for k, child in enumerate(tree):
             yield from leaves(child, f"{path}[{k}]")
-    else:
+    elif tree is not None or not path:
         yield path, tree
 
 
 def rebuild(tree: Any, make: Callable[[Any], Any]) -> Any:
-    """The same containers with ``make(leaf)`` in place of each leaf, called in order."""
+    """The same containers, ``make(leaf)`` in place of each leaf, called in order; None stays."""
+    if tree is None:
+        return None
     if not is_node(tree):
         return make(tree)
     return inside(tree, lambda child: rebuild(child, make))

@@ -62,6 +62,7 @@ class GradientOptions(TypedDict, total=False):
 class HessianOptions(GradientOptions, total=False):
     """Arguments of `lazyhess.hessian` that leave the type of the answer as it is."""
 
+    check: bool | Literal["auto"]
     cache: Any
     block_size: int | None
     progress: bool

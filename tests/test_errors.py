@@ -290,9 +290,7 @@ def test_sizes_are_exact_and_whole_numbers_are_numpys_too():
 @pytest.mark.parametrize("value", [None, "y", 3.0, np.ones(2), np.float64(1)])
 def test_a_function_that_gives_no_record_is_not_told_to_be_given(value):
     for ask in (lh.hessian, lh.gradient):
-        with pytest.raises(
-            TypeError, match=rf"got {type(value).__name__}.*0 \* np\.sum\(x\)"
-        ) as info:
+        with pytest.raises(TypeError, match=rf"got {type(value).__name__}.*0 \* sum\(x\)") as info:
             ask(lambda x: value, X)
         assert "lh.hessian(f" not in str(info.value)
         assert "give the function" not in str(info.value)

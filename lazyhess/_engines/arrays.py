@@ -90,7 +90,7 @@ class Arrays(ABC):
 
     def of_framework(self, array: Any) -> bool:
         """Whether an array is a framework's own, which may have a graph to be followed."""
-        return not isinstance(array, (np.ndarray, np.generic))
+        return hasattr(array, "dtype") and not isinstance(array, (np.ndarray, np.generic))
 
     # --- rows -----------------------------------------------------------------------------------
 

@@ -19,6 +19,7 @@ from lazyhess._costs import COSTS
 from lazyhess._engines.along import MANY, ReachTable
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.batch import Batch
+from lazyhess._engines.check import Check
 from lazyhess._engines.memory import SeedLimit, needed, out_of_memory
 from lazyhess._engines.protocol import progress_bar
 from lazyhess._indices import Array, Ids, Shape
@@ -32,6 +33,8 @@ class Products(ABC):
     """
 
     arrays: Arrays
+    xs: Sequence[Any]
+    """The inputs, at this point."""
 
     @abstractmethod
     def value(self) -> Any:
@@ -128,6 +131,8 @@ class FrameworkEngine:
         Whether to show a progress bar.
     memory : int, optional
         Bytes that the rows and tangents of one pass may have.
+    check : Check, optional
+        What compares second derivatives with what else is known of them.
     """
 
     def __init__(
@@ -142,6 +147,7 @@ class FrameworkEngine:
         block_size: int | None = None,
         progress: bool = False,
         memory: int | None = None,
+        check: Check | None = None,
     ) -> None:
         self.function = function
         self.arrays = function.arrays
@@ -155,8 +161,14 @@ class FrameworkEngine:
         self.memory = memory
         # By the source and the targets of products.
         self._limits: dict[tuple[int, tuple[int, ...]], SeedLimit] = {}
+        self.check = check
         self.shapes = self.batch.shapes
         self.lead: Shape = self.output if each else self.batch.lead
+
+    @property
+    def checks(self) -> int:
+        """How many products were run to compare others with."""
+        return 0 if self.check is None else self.check.count
 
     def value(self) -> Any:
         """The value of ys."""
@@ -235,9 +247,13 @@ class FrameworkEngine:
         for ids, blocks in passes(i, rows, columns):
             if bar is not None:
                 bar.update(self.products(i, ids))
+            if self.check is not None and i in blocks:
+                self.check.entries(self, i, ids, blocks[i])
             yield ids, blocks
         if bar is not None:
             bar.close()
+        if self.check is not None:
+            self.check.products(self, i, self.products(i, rows), columns)
 
     def _at_once(self, i: int, columns: Sequence[int]) -> int:
         """How many products to run at once."""
@@ -333,21 +349,44 @@ class FrameworkEngine:
 
     def vectors(self, operand: Any) -> Any:
         """What ``@`` was given as tangents for `apply`; None where the dense matrix is needed."""
-        if self.create_graph or isinstance(operand, Variable):
+        if isinstance(operand, Variable):
             return None
-        return self.arrays.numpy(operand)
+        tensor = self.arrays.of_framework(operand)
+        array = operand if tensor else np.asarray(operand)
+        if not tensor and array.dtype.kind in "USOMm":
+            raise TypeError(
+                f"matmul: a Hessian is multiplied by numbers, got {type(operand).__name__} of "
+                f"dtype {array.dtype}"
+            )
+        if not len(array.shape):
+            raise ValueError(
+                f"matmul: {type(operand).__name__} of shape () has no axis to sum over; H * c "
+                "multiplies by a number"
+            )
+        if tensor and operand.dtype not in self.dtypes and 0 not in operand.shape:
+            # The framework says what it thinks of another dtype, before any work.
+            one = self.arrays.take(self.arrays.reshape(operand, (prod(operand.shape),)), _FIRST, 0)
+            self.arrays.matmul(
+                self.arrays.zeros((1, 1), self.dtypes[0]), self.arrays.reshape(one, (1, 1))
+            )
+        return None if self.create_graph else self.arrays.numpy(operand)
 
     def apply(self, j: int, tangents: Any, columns: tuple[int, ...]) -> dict[int, Any]:
         """Products: ``(K,) + lead + shapes[j]`` -> for each i ``(K,) + lead + shapes[i]``."""
 
         def compute(start: int, count: int) -> dict[int, Any]:
             part = tangents[start : start + count]
-            if self.arrays.of_framework(tangents):  # in the shape of x_j
-                return self.function.products(j, part, columns, None)
-            return self._applied(j, part, columns)
+            if not self.arrays.of_framework(tangents):
+                return self._applied(j, part, columns)
+            # In the shape of x_j.
+            if part.dtype != self.dtypes[j]:
+                part = self.arrays.cast(part, self.dtypes[j])
+            return self.function.products(j, part, columns, None)
 
         limit, size = self._limit(j, columns), self._at_once(j, columns)
         passes = list(limit.passes(len(tangents), size, compute))
+        if self.check is not None:
+            self.check.products(self, j, len(tangents), columns)
         return {i: self._concatenated(i, [parts[i] for parts in passes]) for i in columns}
 
     def _concatenated(self, i: int, parts: list[Any]) -> Any:
@@ -381,6 +420,9 @@ class FrameworkEngine:
             part = self._part(i, products[i], which)
             answer[i] = arrays.reshape(part, (count, *self.lead, *self.shapes[i]))
         return answer
+
+
+_FIRST = np.zeros(1, np.intp)
 
 
 def by_output(

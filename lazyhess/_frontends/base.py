@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from typing import Any, Protocol
 
+from lazyhess._engines.check import Check, Evidence
 from lazyhess._engines.framework import FrameworkEngine, Products
 from lazyhess._engines.problem import Problem
 from lazyhess._engines.protocol import Engine
@@ -34,8 +36,9 @@ def engine_of(
     xs: Sequence[Any],
     output: Shape,
     batch: Sequence[int | None] | None,
+    evidence: Evidence | None = None,
 ) -> FrameworkEngine:
-    """The engine of a request by some xs."""
+    """The engine of a request by some xs; with `evidence` its products are compared with that."""
     return FrameworkEngine(
         function,
         [(tuple(x.shape), x.dtype) for x in xs],
@@ -46,7 +49,15 @@ def engine_of(
         block_size=request.block_size,
         progress=request.progress,
         memory=request.options.memory,
+        check=checking(request, evidence),
     )
+
+
+def checking(request: Request, evidence: Evidence | None) -> Check | None:
+    """What compares products, as a request asks for it."""
+    if evidence is None or request.check is False:
+        return None
+    return Check(request.check, evidence, request.done)
 
 
 def graph_problem(
@@ -57,13 +68,15 @@ def graph_problem(
     aux: Any,
     batch: Sequence[int | None] | None,
     fits: Callable[[Any], None] | None,
+    evidence: Evidence | None = None,
 ) -> Problem:
     """What a front end makes of a recorded graph: `Products` that know their `xs` and `root`.
 
     With `fits`, which refuses values for `at` that are not those of the same problem, ys is a
     function.
     """
-    engine = engine_of(graph, request, graph.xs, tuple(graph.root.shape), batch)
+    resolved = replace(request, create_graph=graph.create_graph)
+    engine = engine_of(graph, resolved, graph.xs, tuple(graph.root.shape), batch, evidence)
     refuse_interacting(engine, request.batch_axis)
     again: Callable[[Any], Problem] | None = None
     if fits is not None:
@@ -138,7 +151,8 @@ def other_kind(path: str, expected: str, got: str) -> ValueError:
 def matched(tree: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any]]:
     """Each leaf of `tree` with its path, and what stands in `new` in its place."""
     if not is_node(tree):
-        yield path, tree, new
+        if tree is not None or new is not None:
+            yield path, tree, new
         return
     keys: Any = tree.keys() if isinstance(tree, dict) else range(len(tree))
     fits = is_node(new) and isinstance(new, dict) == isinstance(tree, dict)
@@ -153,11 +167,15 @@ def matched(tree: Any, new: Any, path: str = "") -> Iterator[tuple[str, Any, Any
 def check_new(tree: Any, new: Any, check: Callable[[str, Any], None]) -> None:
     """Refuse values for `at` that are those of another problem; `check` refuses other kinds."""
     for path, x, value in matched(tree, new):
-        if is_node(value):
-            raise other_structure(f"xs{path} is a tensor", f"{type(value).__name__}")
+        if x is None or is_node(value):
+            raise other_structure(f"xs{path} is {_leaf(x)}", f"{type(value).__name__}")
         check(path, value)
         if value.shape != x.shape or value.dtype != x.dtype:
             raise other_kind(path, f"a tensor of {_kind(x)}", _kind(value))
+
+
+def _leaf(x: Any) -> str:
+    return "None" if x is None else "a tensor"
 
 
 def _kind(x: Any) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, NamedTuple
 
@@ -11,7 +11,7 @@ from cachetools import LRUCache
 
 from lazyhess._engines.arrays import Arrays
 from lazyhess._engines.framework import Single
-from lazyhess._indices import Array
+from lazyhess._indices import Array, Ids, Shape
 from lazyhess._locks import lock
 
 # Outputs whose gradients are kept with their graphs.
@@ -39,6 +39,63 @@ class Recorded(NamedTuple):
     cotangent: Any = None  # that they are linear in, where their graph has it as an input
 
 
+class RecordedArrays(Arrays):
+    """Operations whose results keep their graph, whatever mode the caller is in.
+
+    Parameters
+    ----------
+    arrays : Arrays
+        The operations.
+    recording : callable
+        Makes a context in which operations are recorded.
+    """
+
+    def __init__(
+        self, arrays: Arrays, recording: Callable[[], AbstractContextManager[Any]]
+    ) -> None:
+        self._arrays, self._recording = arrays, recording
+
+    def _recorded(self, name: str, *args: Any) -> Any:
+        with self._recording():
+            return getattr(self._arrays, name)(*args)
+
+    def numpy(self, array: Any) -> Array:
+        return self._arrays.numpy(array)
+
+    def from_numpy(self, array: Array, dtype: Any) -> Any:
+        return self._arrays.from_numpy(array, dtype)
+
+    def zeros(self, shape: Shape, dtype: Any) -> Any:
+        return self._arrays.zeros(shape, dtype)
+
+    def concatenate(self, parts: Sequence[Any]) -> Any:
+        return self._recorded("concatenate", parts)
+
+    def take(self, array: Any, ids: Ids, axis: int) -> Any:
+        return self._recorded("take", array, ids, axis)
+
+    def points(self, array: Any, rows: Ids, columns: Ids) -> Any:
+        return self._recorded("points", array, rows, columns)
+
+    def reshape(self, array: Any, shape: Shape) -> Any:
+        return self._recorded("reshape", array, shape)
+
+    def transpose(self, array: Any, axes: Sequence[int]) -> Any:
+        return self._recorded("transpose", array, axes)
+
+    def cast(self, array: Any, dtype: Any) -> Any:
+        return self._recorded("cast", array, dtype)
+
+    def matmul(self, a: Any, b: Any) -> Any:
+        return self._recorded("matmul", a, b)
+
+    def nbytes(self, array: Any) -> int:
+        return self._arrays.nbytes(array)
+
+    def itemsize(self, dtype: Any) -> int:
+        return self._arrays.itemsize(dtype)
+
+
 class TensorGraph(Single):
     """Derivatives of a tensor by differentiating its gradient, which is recorded once.
 
@@ -60,7 +117,7 @@ class TensorGraph(Single):
     def __init__(self, root: Any, xs: Sequence[Any], create_graph: bool, arrays: Arrays) -> None:
         self.root, self.xs = root, list(xs)
         self.create_graph = create_graph
-        self.arrays = arrays
+        self.arrays = RecordedArrays(arrays, self.recording) if create_graph else arrays
         self._gradients: LRUCache[int | None, Recorded] = LRUCache(self.outputs_kept)
         self._turn = lock()
 

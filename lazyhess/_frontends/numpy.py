@@ -21,7 +21,7 @@ from lazyhess._frontends.base import (
     other_kind,
     refuse_interacting,
 )
-from lazyhess._frontends.request import Request, call, one_output, recorded
+from lazyhess._frontends.request import Request, call, no_record, one_output, picked, recorded
 from lazyhess._record import reads
 from lazyhess._record.calls import INPUTS, being_called
 from lazyhess._record.tape import value_dependent
@@ -43,12 +43,14 @@ class NumPy(FrontEnd):
         if function:
             inside = being_called() or _of_a_call(request.xs)
             keeps = request.create_graph or (inside and request.create_graph is None)
-            with _Inputs(_kept if keeps else _fresh) as fresh:
+            with _Inputs(_named(request, _kept if keeps else _fresh)) as fresh:
                 ys, xs, aux = call(request, fresh, _same if keeps and inside else _plain)
         else:
             request.needs_callable()
         inputs = [(path, _input(path, x)) for path, x in leaves(xs)]
         variables = [x for _, x in inputs]
+        if function and not inputs and not isinstance(ys, Variable):
+            ys = variable(np.zeros(()))  # a function of nothing may give anything
         output = partial(_output, function=function)
         root = one_output(ys, request.reduction, output, _total, "np.stack")
         # What a function asks for after its output was recorded may decide something, too.
@@ -160,6 +162,20 @@ def _numbered(xs: Any) -> Any:
 # --- inputs -------------------------------------------------------------------------------------
 
 
+def _named(request: Request, make: Callable[[Any], Variable]) -> Callable[[Any], Variable]:
+    """A function called for each x in order, whose errors say which one it was."""
+    paths = (path for path, _ in leaves(picked(request)))
+
+    def named(x: Any) -> Variable:
+        path = next(paths)
+        try:
+            return make(x)
+        except TypeError as error:
+            raise TypeError(f"xs{path}: {error}") from None
+
+    return named
+
+
 def _fresh(x: Any) -> Variable:
     """A new Variable of the same value."""
     if not isinstance(x, Variable):
@@ -216,17 +232,13 @@ def _output(ys: Any, *, function: bool) -> Variable:
         value = f"{type(ys).__name__}"
         if isinstance(ys, (np.ndarray, np.generic)):
             value += f" of shape {ys.shape}"
-        if function:
-            raise TypeError(
-                f"ys has to return what it computes from its arguments, got {value}, which carries "
-                "no record of them: is a return missing, or was a value taken (.value)? Of a "
-                "constant return constant + 0 * np.sum(x)"
-            )
-        raise TypeError(
-            f"ys must be recorded from xs, got {value}, which carries no record; make xs with "
-            "lh.variable(array) and compute ys from them, or give the function itself: "
-            "lh.hessian(f, xs)"
+        way = (
+            "make xs with lh.variable(array) and compute ys from them, or give the function "
+            "itself: lh.hessian(f, xs)"
         )
+        if function:
+            way = "ys has to return what it computes from its arguments (is a return missing?)"
+        raise no_record(value, ".value, or another library", way)
     return ys
 
 

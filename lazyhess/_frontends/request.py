@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._engines.check import Done
 from lazyhess._indices import Shape
 from lazyhess._options import Options, current
 from lazyhess._record.calls import being_called, calling
@@ -31,7 +32,9 @@ class Request:
     strict: bool = False
     block_size: int | None = None
     progress: bool = False
+    check: Any = "auto"
     options: Options = field(default_factory=current)  # those at the call
+    done: Done = field(default_factory=Done, compare=False, repr=False)
 
     def __post_init__(self) -> None:
         for name in ("has_aux", "create_graph", "strict", "progress"):
@@ -41,6 +44,8 @@ class Request:
             isinstance(reduction, str) and reduction in ("sum", "none")
         ):
             raise ValueError(f'reduction must be None, "sum" or "none", got {self.reduction!r}')
+        if not (isinstance(self.check, bool) or self.check == "auto"):
+            raise ValueError(f'check must be "auto", True or False, got {self.check!r}')
         if self.batch_axis is not None and self.reduction is not None:
             raise ValueError(
                 f"batch_axis and reduction={self.reduction!r} exclude each other; give one"
@@ -134,6 +139,25 @@ class Request:
 def recorded(create_graph: bool | None, reaches: Callable[[], bool]) -> bool:
     """See `Request.recorded`."""
     return being_called() and reaches() if create_graph is None else create_graph
+
+
+def no_record(got: str, detached: str, way: str) -> TypeError:
+    """The error for an output that carries no record of how it was computed.
+
+    Parameters
+    ----------
+    got : str
+        What it is.
+    detached : str
+        What detaches an output.
+    way : str
+        How one with a record is made.
+    """
+    return TypeError(
+        f"ys carries no record of how it was computed from xs, got {got}: it is a constant, or was "
+        f"detached on the way ({detached}), which cannot be told apart; {way}; of a constant, "
+        "return constant + 0 * sum(x)"
+    )
 
 
 def call(

@@ -9,10 +9,11 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable, Container, Iterator, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
+from lazyhess._engines.check import Evidence
 from lazyhess._engines.problem import Problem
 from lazyhess._frontends.base import (
     FrontEnd,
@@ -22,7 +23,8 @@ from lazyhess._frontends.base import (
     graph_problem,
 )
 from lazyhess._frontends.graphs import GIVE_FUNCTION, TensorGraph
-from lazyhess._frontends.request import Request, call, one_output
+from lazyhess._frontends.request import Request, call, no_record, one_output, picked
+from lazyhess._record.calls import being_called
 from lazyhess._trees import gathered, inside, leaves, rebuild
 
 
@@ -30,6 +32,7 @@ from lazyhess._trees import gathered, inside, leaves, rebuild
 class Words:
     """What a framework calls things, in errors."""
 
+    name: str  # of the framework
     tensor: str  # the class of its tensors
     owner: str  # whose tensors they are
     module: str  # what holds parameters
@@ -43,6 +46,7 @@ class Words:
     were_fixed: str  # "or xs ... by then"
     unfix: str  # "..., before computing ys"
     unrecorded: str  # the modes in which nothing is recorded
+    inference: str = ""  # the one of them that leaves its mark on tensors
 
 
 class Prepared(NamedTuple):
@@ -67,8 +71,8 @@ class TensorFrontEnd(FrontEnd):
         The framework's own containers of parameters.
     dtypes : container
         By which there are derivatives.
-    place : str
-        The attribute of a tensor that says where it lies.
+    alike : tuple of str
+        The attributes that all xs have to agree in.
     words : Words
         What things are called.
     """
@@ -78,7 +82,7 @@ class TensorFrontEnd(FrontEnd):
     dicts: Any
     lists: Any
     dtypes: Container[Any]
-    place: str
+    alike: tuple[str, ...]
     words: Words
 
     @abstractmethod
@@ -128,13 +132,52 @@ class TensorFrontEnd(FrontEnd):
             def fits(new: Any) -> None:
                 check_new(prepared.tree, self.containers(new), self.check_kind)
 
+        evidence = self._evidence(prepared, request)
         return graph_problem(
-            self, graph, request, prepared.tree, prepared.aux, prepared.batch, fits
+            self, graph, request, prepared.tree, prepared.aux, prepared.batch, fits, evidence
         )
+
+    def _evidence(self, prepared: Prepared, request: Request) -> Evidence:
+        """What there is to compare second derivatives with."""
+
+        def repeat(values: list[Any]) -> tuple[Any, Sequence[Any]]:
+            values = [self.require_grad(x) for x in values]
+            rest = iter(values)
+            moved = replace(
+                request.at(rebuild(prepared.tree, lambda _: next(rest))), create_graph=False
+            )
+            with self.recording(), self.undisturbed():
+                ys, _, _ = call(moved, lambda x: x, self._plain)
+                root = one_output(
+                    ys, request.reduction, self._output_of_function, self._total, self.words.stack
+                )
+                graph = self.graph(root, values, moved, prepared.tree, prepared.batch)
+                return root, graph.differentiate(None, create_graph=False, retain_graph=False)
+
+        again = prepared.function and not self.changes(prepared.graph)
+        return Evidence(
+            owner=self.words.name,
+            paths=[path for path, _ in prepared.inputs],
+            repeat=repeat if again else None,
+            suspects=lambda: self.suspects(prepared.graph),
+        )
+
+    def undisturbed(self) -> AbstractContextManager[Any]:
+        """A context after which random numbers go on as before."""
+        return nullcontext()
+
+    def changes(self, graph: Any) -> bool:
+        """Whether another call of what was recorded would change something."""
+        return False
+
+    def suspects(self, graph: Any) -> Sequence[str]:
+        """The operations between xs and ys whose second derivatives may be wrong, by name."""
+        return ()
 
     def gradient(self, request: Request) -> Any:
         prepared = self.prepare(request)
-        create, graph = bool(request.create_graph), prepared.graph
+        graph = prepared.graph
+        create = graph.create_graph
         gradients = graph.differentiate(
             None, create_graph=create, retain_graph=create or not prepared.function
         )
@@ -160,32 +203,49 @@ class TensorFrontEnd(FrontEnd):
         function = self.is_function(ys)
         if function:
             request = request.at(xs) if request.argnums is None else request
-            copy = self._linked if request.create_graph else self._fresh
+            for path, x in leaves(self.containers(picked(request))):
+                self.check_kind(path, x)
+            keeps = request.recorded()
+            plain = self._same if keeps and being_called() else self._plain
             with self.recording():
-                ys, xs, aux = call(request, copy, self._plain)
+                ys, xs, aux = call(request, self._linked if keeps else self._fresh, plain)
         else:
             request.needs_callable()
         inputs = list(leaves(xs))
         for path, x in inputs:
             self._check_input(path, x)
-        check_alike(inputs, self.place, "dtype")
+        check_alike(inputs, *self.alike)
 
-        def check(ys: Any) -> Any:
-            return self._output(ys, function)
-
+        check = self._output_of_function if function else self._output_of_graph
         root = one_output(ys, request.reduction, check, self._total, self.words.stack)
         batch = request.batch_axes(tuple(root.shape), inputs)
+        request = replace(
+            request,
+            create_graph=request.recorded(
+                lambda: not function or self.reaches(root, [x for _, x in inputs])
+            ),
+        )
         graph = self.graph(root, [x for _, x in inputs], request, xs, batch)
         return Prepared(graph, inputs, xs, aux, batch, function)
 
+    def reaches(self, root: Any, xs: Sequence[Any]) -> bool:
+        """Whether an output of a function, or one of its inputs, depends on other tensors."""
+        return True
+
+    def inference(self, x: Any) -> bool:
+        """Whether a tensor is one of a mode in which nothing can be recorded, even later."""
+        return False
+
+    @staticmethod
+    def _same(x: Any) -> Any:
+        return x
+
     def _fresh(self, x: Any) -> Any:
         """A copy to differentiate by, which no later change of x reaches."""
-        self.check_kind("", x)
         return self.require_grad(x.detach().clone())
 
     def _linked(self, x: Any) -> Any:
         """One that still depends on x, so that what comes out can be differentiated by x."""
-        self.check_kind("", x)
         return x.clone() if self.requires_grad(x) else self._fresh(x)
 
     def _plain(self, x: Any) -> Any:
@@ -225,6 +285,12 @@ class TensorFrontEnd(FrontEnd):
 
     def _check_input(self, path: str, x: Any) -> None:
         self.check_kind(path, x)
+        if self.inference(x):
+            raise ValueError(
+                f"xs{path} (shape {tuple(x.shape)}, dtype {x.dtype}) was made under "
+                f"{self.words.inference}, so nothing computed from it is recorded; "
+                f"make it outside of that, or give {GIVE_FUNCTION[5:]}"
+            )
         if not self.requires_grad(x):
             raise ValueError(
                 f"xs{path} (shape {tuple(x.shape)}, dtype {x.dtype}) {self.words.fixed}, so ys has "
@@ -232,37 +298,37 @@ class TensorFrontEnd(FrontEnd):
                 f"{self.words.unfix} before computing ys, or {GIVE_FUNCTION}"
             )
 
+    def _output_of_function(self, ys: Any) -> Any:
+        return self._output(ys, True)
+
+    def _output_of_graph(self, ys: Any) -> Any:
+        return self._output(ys, False)
+
     def _output(self, ys: Any, function: bool) -> Any:
         """An output that can be differentiated."""
         words = self.words
         if not isinstance(ys, self.tensor):
-            way = "return the tensor itself, not .item() or .numpy()" if function else GIVE_FUNCTION
-            raise TypeError(
-                f"ys must be a {words.tensor} computed from xs, got {type(ys).__name__}, which has "
-                f"no graph; {'' if function else 'or '}{way}"
-            )
+            way = "return the tensor itself" if function else GIVE_FUNCTION
+            detached = f".item(), .numpy(), {words.unrecorded}"
+            raise no_record(f"{type(ys).__name__}, which is no {words.tensor}", detached, way)
         if ys.is_complex():
             raise TypeError(
                 f"ys has dtype {ys.dtype}; take its real or imaginary part, {words.parts}"
             )
-        seen = f"ys (shape {tuple(ys.shape)}, dtype {ys.dtype}) has no graph"
+        got = f"a tensor of shape {tuple(ys.shape)} and dtype {ys.dtype}"
         if self.requires_grad(ys):
             if ys.dtype not in self.dtypes:
                 raise TypeError(
                     f"ys must be of dtype {words.dtypes}, got {ys.dtype}; ys{words.convert}"
                 )
             return ys
+        detached = f".detach(), .item(), .numpy(), {words.unrecorded}"
+        if self.inference(ys):
+            got += f", made under {words.inference}"
         if function:
-            raise ValueError(
-                f"{seen}: it does not depend on xs, or was detached on the way (.detach(), "
-                f".item(), .numpy(), {words.unrecorded}); return the floating tensor that was "
-                "computed from xs"
-            )
-        raise ValueError(
-            f"{seen}: it was computed under {words.unrecorded}, or detached (.detach(), .item(), "
-            f".numpy()), or xs {words.were_fixed} by then; compute it again with its graph, or "
-            f"{GIVE_FUNCTION}"
-        )
+            raise no_record(got, detached, "return the floating tensor that was computed from xs")
+        way = f"compute it again with its graph, or {GIVE_FUNCTION}"
+        raise no_record(got, f"{detached}; or xs {words.were_fixed} by then", way)
 
     def _check_related(
         self, prepared: Prepared, gradients: Callable[[], Sequence[Any]], strict: bool

@@ -46,6 +46,9 @@ class CacheInfo(NamedTuple):
         Rows of blocks that are held now.
     currsize, maxsize : int
         Bytes held now, and at the most. Of a cache of your own, in its own units.
+    checks : int
+        Products of a framework run beside those, to compare them with: see `check` of
+        `lazyhess.hessian`.
     """
 
     products: int
@@ -54,6 +57,7 @@ class CacheInfo(NamedTuple):
     rows: int
     currsize: float
     maxsize: float
+    checks: int = 0
 
 
 @dataclass

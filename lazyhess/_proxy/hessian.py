@@ -103,7 +103,7 @@ class Hessian(LazyArray[ArrayT_co]):
         Returns
         -------
         CacheInfo
-            ``(products, hits, misses, rows, currsize, maxsize)``, sizes in bytes.
+            ``(products, hits, misses, rows, currsize, maxsize, checks)``, sizes in bytes.
         """
         return self._source.info()
 

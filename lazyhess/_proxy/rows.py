@@ -119,7 +119,13 @@ class RowSource(Shared):
         """See `CacheInfo`."""
         rows, size = self.store.held()
         return CacheInfo(
-            self.products, self.hits, self.misses, rows, size, self.store.cache.maxsize
+            self.products,
+            self.hits,
+            self.misses,
+            rows,
+            size,
+            self.store.cache.maxsize,
+            getattr(self.engine, "checks", 0),
         )
 
     @exclusive

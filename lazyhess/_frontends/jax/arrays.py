@@ -101,6 +101,10 @@ class JaxArrays(Arrays):
     def itemsize(self, dtype: Any) -> int:
         return int(np.dtype(dtype).itemsize)
 
+    def promoted(self, product: Any, *dtypes: Any) -> Any:
+        dtype = jnp.promote_types(*dtypes)
+        return product if product.dtype == dtype else self.cast(product, dtype)
+
     def cast(self, array: Any, dtype: Any) -> Any:
         with precision(self.x64):
             return array.astype(dtype)

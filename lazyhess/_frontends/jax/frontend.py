@@ -11,19 +11,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax.tree_util import keystr, tree_flatten, tree_flatten_with_path, tree_unflatten
 
+from lazyhess._engines.check import Evidence
 from lazyhess._engines.framework import FrameworkEngine, Products
 from lazyhess._engines.problem import Problem
 from lazyhess._frontends.base import (
     FrontEnd,
     check_related,
+    checking,
     other_kind,
     other_structure,
     refuse_interacting,
 )
 from lazyhess._frontends.jax import keys
 from lazyhess._frontends.jax.arrays import traced
-from lazyhess._frontends.jax.products import Compiled, Eager, Program, Units, program
-from lazyhess._frontends.request import Request, call, one_output, picked
+from lazyhess._frontends.jax.products import LACKING, Compiled, Eager, Program, Units, program
+from lazyhess._frontends.request import Request, call, no_record, one_output, picked
 from lazyhess._indices import Ids, Shape
 
 # What a function raises that jax cannot trace without values.
@@ -185,9 +187,10 @@ def _check_complex(flat: _Flat, dtype: Any) -> None:
 def _check_related(flat: _Flat, used: Sequence[bool]) -> None:
     """Refuse a ys that no x matters to, and, if that is asked for, an x that does not matter."""
     if flat.xs and not any(used):
-        raise TypeError(
-            "ys does not depend on xs: the function returns the same whatever they are; compute ys "
-            "from its arguments, by functions of jax"
+        raise no_record(
+            "an output that is the same whatever they are",
+            "jax.lax.stop_gradient, numpy.asarray",
+            "compute ys from the arguments of the function, by functions of jax",
         )
     if flat.request.strict:
         check_related(flat.inputs, used)
@@ -247,7 +250,8 @@ def _problem(request: Request) -> Problem:
     _check_related(flat, keys.reached(closed, 0))
     batch = request.batch_axes(shape, flat.inputs)
     consts = [x if isinstance(x, jax.Array) else jnp.array(x) for x in closed.consts]
-    return _compiled(flat, program(closed, batch), consts, shape, batch, device)
+    rules = keys.rules(closed)
+    return _compiled(flat, program(closed, batch), consts, shape, batch, device, rules)
 
 
 def _compiled(
@@ -257,15 +261,25 @@ def _compiled(
     shape: Shape,
     batch: Sequence[int | None] | None,
     device: Any,
+    rules: Sequence[str],
 ) -> Problem:
     """The problem of a traced function, at the inputs of a request."""
-    function = Compiled(program, consts, flat.xs, device)
-    engine = _engine(flat, function, shape, batch)
+    detached = flat.request.create_graph is False and any(map(traced, (*flat.xs, *consts)))
+    function = Compiled(program, consts, flat.xs, device, detached)
+
+    def repeat(values: list[Any]) -> tuple[Any, Sequence[Any]]:
+        there = Compiled(program, consts, values, device)
+        return None, there.weighted(np.ones(shape))
+
+    # jax's own rules are differentiated as functions are; those of users may be anything.
+    asked = bool(rules) or flat.request.check is True
+    evidence = _evidence(flat, function, repeat if asked else None, rules)
+    engine = _engine(flat, function, shape, batch, evidence)
 
     def again(new: Any) -> Problem:
         moved = _moved(flat, new)
         moved.kept = flat.kept
-        return _compiled(moved, program, consts, shape, batch, _device(moved.xs))
+        return _compiled(moved, program, consts, shape, batch, _device(moved.xs), rules)
 
     aux = flat.aux(function.outputs()[1:]) if flat.request.has_aux else None
     return _finished(flat, engine, aux, again)
@@ -281,7 +295,12 @@ def _eager(flat: _Flat, device: Any) -> Problem:
     if flat.request.strict or flat.xs:
         _check_related(flat, _followed(flat))
     function = Eager(lambda *xs: flat.run(*xs)[0], flat.xs, ys, device)
-    engine = _engine(flat, function, tuple(ys.shape), batch)
+
+    def repeat(values: list[Any]) -> tuple[Any, Sequence[Any]]:
+        there = Eager(function.root, values, None, device)
+        return function.root(*values), there.weighted(np.ones(ys.shape))
+
+    engine = _engine(flat, function, tuple(ys.shape), batch, _evidence(flat, function, repeat, ()))
 
     def again(new: Any) -> Problem:
         return _problem(_moved(flat, new).request)
@@ -291,12 +310,32 @@ def _eager(flat: _Flat, device: Any) -> Problem:
 
 def _followed(flat: _Flat) -> list[bool]:
     """Which inputs ys depends on, where values decide: those that its derivative comes from."""
-    closed = jax.make_jaxpr(jax.linearize(lambda *xs: flat.run(*xs)[0], *flat.xs)[1])(*flat.xs)
+    try:
+        linear = jax.linearize(lambda *xs: flat.run(*xs)[0], *flat.xs)[1]
+    except _NEEDS_VALUES:
+        raise
+    except LACKING:  # a rule that knows reverse derivatives only does not tell
+        return [True] * len(flat.xs)
+    closed = jax.make_jaxpr(linear)(*flat.xs)
     return keys.reached(closed, 0)
 
 
+def _evidence(
+    flat: _Flat, function: Compiled | Eager, repeat: Any, rules: Sequence[str]
+) -> Evidence | None:
+    """What there is to compare with; while jax traces there are no numbers."""
+    if any(map(traced, (*flat.xs, *getattr(function, "consts", ())))):
+        return None
+    pure = isinstance(function, Compiled)
+    return Evidence("jax", flat.paths, repeat, pure, lambda: rules)
+
+
 def _engine(
-    flat: _Flat, function: Products, shape: Shape, batch: Sequence[int | None] | None
+    flat: _Flat,
+    function: Products,
+    shape: Shape,
+    batch: Sequence[int | None] | None,
+    evidence: Evidence | None,
 ) -> JaxEngine:
     request = flat.request
     return JaxEngine(
@@ -309,6 +348,7 @@ def _engine(
         block_size=request.block_size,
         progress=request.progress,
         memory=request.options.memory,
+        check=checking(request, evidence),
     )
 
 

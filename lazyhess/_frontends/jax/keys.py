@@ -18,6 +18,13 @@ _CONJUGATES = {"conj", "sign", "max", "min"}
 # Parameters that hold rules of derivatives: functions, made anew whenever they are traced.
 _RULES = {"jvp_jaxpr_fun", "fwd_jaxpr_thunk", "bwd", "out_trees", "transpose_jaxpr_thunk"}
 
+# Primitives that call a function as it is.
+_CALLS = {"jit", "pjit"}
+# Primitives without a derivative in reverse.
+_LACKING = {"while", "ffi_call"}
+# Where the functions of jax itself stand.
+_OWN = "/jax/_src/"
+
 
 class Same:
     """An object that equals itself only; what it stands for lives as long as the key does."""
@@ -124,10 +131,38 @@ def _inner(eqn: Any) -> Iterator[Any]:
                 yield item
 
 
+def rules(closed: Any) -> list[str]:
+    """The functions of a traced one that have derivatives written by hand, but for jax's own."""
+    names: dict[str, None] = {}
+    stack = [closed.jaxpr]
+    while stack:
+        for eqn in stack.pop().eqns:
+            inner = list(_inner(eqn))
+            stack += inner
+            if _RULES & eqn.params.keys():
+                where = str(inner[0].debug_info.func_src_info) if inner else eqn.primitive.name
+                if _OWN not in where:
+                    kind = eqn.primitive.name.removesuffix("_call").removesuffix("_jaxpr")
+                    names[f"{where.partition(' at ')[0]} (jax.{kind})"] = None
+    return list(names)
+
+
+def lacking(closed: Any) -> list[str]:
+    """The primitives in a traced function that have no derivatives, or not in reverse."""
+    names: dict[str, None] = {}
+    stack = [closed.jaxpr]
+    while stack:
+        for eqn in stack.pop().eqns:
+            stack += _inner(eqn)
+            if eqn.primitive.name in _LACKING or "callback" in eqn.primitive.name:
+                names[eqn.primitive.name] = None
+    return list(names)
+
+
 def reached(closed: Any, output: int) -> list[bool]:
     """Which inputs of a traced function one of its outputs depends on."""
     wanted = [k == output for k in range(len(closed.jaxpr.outvars))]
-    used: list[bool] = list(dce_jaxpr(closed.jaxpr, wanted, instantiate=False)[1])
+    used: list[bool] = list(dce_jaxpr(_detached(closed.jaxpr), wanted, instantiate=False)[1])
     return used
 
 
@@ -171,6 +206,20 @@ def _reach(jaxpr: Any, inputs: list[int], times: int, values: dict[int, int]) ->
             if reached and not inner:
                 values[reached] = values.get(reached, 0) + times * prod(var.aval.shape)
     return list(map(of, jaxpr.outvars))
+
+
+def _detached(jaxpr: Any) -> Any:
+    """A traced function whose ends of differentiation come out of nowhere."""
+    eqns = []
+    for eqn in jaxpr.eqns:
+        if eqn.primitive.name == "stop_gradient":
+            continue
+        body = eqn.params.get("jaxpr")
+        if eqn.primitive.name in _CALLS and isinstance(body, ClosedJaxpr):
+            params = {**eqn.params, "jaxpr": ClosedJaxpr(_detached(body.jaxpr), body.consts)}
+            eqn = eqn.replace(params=params)
+        eqns.append(eqn)
+    return jaxpr.replace(eqns=eqns)
 
 
 def not_holomorphic(closed: Any) -> str | None:

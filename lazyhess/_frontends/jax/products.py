@@ -24,11 +24,21 @@ KEPT = 64
 
 
 _waited: Any = jax.block_until_ready
-_LACKING = (
-    "A Hessian needs two derivatives of every operation, one of them in reverse. The ways out of "
-    "an operation that lacks one: give it by jax.custom_jvp, use lax.scan where lax.while_loop "
-    "stands, or write the function in NumPy, which lazyhess differentiates by itself"
-)
+# What jax raises where an operation has no rule.
+LACKING = (ValueError, TypeError, NotImplementedError)
+
+
+def lacking(error: Exception, suspects: Sequence[str]) -> NotImplementedError:
+    """The error for a function that jax cannot differentiate twice, which it told by another."""
+    said = next(iter(str(error).splitlines()), type(error).__name__)
+    return NotImplementedError(
+        f"jax cannot differentiate ys as often as a Hessian needs it: {said}"
+        + (f" (ys uses {', '.join(suspects)})" if suspects else "")
+        + "; a Hessian needs two derivatives of every operation, one of them in reverse; the ways "
+        "out of an operation that lacks one: give it by jax.custom_jvp, use lax.scan where "
+        "lax.while_loop stands, or write the function in NumPy, which lazyhess differentiates by "
+        "itself"
+    )
 
 
 class Units(NamedTuple):
@@ -52,6 +62,7 @@ class Program:
     def __init__(self, closed: Any, batch: Sequence[int | None] | None) -> None:
         # Without the constants, which belong to one call; and without what serves aux only.
         self.jaxpr = closed.jaxpr
+        self.suspects = [*keys.rules(closed), *keys.lacking(closed)]
         self.batch = batch
         self.shapes = [tuple(var.aval.shape) for var in closed.jaxpr.invars]
         self.dtypes = [var.aval.dtype for var in closed.jaxpr.invars]
@@ -60,9 +71,11 @@ class Program:
         self.outputs = jax.jit(self._outputs)
         self.slope = jax.jit(self._slope)
         self.slopes = jax.jit(self._slopes, static_argnames="i")
-        self.whole = jax.jit(self._whole, static_argnames=("i", "columns"))
-        self.rows = jax.jit(self._rows, static_argnames=("i", "columns"))
-        self.along = jax.jit(self._along, static_argnames=("i", "columns"))
+        self.reverse = False  # whether products are gradients of gradients
+        static = ("i", "columns", "reverse")
+        self.whole = jax.jit(self._whole, static_argnames=static)
+        self.rows = jax.jit(self._rows, static_argnames=static)
+        self.along = jax.jit(self._along, static_argnames=static)
 
     def _outputs(self, consts: Any, xs: Any) -> Any:
         return jax.core.eval_jaxpr(self.jaxpr, consts, *xs)
@@ -84,13 +97,23 @@ class Program:
 
     def _selected(self, outputs: Any, value: Any) -> Any:
         """For each of some outputs the cotangent that picks it."""
-        ones = jax.lax.iota(jnp.int32, max(value.size, 1)) == outputs[..., None]
+        count = jax.lax.iota(jnp.int32, max(value.size, 1))
+        ones = count.reshape((1,) * outputs.ndim + (-1,)) == outputs[..., None]
         return ones[..., : value.size].reshape(outputs.shape + value.shape).astype(value.dtype)
 
     def _along(
-        self, consts: Any, xs: Any, tangents: Any, outputs: Any, i: int, columns: tuple[int, ...]
+        self,
+        consts: Any,
+        xs: Any,
+        tangents: Any,
+        outputs: Any,
+        i: int,
+        columns: tuple[int, ...],
+        reverse: bool,
     ) -> Any:
         """The change, along each tangent of x_i, of the gradient by some inputs."""
+        if reverse:
+            return self._reversed(consts, xs, tangents, outputs, i, columns)
 
         def gradient(x: Any, output: Any) -> Any:
             full = [*xs[:i], x, *xs[i + 1 :]]
@@ -113,6 +136,29 @@ class Program:
         # What does not depend on the tangent is computed once for all of them.
         return jax.vmap(product, (0, None if outputs is None else 0))(tangents, outputs)
 
+    def _reversed(
+        self, consts: Any, xs: Any, tangents: Any, outputs: Any, i: int, columns: tuple[int, ...]
+    ) -> Any:
+        """The gradient, by some inputs, of the gradient by x_i times each tangent: the same.
+
+        For functions that know reverse derivatives only.
+        """
+
+        def slope(output: Any, *picked: Any) -> Any:
+            full = list(xs)
+            for j, value in zip(columns, picked, strict=True):
+                full[j] = value
+            value, back = jax.vjp(
+                lambda x: self.root(consts, [*full[:i], x, *full[i + 1 :]]), full[i]
+            )
+            seed = jnp.ones_like(value) if output is None else self._selected(output, value)
+            return back(seed)[0]
+
+        def product(tangent: Any, output: Any) -> Any:
+            return jax.vjp(partial(slope, output), *(xs[j] for j in columns))[1](tangent)
+
+        return jax.vmap(product, (0, None if outputs is None else 0))(tangents, outputs)
+
     def _rows(
         self,
         consts: Any,
@@ -122,21 +168,23 @@ class Program:
         outputs: Any,
         i: int,
         columns: tuple[int, ...],
+        reverse: bool,
     ) -> Any:
         """Products with unit tangents, flat where there is no batch."""
         axis = None if self.batch is None else self.batch[i]
         shape = self.shapes[i] if axis is None else _without(self.shapes[i], axis)
         count = positions.shape[0]
-        units = jax.lax.iota(jnp.int32, prod(shape)) == positions[:, None]
+        units = jax.lax.iota(jnp.int32, prod(shape))[None] == positions[:, None]
         units = units.reshape((count, *shape))
         if axis is not None:
             size = self.shapes[i][axis]
             there = jnp.ones((count, size), bool)
             if samples is not None:
-                there = jax.lax.iota(jnp.int32, size) == samples[:, None]
+                there = jax.lax.iota(jnp.int32, size)[None] == samples[:, None]
             there = there.reshape((count, *(1,) * axis, size, *(1,) * (len(shape) - axis)))
             units = jnp.expand_dims(units, axis + 1) & there
-        blocks = self._along(consts, xs, units.astype(self.dtypes[i]), outputs, i, columns)
+        units = units.astype(self.dtypes[i])
+        blocks = self._along(consts, xs, units, outputs, i, columns, reverse)
         if self.batch is not None:
             return blocks
         return tuple(
@@ -144,10 +192,10 @@ class Program:
             for j, block in zip(columns, blocks, strict=True)
         )
 
-    def _whole(self, consts: Any, xs: Any, i: int, columns: tuple[int, ...]) -> Any:
+    def _whole(self, consts: Any, xs: Any, i: int, columns: tuple[int, ...], reverse: bool) -> Any:
         """All rows of x_i."""
         positions = jax.lax.iota(jnp.int32, prod(self.shapes[i]))
-        return self._rows(consts, xs, positions, None, None, i, columns)
+        return self._rows(consts, xs, positions, None, None, i, columns, reverse)
 
 
 def _without(shape: tuple[int, ...], axis: int) -> tuple[int, ...]:
@@ -191,11 +239,27 @@ def _twice(closed: Any) -> Any:
 
 
 class Compiled(Products):
-    """Derivatives of a traced function at a point."""
+    """Derivatives of a traced function at a point.
+
+    Parameters
+    ----------
+    program, consts, xs
+        The function, its constants and its inputs.
+    device : jax.Device, optional
+        Where answers lie.
+    detached : bool
+        Whether a function that jax traces is not differentiated through the answers.
+    """
 
     def __init__(
-        self, program: Program, consts: Sequence[Any], xs: Sequence[Any], device: Any
+        self,
+        program: Program,
+        consts: Sequence[Any],
+        xs: Sequence[Any],
+        device: Any,
+        detached: bool = False,
     ) -> None:
+        self.detached = detached
         self.program, self.consts, self.xs = program, tuple(consts), tuple(xs)
         self.arrays: JaxArrays = JaxArrays(device)
 
@@ -204,10 +268,27 @@ class Compiled(Products):
             try:
                 # Done when it returns: jax tells of what failed only once it is waited for, and
                 # NumPy, which looks at its arrays, would end the process.
-                return _waited(function(self.consts, self.xs, *args, **static))
-            except (ValueError, TypeError, NotImplementedError) as error:
-                error.add_note(_LACKING)
+                answer = _waited(function(self.consts, self.xs, *args, **static))
+                return _stopped(answer) if self.detached else answer
+            except LACKING as error:
+                raise lacking(error, self.program.suspects) from error
+
+    def _twice(self, function: Callable[..., Any], *args: Any, **static: Any) -> Any:
+        """Products by a program; by gradients of gradients, where a rule knows these only."""
+        program = self.program
+        try:
+            return self._run(function, *args, **static, reverse=program.reverse)
+        except NotImplementedError:
+            if program.reverse:
                 raise
+            try:
+                products = self._run(function, *args, **static, reverse=True)
+            except NotImplementedError:
+                pass
+            else:
+                program.reverse = True
+                return products
+            raise
 
     def outputs(self) -> Any:
         """The value of ys, and the arrays of aux."""
@@ -250,19 +331,19 @@ class Compiled(Products):
             and bool((tangents.positions == np.arange(count)).all())
         ):
             return dict(
-                zip(columns, self._run(self.program.whole, i=i, columns=columns), strict=True)
+                zip(columns, self._twice(self.program.whole, i=i, columns=columns), strict=True)
             )
         size = padded(count, whole)
         which = None if outputs is None else _pad(outputs, size)
         if units:
             samples = None if tangents.samples is None else _pad(tangents.samples, size)
             args = (_pad(tangents.positions, size), samples, which)
-            blocks = self._run(self.program.rows, *args, i=i, columns=columns)
+            blocks = self._twice(self.program.rows, *args, i=i, columns=columns)
         else:
             if size > count:
                 none = self.arrays.zeros((size - count, *tangents.shape[1:]), tangents.dtype)
                 tangents = self.arrays.concatenate([tangents, none])
-            blocks = self._run(self.program.along, tangents, which, i=i, columns=columns)
+            blocks = self._twice(self.program.along, tangents, which, i=i, columns=columns)
         if size > count:
             blocks = [self.arrays.take(block, np.arange(count), 0) for block in blocks]
         return dict(zip(columns, blocks, strict=True))
@@ -272,6 +353,10 @@ def _out_of_memory(error: BaseException) -> bool:
     """Whether an error says that memory did not suffice, that of jax's devices too."""
     exhausted = isinstance(error, jax.errors.JaxRuntimeError) and "RESOURCE_EXHAUSTED" in str(error)
     return exhausted or isinstance(error, MemoryError)
+
+
+def _stopped(answer: Any) -> Any:
+    return jax.tree_util.tree_map(jax.lax.stop_gradient, answer)
 
 
 def _pad(ids: Ids, size: int) -> Array:
@@ -297,6 +382,7 @@ class Eager(Products):
         self.root, self.xs, self._value = root, tuple(xs), value
         self.arrays: JaxArrays = JaxArrays(device)
         self._linear: LRUCache[int | None, Any] = LRUCache(OUTPUTS)
+        self._reverse = False  # whether products are gradients of gradients: H is symmetric
         self._lock = lock()
 
     def value(self) -> Any:
@@ -316,11 +402,34 @@ class Eager(Products):
         """The gradient, and the linear function that gives its change; the last ones are kept."""
         with self._lock, precision(self.arrays.x64):
             if output not in self._linear:
-                self._linear[output] = jax.linearize(partial(self._gradient, output), *self.xs)
+                gradient = partial(self._gradient, output)
+                if self._reverse:
+                    slope, back = jax.vjp(gradient, *self.xs)
+                    self._linear[output] = slope, lambda *full: back(tuple(full))
+                else:
+                    self._linear[output] = jax.linearize(gradient, *self.xs)
             return self._linear[output]
 
+    def _known(self, run: Callable[[], Any]) -> Any:
+        """What a function gives of the linearized gradient; in reverse, where a rule lacks."""
+        try:
+            return run()
+        except jax.errors.JAXTypeError:  # the function wants values
+            raise
+        except LACKING as error:
+            if self._reverse:
+                raise lacking(error, ()) from error
+            with self._lock:
+                self._reverse = True
+                self._linear.clear()
+            try:
+                return run()
+            except LACKING:
+                self._reverse = False
+                raise lacking(error, ()) from error
+
     def gradient(self, i: int, output: int | None) -> Any:
-        return self._linearized(output)[0][i]
+        return self._known(lambda: self._linearized(output)[0][i])
 
     def gradients(self, i: int, outputs: Ids) -> Any:
         """The gradients by x_i of several outputs."""
@@ -335,6 +444,9 @@ class Eager(Products):
         self, i: int, tangents: Any, columns: Sequence[int], outputs: Ids | None
     ) -> dict[int, Any]:
         def run(part: Any, output: int | None) -> dict[int, Any]:
+            return dict(zip(columns, self._known(partial(some, part, output)), strict=True))
+
+        def some(part: Any, output: int | None) -> list[Any]:
             linear = self._linearized(output)[1]
 
             def product(tangent: Any) -> Any:
@@ -344,6 +456,7 @@ class Eager(Products):
                 return [change[j] for j in columns]
 
             with precision(self.arrays.x64):
-                return dict(zip(columns, _waited(jax.vmap(product)(part)), strict=True))
+                rows: list[Any] = _waited(jax.vmap(product)(part))
+            return rows
 
         return by_output(outputs, columns, tangents, self.arrays, run)

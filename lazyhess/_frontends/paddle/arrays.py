@@ -25,6 +25,8 @@ class PaddleArrays(Arrays):
         self.place = place
 
     def numpy(self, array: Any) -> Array:
+        if not isinstance(array, paddle.Tensor):
+            return np.asarray(array)
         numbers: Array = array.detach().numpy()
         return numbers
 

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import paddle
 
 from lazyhess._frontends.paddle.arrays import DTYPES
-from lazyhess._frontends.paddle.products import Graph
+from lazyhess._frontends.paddle.products import Graph, operations
 from lazyhess._frontends.request import Request
 from lazyhess._frontends.tensors import Prepared, TensorFrontEnd, Words
+
+# Operations that nobody has to suspect.
+_PLAIN = set(
+    "Add Assign Cast Concat Divide Expand Gather Matmul Mean Multiply Pow Reshape Scale Slice "
+    "Split Squeeze Square Stack Subtract Sum Tile Transpose Unsqueeze".split()
+)
 
 
 class Paddle(TensorFrontEnd):
@@ -22,8 +28,9 @@ class Paddle(TensorFrontEnd):
     dicts = paddle.nn.ParameterDict
     lists = paddle.nn.ParameterList
     dtypes = DTYPES
-    place = "place"
+    alike = ("place", "dtype")
     words = Words(
+        name="Paddle",
         tensor="paddle.Tensor",
         owner="Paddle's",
         module="layer",
@@ -70,6 +77,17 @@ class Paddle(TensorFrontEnd):
         batch: list[int | None] | None,
     ) -> Graph:
         return Graph(root, xs, bool(request.create_graph), private=self.is_function(request.ys))
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        state = paddle.get_rng_state()
+        try:
+            yield
+        finally:
+            paddle.set_rng_state(state)
+
+    def suspects(self, graph: Any) -> Sequence[str]:
+        return [name for name in operations(graph.root) if name not in _PLAIN]
 
     def strangers(
         self, prepared: Prepared, gradients: Callable[[], Sequence[Any]]

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import paddle
 
-from lazyhess._frontends.graphs import GIVE_FUNCTION, Recorded, TensorGraph, changed, freed
+from lazyhess._frontends.graphs import Recorded, TensorGraph, changed, freed
 from lazyhess._frontends.paddle.arrays import DTYPES, PaddleArrays
 from lazyhess._indices import Ids
 from lazyhess._locks import lock
@@ -55,9 +55,7 @@ class Graph(TensorGraph):
     ) -> list[Any]:
         if cotangent is None:
             self._check_unchanged()
-        return _related(
-            differentiate(self.root, self.xs, cotangent, create_graph, retain_graph=retain_graph)
-        )
+        return differentiate(self.root, self.xs, cotangent, create_graph, retain_graph=retain_graph)
 
     def out_of_memory(self, error: BaseException) -> bool:
         # Errors on the way back come as those of other kinds.
@@ -115,7 +113,7 @@ class Graph(TensorGraph):
             if not _composes():
                 raise
             gradients = self._composed(cotangent)
-        return Recorded(_related(gradients), cotangent)
+        return Recorded(gradients, cotangent)
 
     def _composed(self, cotangent: Any) -> list[Any]:
         """The gradients by Paddle's compositions, which the user asked for, and may be wrong."""
@@ -182,17 +180,6 @@ class Graph(TensorGraph):
                 raise RuntimeError(_CHANGED)
 
 
-def _related(gradients: list[Any]) -> list[Any]:
-    """Gradients by all xs, refused where ys depends on none of them."""
-    if gradients and all(gradient is None for gradient in gradients):
-        raise ValueError(
-            "ys was not computed from xs: none of them is in its graph (a detached or converted "
-            "copy is another tensor, and so is an expression such as w[0]); compute ys from these "
-            f"very tensors, or {GIVE_FUNCTION}"
-        )
-    return gradients
-
-
 def differentiate(
     ys: Any,
     xs: Sequence[Any],
@@ -203,8 +190,10 @@ def differentiate(
     composed: bool = False,
 ) -> list[Any]:
     """`paddle.grad`; None for an x that ys does not depend on."""
+    if not xs:
+        return []
     distinct = list({id(x): x for x in xs}.values())  # Paddle takes each once
-    with _TURN, paddle.enable_grad(), _compositions(composed), explained():
+    with _TURN, paddle.enable_grad(), _compositions(composed), explained(ys):
         gradients = paddle.grad(
             [ys],
             distinct,
@@ -242,11 +231,11 @@ _CHANGED = changed("an optimizer's step, set_value, or x.add_() does")
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Errors of Paddle's graph as ones that say what happened, and the ways out."""
+def explained(ys: Any) -> Iterator[None]:
+    """Errors of Paddle about the graph of ys as ones that say what happened, and the ways out."""
     try:
         yield
-    except (RuntimeError, SystemError) as error:
+    except (RuntimeError, SystemError, OSError) as error:
         text = str(error)
         if "TensorWrappers of" in text:
             raise RuntimeError(freed("paddle.grad")) from error
@@ -261,7 +250,15 @@ def explained() -> Iterator[None]:
                 f"{_way(missing[1])}or write ys in NumPy, lh.hessian(f, arrays), if lazyhess has a "
                 "rule for it (docs/supported.md)"
             ) from error
-        raise
+        if "ResourceExhausted" in text or "emory" in text:
+            raise
+        lines = [line.strip() for line in text.splitlines() if line.strip(" {}=")]
+        said = next((line for line in lines if "Error: " in line), lines[0] if lines else "")
+        raise RuntimeError(
+            f"Paddle could not differentiate ys, whose graph has {', '.join(operations(ys))} "
+            f"({said}); write it with other operations of Paddle, "
+            "or ys in NumPy, lh.hessian(f, arrays)"
+        ) from error
 
 
 def _order(suffix: str) -> str:
@@ -316,3 +313,22 @@ def _way(name: str) -> str:
     if name in _WAYS:
         return f"write it with operations that have one, {_WAYS[name]}; "
     return "write it with operations of Paddle that have one; "
+
+
+def operations(root: Any) -> list[str]:
+    """The names of the operations in the graph of a tensor, each once.
+
+    For errors: Paddle never frees a graph that was looked at so.
+    """
+    names: dict[str, None] = {}
+    seen: set[int] = set()
+    stack = [root.grad_fn]
+    while stack:
+        node = stack.pop()
+        if node is None or node.node_ptr() in seen:
+            continue
+        seen.add(node.node_ptr())
+        names[node.name().removesuffix("GradNode")] = None
+        stack += node.next_functions
+    names.pop("GradNodeAccumulation", None)
+    return list(names)

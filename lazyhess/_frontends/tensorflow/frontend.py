@@ -10,13 +10,14 @@ and Variables alone, is compiled once for all Hessians of it; see `products`.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
 
+from lazyhess._engines.check import Evidence
 from lazyhess._engines.framework import FrameworkEngine
 from lazyhess._engines.problem import Problem
 from lazyhess._frontends.base import (
@@ -28,10 +29,24 @@ from lazyhess._frontends.base import (
     other_structure,
     refuse_interacting,
 )
-from lazyhess._frontends.request import Request, arguments, call, one_output, picked
-from lazyhess._frontends.tensorflow.products import program
-from lazyhess._frontends.tensorflow.record import Record, Tapes, recording, unrecorded
-from lazyhess._trees import inside, is_node, leaves
+from lazyhess._frontends.request import Request, arguments, call, no_record, one_output, picked
+from lazyhess._frontends.tensorflow.products import program, suspected
+from lazyhess._frontends.tensorflow.python_functions import refusing
+from lazyhess._frontends.tensorflow.record import (
+    Record,
+    Tapes,
+    differentiated,
+    is_recorded,
+    recording,
+    unrecorded,
+)
+from lazyhess._trees import inside, is_node, leaves, rebuild
+
+# What detaches an output, and how one with a record is made.
+_DETACHED = (
+    "tf.stop_gradient, .numpy(), integers",
+    "compute ys from the arguments of the function, by functions of TensorFlow",
+)
 
 _Method = TypeVar("_Method", bound=Callable[..., Any])
 
@@ -92,10 +107,7 @@ def _total(parts: list[Any]) -> Any:
 def _output(ys: Any) -> Any:
     """What ys returned, as a tensor."""
     if not (tf.is_tensor(ys) or _variable(ys) is not None):
-        raise TypeError(
-            f"ys must return a tf.Tensor computed from xs, got {_what(ys)}, which no tape records; "
-            "compute it by TensorFlow's functions, without .numpy()"
-        )
+        raise no_record(f"{_what(ys)}, which is no tf.Tensor", *_DETACHED)
     ys = tf.convert_to_tensor(ys)
     if not ys.dtype.is_floating:
         raise TypeError(
@@ -152,6 +164,14 @@ class TensorFlow(FrontEnd):
 
     @_unconverted
     def problem(self, request: Request) -> Problem:
+        return self._problem(request, 2)
+
+    @_unconverted
+    def gradient(self, request: Request) -> Any:
+        problem = self._problem(request, 1)
+        return request.with_aux(problem.for_each_x(problem.engine.gradient), problem.aux)
+
+    def _problem(self, request: Request, order: int) -> Problem:
         request = replace(request, xs=_containers(request.xs))
         ys = request.ys
         if not callable(ys):
@@ -170,23 +190,28 @@ class TensorFlow(FrontEnd):
             _check_input(path, x)
         alone = request.argnums is None and _takes_none(ys, arguments(request))
         tapes = Tapes()
+        # Where TensorFlow traces, what is computed is recorded in any case.
+        outer = recording()
+        create = request.recorded() and outer
 
-        def run(watch: Callable[[Any], None]) -> tuple[Any, Any, Any]:
+        def run(watch: Callable[[Any], None]) -> tuple[Any, Any, Any, bool]:
             def fresh(x: Any) -> Any:
                 inner = _variable(x)
                 if inner is not None:
                     watch(inner)
                     return x
-                x = _copy(x, bool(request.create_graph))
+                x = _copy(x, create)
                 watch(x)
                 return x
 
             asked = replace(request, ys=lambda *_: ys()) if alone else request
             root, xs, aux = call(asked, fresh, lambda x: x)
             root = one_output(root, request.reduction, _output, _total, "tf.stack")
-            return (tf.reduce_sum(root) if request.reduction == "sum" else root), xs, aux
+            root = tf.reduce_sum(root) if request.reduction == "sum" else root
+            return root, xs, aux, is_recorded(root)
 
-        root, xs, aux = tapes.run(run)
+        with refusing(order) as watch:
+            root, xs, aux, there = tapes.run(run)
         inputs = [(path, x if (v := _variable(x)) is None else v) for path, x in leaves(xs)]
         if not root.shape.is_fully_defined():
             raise ValueError(
@@ -195,7 +220,7 @@ class TensorFlow(FrontEnd):
             )
         output = tuple(root.shape)
         batch = request.batch_axes(output, inputs)
-        record = Record(tapes, root, [x for _, x in inputs], bool(request.create_graph))
+        record = Record(tapes, root, [x for _, x in inputs], create)
         if request.strict:
             check_related(inputs, record.related())
         if alone and not any(record.related()):
@@ -203,7 +228,12 @@ class TensorFlow(FrontEnd):
                 "ys needs no arguments, so it was called without any, and it reads none of the "
                 "Variables of xs; let it read them, or take them as arguments without defaults"
             )
-        engine = engine_of(record, request, record.xs, output, batch)
+        # A tape of the caller may record an output for reasons of its own.
+        if inputs and not (any(record.related()) if there and outer else there):
+            raise no_record(_what(root), *_DETACHED)
+        evidence = _evidence(request, xs, root, watch.changes)
+        resolved = replace(request, create_graph=create)
+        engine = engine_of(record, resolved, record.xs, output, batch, evidence)
         if batch is not None:
             _check_samples(engine, request, root)
         record.program = program(request, xs, record.xs, alone)
@@ -220,7 +250,35 @@ class TensorFlow(FrontEnd):
 
         return Problem(engine, xs, aux=aux, again=again)
 
-    gradient = _unconverted(FrontEnd.gradient)
+
+def _evidence(request: Request, xs: Any, root: Any, changes: bool) -> Evidence | None:
+    """What there is to compare second derivatives with; nothing while TensorFlow traces."""
+    if not hasattr(root, "numpy"):
+        return None
+
+    def output(*values: Any) -> Any:
+        rest = iter(values)
+        moved = replace(request.at(rebuild(xs, lambda _: next(rest))), create_graph=False)
+        ys, _, _ = call(moved, lambda x: x, lambda x: x)
+        return one_output(ys, request.reduction, _output, _total, "tf.stack")
+
+    def repeat(values: list[Any]) -> tuple[Any, Sequence[Any]]:
+        with tf.GradientTape(watch_accessed_variables=False) as tape:
+            for x in values:
+                tape.watch(x)
+            ys = output(*values)
+        gradients = differentiated(tape, ys, values, None)
+        return ys, [None if g is None else tf.convert_to_tensor(g) for g in gradients]
+
+    def suspects() -> list[str]:
+        return suspected(output, [x for _, x in leaves(xs)])
+
+    # A function may read Variables wherever it likes: their values are not moved.
+    inputs = list(leaves(xs))
+    again = not changes and all(_variable(x) is None for _, x in inputs)
+    return Evidence(
+        "TensorFlow", [path for path, _ in inputs], repeat if again else None, suspects=suspects
+    )
 
 
 def _check_samples(engine: FrameworkEngine, request: Request, root: Any) -> None:

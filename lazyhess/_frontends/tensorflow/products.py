@@ -195,7 +195,7 @@ def _traced(
         return tf.GradientTape(persistent=True, watch_accessed_variables=False)
 
     def run(args: list[Any], tangents: Any, outputs: Any) -> list[Any]:
-        xs = [x for k in numbers for _, x in leaves(args[k])] if closed is None else list(closed)
+        xs = [x for k in numbers for _, x in leaves([args[k]])] if closed is None else list(closed)
         if outputs is None:
             second = tapes()
             gradient = slope(args, xs, second, None)
@@ -208,3 +208,24 @@ def _traced(
         return list(way(one, (tangents, outputs)))
 
     return run
+
+
+# Ops that nobody has to suspect: constants, sums, products, and what moves elements.
+_PLAIN = set(
+    "Add AddV2 Cast ConcatV2 Const Fill GatherV2 Identity MatMul Mean Mul Neg NoOp Pack "
+    "Placeholder Pow Range ReadVariableOp RealDiv Reshape Shape Slice Square StridedSlice Sub Sum "
+    "Tile Transpose".split()
+)
+
+
+def suspected(function: Callable[..., Any], xs: Sequence[Any]) -> list[str]:
+    """The names of the ops of a function whose second derivatives may be wrong."""
+    try:
+        graph = tf.function(function, autograph=False).get_concrete_function(*xs).graph
+    except Exception:  # what cannot be traced tells no names
+        return []
+    definition = graph.as_graph_def()
+    nodes = [*definition.node, *(n for f in definition.library.function for n in f.node_def)]
+    if any("_gradient_op_type" in node.attr for node in nodes):
+        return ["a function under tf.custom_gradient"]
+    return list(dict.fromkeys(node.op for node in nodes if node.op not in _PLAIN | _CALLS))

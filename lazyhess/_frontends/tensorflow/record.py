@@ -37,6 +37,11 @@ def recording() -> bool:
     return bool(record.could_possibly_record())
 
 
+def is_recorded(x: Any) -> bool:
+    """Whether a tape that is open records what is computed from a tensor."""
+    return bool(record.should_record_backprop([x]))
+
+
 def compiled(function: Callable[..., Any]) -> Any:
     """A program of a function; that there is one for each size is meant, and no cause to warn."""
     program = tf.function(function, autograph=False)
@@ -129,6 +134,11 @@ class Record(TensorGraph):
 
     def out_of_memory(self, error: BaseException) -> bool:
         return out_of_memory(error)
+
+    @contextmanager
+    def recording(self) -> Iterator[None]:
+        self._check_recording()
+        yield
 
     def related(self) -> list[bool]:
         """Of each x whether ys depends on it."""

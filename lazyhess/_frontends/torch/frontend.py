@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 
+from lazyhess._engines.problem import Problem
 from lazyhess._frontends.request import Request, call
 from lazyhess._frontends.tensors import Prepared, TensorFrontEnd, Words
+from lazyhess._frontends.torch import suspects
 from lazyhess._frontends.torch.products import Graph, nodes, recording
 from lazyhess._frontends.torch.samples import Samples
 from lazyhess._trees import rebuild
@@ -23,8 +25,9 @@ class Torch(TensorFrontEnd):
     dicts = torch.nn.ParameterDict
     lists = torch.nn.ParameterList
     dtypes = (torch.float32, torch.float64, torch.float16, torch.bfloat16)
-    place = "device"
+    alike = ("device",)
     words = Words(
+        name="torch",
         tensor="torch.Tensor",
         owner="torch's",
         module="module",
@@ -38,6 +41,7 @@ class Torch(TensorFrontEnd):
         were_fixed="did not require grad",
         unfix="call x.requires_grad_()",
         unrecorded="torch.no_grad() or torch.inference_mode()",
+        inference="torch.inference_mode()",
     )
 
     def recording(self) -> AbstractContextManager[Any]:
@@ -48,6 +52,16 @@ class Torch(TensorFrontEnd):
 
     def require_grad(self, x: Any) -> Any:
         return x.requires_grad_()
+
+    def inference(self, x: Any) -> bool:
+        return bool(x.is_inference())
+
+    def reaches(self, root: Any, xs: Sequence[Any]) -> bool:
+        own = {id(x) for x in xs}
+        if any(not x.is_leaf for x in xs):
+            return True
+        there = (getattr(node, "variable", None) for node in nodes(root))
+        return any(x is not None and id(x) not in own for x in there)
 
     def sparse(self, x: Any) -> str | None:
         return None if x.layout == torch.strided else f"a tensor of layout {x.layout}"
@@ -64,6 +78,23 @@ class Torch(TensorFrontEnd):
         if self.is_function(request.ys) and batch is not None and None in batch:
             return Samples(root, xs, create, _of_leaves(request, tree), batch)
         return Graph(root, xs, create)
+
+    def problem(self, request: Request) -> Problem:
+        problem = super().problem(request)
+        function: Any = problem.engine
+        suspects.refuse(function.function.between)
+        return problem
+
+    @contextmanager
+    def undisturbed(self) -> Iterator[None]:
+        with torch.random.fork_rng():
+            yield
+
+    def changes(self, graph: Any) -> bool:
+        return suspects.changes(graph.between)
+
+    def suspects(self, graph: Any) -> Sequence[str]:
+        return suspects.suspects(graph.between)
 
     def strangers(
         self, prepared: Prepared, gradients: Callable[[], Sequence[Any]]

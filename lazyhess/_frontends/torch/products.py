@@ -15,6 +15,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 from lazyhess._costs import COSTS
 from lazyhess._frontends.graphs import Recorded, TensorGraph, changed, freed
 from lazyhess._frontends.torch.arrays import TorchArrays
+from lazyhess._frontends.torch.suspects import WRITE_BACKWARD, between, suspects
 from lazyhess._indices import Shape
 
 # Bytes of the largest intermediate result of a pass, for each thread of the processor: about what
@@ -44,7 +45,9 @@ class Graph(TensorGraph):
     def differentiate(
         self, cotangent: Any, *, create_graph: bool, retain_graph: bool = True
     ) -> list[Any]:
-        with recording(), explained():
+        if not self.xs:
+            return []
+        with recording(), explained(self):
             root = self.root.sum() if cotangent is None else self.root
             return list(
                 torch.autograd.grad(
@@ -61,7 +64,7 @@ class Graph(TensorGraph):
         return self.root.sum() if output is None else self.root.reshape(-1)[output]
 
     def _record(self, output: int | None) -> Recorded:
-        with recording(), explained():
+        with recording(), explained(self):
             gradients = torch.autograd.grad(
                 self._summed(output), self.xs, create_graph=True, allow_unused=True
             )
@@ -70,7 +73,7 @@ class Graph(TensorGraph):
     def _gradient(self, i: int, output: int | None) -> Any:
         if output is None or self.create_graph:
             return super()._gradient(i, output)
-        with recording(), explained():  # nobody asked for its graph yet
+        with recording(), explained(self):  # nobody asked for its graph yet
             (gradient,) = torch.autograd.grad(
                 self._summed(output), self.xs[i], retain_graph=True, allow_unused=True
             )
@@ -86,6 +89,11 @@ class Graph(TensorGraph):
         return max(1, PASS * threads // max(self._survey[0], 1))
 
     @cached_property
+    def between(self) -> list[Any]:
+        """The nodes on the way from xs to ys."""
+        return between(self.root, self.xs)
+
+    @cached_property
     def _survey(self) -> tuple[int, bool]:
         """The bytes of the largest result, and whether vectors are multiplied by matrices.
 
@@ -96,8 +104,6 @@ class Graph(TensorGraph):
         for node in graph[:SURVEYED]:
             shapes.update([tuple(meta.shape) for meta in getattr(node, "_input_metadata", ())])
         kinds = set(map(type, graph))
-        for kind in kinds:
-            refuse_once_differentiable(kind)
         return max(map(prod, shapes), default=1) * self.root.dtype.itemsize, _MV in kinds
 
     def reach(self) -> dict[int, int]:
@@ -131,7 +137,7 @@ class Graph(TensorGraph):
         vectors = self._survey[1]
         blocks: Sequence[Any] = [None] * len(xs)
         if first is not None and first.requires_grad and count:
-            with recording(), explained():
+            with recording(), explained(self):
                 blocks = self._differentiated(first, xs, tangents, vectors)
         return {
             j: self.zeros(j, count) if block is None else block
@@ -230,22 +236,6 @@ def operands_first(tensor: Any) -> Iterator[Any]:
             stack += [(child, False) for child, _ in node.next_functions if child not in seen]
 
 
-def refuse_once_differentiable(kind: Any) -> None:
-    """Refuse a user's function whose backward is marked so: torch would take it for linear."""
-    function: Any = getattr(kind, "_forward_cls", None)
-    backward = getattr(function, "backward", None)
-    marked = getattr(torch.autograd.function.once_differentiable(_nothing), "__code__", None)
-    if backward is not None and getattr(backward, "__code__", _nothing) is marked:
-        raise NotImplementedError(
-            f"torch has no second derivative of {function.__name__}, whose backward is marked "
-            f"once_differentiable; the way out: {_way('once_differentiable')}"
-        )
-
-
-def _nothing(ctx: Any, *args: Any) -> None:
-    """A function to be marked."""
-
-
 @contextmanager
 def recording() -> Iterator[None]:
     """With graphs, whatever mode the caller is in."""
@@ -254,8 +244,8 @@ def recording() -> Iterator[None]:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Errors of torch's graph as ones that say what happened, and the ways out."""
+def explained(graph: Graph) -> Iterator[None]:
+    """Errors of torch about a graph as ones that say what happened, and the ways out."""
     try:
         yield
     except RuntimeError as error:
@@ -272,7 +262,12 @@ def explained() -> Iterator[None]:
                 f"torch has no second derivative of {name} ({text.splitlines()[0]}); the way out: "
                 f"{_way(text)}"
             ) from error
-        raise
+        if isinstance(error, (torch.OutOfMemoryError, NotImplementedError)):
+            raise
+        names = ", ".join(suspects(graph.between)) or "an operation"
+        raise RuntimeError(
+            f"torch could not differentiate {names} of ys ({text.splitlines()[0]}); {_way(text)}"
+        ) from error
 
 
 def _way(text: str) -> str:
@@ -286,10 +281,7 @@ def _way(text: str) -> str:
     if "compile" in text or "aot_autograd" in text:
         return "compute ys by the function or module that is not compiled"
     if "once_differentiable" in text:
-        return (
-            "write the backward of your autograd.Function with differentiable operations of torch, "
-            "and without once_differentiable"
-        )
+        return WRITE_BACKWARD
     return (
         "write it with other operations of torch, or as an autograd.Function whose backward is "
         "made of differentiable ones; or write ys in NumPy, lh.variable, if lazyhess has a rule"

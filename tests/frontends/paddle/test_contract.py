@@ -13,6 +13,7 @@ import pytest
 from lazyhess._frontends.paddle.arrays import PaddleArrays
 from lazyhess._frontends.paddle.products import Graph
 from lazyhess.testing import check_engine
+from tests.frontends.cases import CASES, Kind
 from tests.helpers import numbers, recorded
 
 
@@ -67,3 +68,17 @@ def test_answers_that_share_memory_are_seen(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_answers_share_no_memory() -> None:
     hold(numpy=shared)
+
+
+KIND = Kind(
+    lambda x, dtype: paddle.to_tensor(x, dtype=dtype, stop_gradient=False),
+    paddle.sum,
+    lambda x: x.detach(),
+    carries=True,
+    unrecorded=paddle.no_grad,
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_what_all_answer_alike(case: Any) -> None:
+    case(KIND)

@@ -78,7 +78,7 @@ def test_side_effects_and_branches_happen_once():
         return tf.reduce_sum(x**3) if x[0] > 0 else tf.reduce_sum(x**2)
 
     x = tf.constant(np.linspace(1, 2, 80))
-    H = lh.hessian(function, x)
+    H = lh.hessian(function, x, check=False)
     H[0], H[:10], H[...], H.gradient(), H.value
     assert calls == [1.0]
     same(H.diagonal(), 6 * x.numpy())

@@ -6,6 +6,7 @@ import pytest
 import torch
 
 from lazyhess.testing import check_engine
+from tests.frontends.cases import CASES, Kind
 from tests.helpers import numbers, recorded
 
 
@@ -62,3 +63,18 @@ def test_answers_that_share_memory_with_what_is_kept_are_caught(monkeypatch):
     monkeypatch.setattr(TorchArrays, "take", wrong)
     with pytest.raises(AssertionError):
         hold(torch.tensor)
+
+
+KIND = Kind(
+    lambda x, dtype: torch.tensor(x, dtype=getattr(torch, dtype), requires_grad=True),
+    torch.sum,
+    lambda x: x.detach(),
+    carries=True,
+    unrecorded=torch.no_grad,
+    mixed=RuntimeError,
+)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.__name__)
+def test_what_all_answer_alike(case):
+    case(KIND)

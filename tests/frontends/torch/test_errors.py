@@ -32,19 +32,19 @@ def test_ys_without_a_graph():
     x = leaf(3)
     with torch.no_grad():
         ys = cube(x)
-    with moved(ValueError, r"ys \(shape \(\)", "no_grad", "detached", r"lh.hessian\(f, xs\)"):
+    with moved(TypeError, r"shape \(\)", "detached", "no_grad", r"lh.hessian\(f, xs\)"):
         lh.hessian(ys, x)
-    with moved(ValueError, "has no graph"):
+    with moved(TypeError, "carries no record"):
         lh.hessian(cube(x).detach(), x)
-    with moved(ValueError, "has no graph"):
+    with moved(TypeError, "carries no record"):
         lh.gradient(cube(x).detach(), x)
-    with moved(ValueError, "does not depend on xs, or was detached on the way"):
+    with moved(TypeError, "a constant, or was detached on the way"):
         lh.hessian(lambda x: cube(x.detach()), x)
 
 
 def test_ys_that_is_no_tensor():
     x = leaf(3)
-    with moved(TypeError, "torch.Tensor", "float", r"lh.hessian\(f, xs\)"):
+    with moved(TypeError, "float", "torch.Tensor", r"lh.hessian\(f, xs\)"):
         lh.hessian(float(cube(x)), x)
     with moved(TypeError, "float", "return the tensor itself"):
         lh.hessian(lambda x: cube(x).item(), x)
@@ -89,7 +89,7 @@ def test_xs_that_do_not_require_grad():
 
 def test_xs_of_other_types():
     x = leaf(3)
-    for xs, what in ((np.ones(3), "ndarray"), (1.0, "float"), (None, "NoneType")):
+    for xs, what in ((np.ones(3), "ndarray"), (1.0, "float")):
         with moved(TypeError, r"xs\[1\] must be a torch.Tensor", what, "torch.as_tensor"):
             lh.hessian(cube(x), (x, xs))
     with moved(TypeError, r"shape \(3,\) and dtype torch.int64", "no derivatives"):
@@ -102,8 +102,57 @@ def test_xs_of_other_types():
 
 def test_xs_of_several_dtypes():
     a, b = leaf(3), leaf(2).detach().float().requires_grad_()
-    with moved(ValueError, "one dtype", r"float64 for xs\[0\]", r"float32 for xs\[1\]"):
-        lh.hessian(cube(a) * cube(b), (a, b))
+    H = lh.hessian(cube(a) * cube(b), (a, b))
+    for i, x in enumerate((a, b)):
+        for j, other in enumerate((a, b)):
+            assert H[i][j].dtype == H[i][j][...].dtype == H[i][j][:1].dtype == x.dtype
+            assert H[i][j].shape == (*x.shape, *other.shape)
+    want = torch.outer(3 * a**2, 3 * b.double() ** 2).detach()
+    for got in (H[0][1][...], H[1][0][:, :].T, lh.hessian(cube(a) * cube(b), (a, b))[1][0][...].T):
+        torch.testing.assert_close(got.double(), want, rtol=1e-6, atol=1e-6)
+    torch.testing.assert_close(H[0][1] @ b.detach(), (want @ b.double()).detach())
+
+
+def test_a_body_of_half_precision_and_a_head_of_single():
+    body, head = normal(4, 3).to(torch.bfloat16), normal(4).float()
+    data = normal(5, 3).to(torch.bfloat16)
+
+    def loss(body, head):
+        return (torch.tanh(data @ body.T).float() @ head).pow(2).sum()
+
+    H = lh.hessian(loss, (body, head))
+    hidden = torch.tanh(data @ body.T).float()
+    torch.testing.assert_close(H[1][1][...], 2 * hidden.T @ hidden)
+    assert H[0][0][...].dtype == H[0][1][...].dtype == torch.bfloat16
+    torch.testing.assert_close(H[1][0][...], H[0][1][...].permute(2, 0, 1).float())
+
+
+def test_tensors_of_inference_mode():
+    with torch.inference_mode():
+        x = torch.ones(3)
+        ys = cube(x)
+    with moved(ValueError, r"xs\['x'\]", r"made under torch\.inference_mode\(\)", "outside"):
+        lh.hessian(ys, {"x": x})
+    with moved(TypeError, r"made under torch\.inference_mode\(\)"):
+        lh.hessian(ys, leaf(3))
+    assert lh.hessian(cube, x)[0].tolist() == [6, 0, 0]
+
+
+def test_errors_of_torch_are_chained_and_name_the_operation():
+    class Refuses(torch.autograd.Function):
+        @staticmethod
+        def forward(ctx, x):
+            ctx.save_for_backward(x)
+            return x**2
+
+        @staticmethod
+        def backward(ctx, upstream):
+            raise RuntimeError("not today")
+
+    H = lh.hessian(lambda x: Refuses.apply(x).sum(), leaf(3))
+    with moved(RuntimeError, "autograd.Function Refuses", "not today") as caught:
+        H[0]
+    assert str(caught.value.__cause__) == "not today"
 
 
 def test_a_view_that_ys_was_not_computed_from():
