@@ -45,19 +45,17 @@ class FailedError(Exception):
     """A worker that has no answer, in words for the table."""
 
 
-class Worker:
-    """A process that makes one peer's calls."""
+class Process:
+    """A program that answers each line on its standard input with one of JSON."""
 
-    def __init__(self, peer: str, work: str, question: str, options: Options) -> None:
+    def __init__(self, command: list[str], options: Options) -> None:
         self.limit = options.limit
-        python = options.pythons.get(peer, sys.executable)
-        command = [python, "-m", "tests.benchmarks.worker", peer, work, question]
         paths = [str(options.root), *filter(None, [os.environ.get("PYTHONPATH")])]
         # As installed, with bytecode, so that first calls are not those of a compiler.
         environment = os.environ | {"PYTHONPATH": os.pathsep.join(paths), "JAX_PLATFORMS": "cpu"}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
         self.process = subprocess.Popen(
-            [*command, str(options.memory)], cwd=options.root, env=environment, text=True,
+            command, cwd=options.root, env=environment, text=True,
             stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
         )  # fmt: skip
         try:
@@ -98,6 +96,15 @@ class Worker:
             with contextlib.suppress(OSError):
                 assert stream is not None
                 stream.close()
+
+
+class Worker(Process):
+    """A process that makes one peer's calls."""
+
+    def __init__(self, peer: str, work: str, question: str, options: Options) -> None:
+        python = options.pythons.get(peer, sys.executable)
+        command = [python, "-m", "tests.benchmarks.worker", peer, work, question]
+        super().__init__([*command, str(options.memory)], options)
 
 
 @dataclass
