@@ -12,6 +12,7 @@ import os
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy
@@ -41,10 +42,16 @@ class Program:
     xs: tuple[Array, ...]
     names: tuple[str, ...] = field(default=())
 
-    def __call__(self, np: Any, *xs: Any) -> Any:
+    @cached_property
+    def function(self) -> Callable[..., Any]:
+        """What the text says, compiled once."""
         scope: dict[str, Any] = {"numpy": numpy}
         exec(self.source, scope)
-        return scope["f"](np, *xs)
+        f: Callable[..., Any] = scope["f"]
+        return f
+
+    def __call__(self, np: Any, *xs: Any) -> Any:
+        return self.function(np, *xs)
 
     def on(self, np: Any) -> Callable[..., Any]:
         """The function of the inputs alone."""
