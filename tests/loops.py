@@ -57,6 +57,9 @@ NUMBERS: tuple[str, ...] = (
 # Numbers without an order or a sign to ask for are none of theirs.
 ELEMENTS = ("0.0", "-0.0", "1.0", "-1.0", "0.5", "2.0", "-2.5")
 
+POWERS = ("2.0", "2.000000004", "3.0", "0.0", "-1.0", "1.0")
+TURNS = ("complex(-1.0, 0.0)", "complex(-1.0, -0.0)", "1j", "-1j", "numpy.complex128(1j)")
+
 PLACES = ("{k} % 6", "({k} + 1) % 6", "-1 - {k} % 6", "2", "(2 * {k} + 1) % 6", "{k} % 3")
 
 
@@ -127,9 +130,10 @@ class Writer:
                 "np.copysign({x}, {c})", "np.copysign({x}, {c}) ** 3", "np.copysign({c}, {x})",
                 "np.arctan2({c} * 0.0, {x}) * ({one})", "np.maximum({x}, {cut})", "np.minimum({cut}, {x})",
                 "np.abs({x}) ** 3", "np.arctan2(({one}) * {c} * 0.0, -1.0) * {x}", "np.clip({x}, {cut}, 9.0)",
-                "np.tanh({x} + 1 / numpy.copysign(0.0, {c})) * ({one})",
+                "np.tanh({x} + 1 / numpy.copysign(0.0, {c})) * ({one})", "np.arctan2(t * 0.0, -1.0) * {x}",
+                "np.imag(np.sqrt({x} ** 2 * Z[{k} % len(Z)])) * ({one})", "np.real(np.exp({x} * Z[{k} % len(Z)]))",
             )  # fmt: skip
-            return text.format(x=x, c=c, one=one, cut=self.pick(*CUTS))
+            return text.format(x=x, c=c, one=one, cut=self.pick(*CUTS), k=self.index())
         other = self.scalar(self.draw(st.integers(0, depth - 1)))
         if kind == "choice":
             text = self.pick("np.where({c}, {a}, {b})", "(({a}) if {c} else ({b}))")
@@ -139,6 +143,9 @@ class Writer:
             f"np.sum({V})", f"({V}) @ ({W})", f"np.dot({V}, A[{self.index()} % 2][0])",
             f"np.mean({V})", f"({V})[{self.index()} % 3]", f"np.prod(np.cos({V}))",
             f"np.sum(({V}) * A[{self.index()} % 2])", f"np.sum(({V}) ** 2 * ({W}))",
+            f"np.max(x1[{self.index()} % 4])", f"np.sum(x0[: {self.index()} % 4] ** 2)",
+            f"np.sum(x1[1:] @ ({V}))", f"np.sum((1.5 + np.cos({V})) ** F[{self.index()} % 2])",
+            f"np.sum(({V}) * I[{self.index()} % 2])", f"x1.reshape(-1)[{self.index()} % 12] ** 2",
         )  # fmt: skip
 
     def vector(self, depth: int) -> str:
@@ -148,6 +155,7 @@ class Writer:
             return self.pick(
                 f"x1[{k} % 4]", f"x1[{k} % 4]", f"x0[{k} % 4 : {k} % 4 + 3]", "x0[::2]", "x0[5:2:-1]",
                 "x1[1:, 2]", f"x1[-1 - {k} % 4, ::-1]", "v", "np.diag(x1[1:])", f"x0[[{k} % 6, 1, 1]]",
+                f"x1.T[{k} % 3, 1:]", f"x1[:3, {k} % 3]", f"np.sort(x1[{k} % 4])",
             )  # fmt: skip
         V, s = self.vector(depth - 1), self.scalar(0)
         return self.pick(
@@ -158,6 +166,8 @@ class Writer:
             f"np.where(A[{k} % 2][1] > 0, {V}, {self.vector(0)})", f"np.tanh({V}) ** E[{k} % len(E)]",
             f"np.outer({V}, {self.vector(0)})[1]", f"np.einsum('ij,j->i', A[{k} % 2], {V})",
             f"np.copysign(x1[{k} % 4], {self.constant()})", f"({V}) * A[{k} % 2][2]",
+            f"(1.5 + np.cos({V})) ** F[{k} % 2]", f"({V}) + I[{k} % 2]", f"np.where(I[{k} % 2] > 0, {V}, 0.0)",
+            f"({V}) * I[{k} % 2, :1]", f"np.cross({V}, A[{k} % 2][0])", f"np.roll({V}, {k})",
         )  # fmt: skip
 
     def statement(self) -> str:
@@ -208,14 +218,19 @@ def loops(draw: Any, most_statements: int = 5) -> Program:
     elements = draw(st.lists(st.sampled_from(ELEMENTS), min_size=1, max_size=4))
     matrix = draw(st.lists(st.sampled_from(ELEMENTS), min_size=18, max_size=18))
     exponents = draw(st.lists(st.sampled_from(["2", "3", "2.0", "1", "0"]), min_size=1, max_size=3))
+    powers = draw(st.lists(st.sampled_from(POWERS), min_size=6, max_size=6))
+    turns = draw(st.lists(st.sampled_from(TURNS), min_size=1, max_size=2))
     over = write.pick(
-        "range(6)", "range(6)", "reversed(range(6))", "range(20)", "(0, 1, 0, 1, 2)", "range(1, 4)",
+        "range(6)", "range(6)", "reversed(range(6))", "range(20)", "range(48)", "(0, 1, 0, 1, 2)", "range(1, 4)",
     )  # fmt: skip
     lines = [
         f"L = [{', '.join(draw(some))}]",
         f"C = numpy.array([{', '.join(elements)}])",
         f"E = [{', '.join(exponents)}]",
         f"A = numpy.array([{', '.join(matrix)}]).reshape(2, 3, 3)",
+        f"F = numpy.array([{', '.join(powers)}]).reshape(2, 3)",
+        f"I = numpy.array([0, 1, 2, {write.pick('0, 1, 2', '-1, 0, 3')}]).reshape(2, 3)",
+        f"Z = [{', '.join(turns)}]",
         f"t, u = {write.pick('0.0', '-0.0', '0', 'x0[0]')}, x0[1]",
         "a, v, parts, rows, seen = x1[0, 0], x1[1], [x0[3] ** 2], [x1[2]], {}",
         f"for k in {over}:",
