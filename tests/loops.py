@@ -41,7 +41,9 @@ WAYS: dict[str, dict[str, int]] = {
     "as it is": {},
 }
 # Relative to the largest element: of what is rounded otherwise, and of differences.
-ROUNDED, DIFFERENCES = 1e-11, 1e-6
+ROUNDED = {"float64": 1e-11, "float32": 1e-3}
+DIFFERENCES = 1e-6
+DTYPES = (float, float, float, numpy.float32)
 STEPS = (5e-5, 2e-4, 1e-5)  # of differences: of a steep program one is too long
 DIRECTIONS = 3
 LARGEST = 1e3
@@ -265,13 +267,14 @@ def moderate(program: Program) -> bool:
     return all(bool(numpy.all(numpy.abs(value) < LARGEST)) for value in values)
 
 
-def points(program: Program) -> list[tuple[Any, ...]]:
+def points(program: Program, dtype: Any = float) -> list[tuple[Any, ...]]:
     """Where a program is evaluated: where it was drawn, elsewhere, and with zeros of both signs."""
     x0, x1 = program.xs
     zeros = x0.copy(), x1.copy()
     zeros[0][[1, 3]] = 0.0, -0.0
     zeros[1][2] = -0.0
-    return [program.xs, (x1.reshape(-1)[:6] + 0.0, x1[::-1] + 0.0), zeros]
+    places = program.xs, (x1.reshape(-1)[:6], x1[::-1]), zeros
+    return [tuple(numpy.array(x, dtype) for x in xs) for xs in places]
 
 
 class Answer:
@@ -305,43 +308,46 @@ def gap(got: Any, want: Any) -> float:
     return worst
 
 
-def faults(program: Program, way: str) -> dict[str, float]:
+def faults(program: Program, way: str, dtype: Any = float) -> dict[str, float]:
     """What is further apart than rounding, by what it was compared with."""
     if not moderate(program):
         raise UnfitError
     found: dict[str, float] = {}
+    rounded = ROUNDED[numpy.dtype(dtype).name]
+    places = points(program, dtype)
+    xs, f = places[0], program.on(numpy)
 
-    def compare(title: str, got: Answer, want: Answer, tolerance: float) -> None:
+    def compare(title: str, got: Answer, want: Answer) -> None:
         parts = got.parts(want)
-        found.update({f"{title}: {k}": v for k, v in parts.items() if not v <= tolerance})
+        found.update({f"{title}: {k}": v for k, v in parts.items() if not v <= rounded})
 
-    f = program.on(numpy)
     with numpy.errstate(all="ignore"), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         with costs(**NEVER):
-            plain = [Answer(lh.hessian(f, xs)) for xs in points(program)]
-        for xs, answer in zip(points(program), plain, strict=True):
-            value = numpy.asarray(f(*xs), float)
-            if not gap([answer.value], [value]) <= ROUNDED:
-                found["value of the plain function"] = gap([answer.value], [value])
+            plain = [Answer(lh.hessian(f, new)) for new in places]
+        for new, answer in zip(places, plain, strict=True):
+            apart = gap([answer.value], [numpy.asarray(f(*new))])
+            if not apart <= rounded:
+                found["value of the plain function"] = apart
         with costs(**WAYS[way]):
-            H = lh.hessian(f, program.xs)
-            compare("put together", Answer(H), plain[0], ROUNDED)
-            for number, (xs, want) in enumerate(zip(points(program), plain, strict=True)):
-                compare(f"at() point {number}", Answer(H[0][0].at(*xs)), want, ROUNDED)
-            for number, (xs, want) in enumerate(zip(points(program), plain, strict=True)):
-                compare(f"anew at point {number}", Answer(lh.hessian(f, xs)), want, ROUNDED)
-            variables = tuple(lh.variable(x) for x in program.xs)
-            K = lh.hessian(f(*variables), variables)
-            compare("recorded by hand", Answer(K), plain[0], ROUNDED)
+            H = lh.hessian(f, xs)
+            compare("put together", Answer(H), plain[0])
+            for number, (new, want) in enumerate(zip(places, plain, strict=True)):
+                compare(f"at() point {number}", Answer(H[0][0].at(*new)), want)
+                compare(f"anew at point {number}", Answer(lh.hessian(f, new)), want)
+            variables = tuple(lh.variable(x) for x in xs)
+            H = lh.hessian(f(*variables), variables)
+            compare("recorded by hand", Answer(H), plain[0])
             try:
-                again = [Answer(K[0][0].at(*xs)) for xs in points(program)]
-            except ValueError:
-                again = []  # values were read
+                again = [Answer(H[0][0].at(*new)) for new in places]
+            except ValueError as error:
+                if "asked for a value" not in str(error):
+                    raise
+                again = []
             for number, (got, want) in enumerate(zip(again, plain, strict=False)):
-                compare(f"by hand, at() point {number}", got, want, ROUNDED)
-        if EXTENDED:
-            found.update(differ(f, points(program)[0], plain[0]))
+                compare(f"by hand, at() point {number}", got, want)
+        if EXTENDED and dtype is float:
+            found.update(differ(f, xs, plain[0]))
     return found
 
 
@@ -391,14 +397,14 @@ def main() -> int:
     wrong = unfit = 0
     start = perf_counter()
 
-    def compare(program: Program, way: str) -> None:
+    def compare(program: Program, way: str, dtype: Any) -> None:
         nonlocal wrong, unfit
         text = repr(program)
         if text in seen or len(seen) - unfit >= options.count:
             return
         seen.add(text)
         try:
-            found: Any = faults(program, way)
+            found: Any = faults(program, way, dtype)
         except UnfitError:
             unfit += 1
             return
@@ -406,7 +412,7 @@ def main() -> int:
             found = f"{type(error).__name__}: {error}"
         if found:
             wrong += 1
-            print(f"FAULT ({way}) {found}{text}", flush=True)
+            print(f"FAULT ({way}, {numpy.dtype(dtype)}) {found}{text}", flush=True)
 
     chunk = 0
     while len(seen) - unfit < options.count:
@@ -414,7 +420,7 @@ def main() -> int:
             settings(
                 max_examples=250, deadline=None, database=None, phases=[Phase.generate],
                 suppress_health_check=list(HealthCheck),
-            )(given(loops(), st.sampled_from(list(WAYS)))(compare))
+            )(given(loops(), st.sampled_from(list(WAYS)), st.sampled_from(DTYPES))(compare))
         )  # fmt: skip
         run()
         chunk += 1

@@ -5,18 +5,18 @@ from hypothesis import assume, given, note, settings
 from hypothesis import strategies as st
 
 import lazyhess as lh
-from tests.loops import WAYS, Answer, UnfitError, differ, faults, loops, point
+from tests.loops import DTYPES, WAYS, Answer, UnfitError, differ, faults, loops, point
 from tests.programs import PROGRAMS, Program
 
 FEWER = settings(PROGRAMS, max_examples=max(PROGRAMS.max_examples // 3, 1))
 
 
-@given(loops(), st.sampled_from(list(WAYS)))
+@given(loops(), st.sampled_from(list(WAYS)), st.sampled_from(DTYPES))
 @FEWER
-def test_loops(program: Program, way: str) -> None:
+def test_loops(program: Program, way: str, dtype: type) -> None:
     note(repr(program))
     try:
-        found = faults(program, way)
+        found = faults(program, way, dtype)
     except UnfitError:
         assume(False)
     assert not found
