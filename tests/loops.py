@@ -6,7 +6,8 @@ used in another, lists, loops within loops. Each program is held
 
 - to itself with its turns not put together: value, gradient and Hessian,
 - to differences of the plain function in extended precision,
-- at other points, those with zeros of both signs among them, to a Hessian made there anew.
+- at other points, those with zeros of both signs among them, to a Hessian made there anew,
+- to the samples of a loop over all points, and to one of several outputs.
 
 Another seed draws other programs. Nothing stops at a fault: each is printed as the program it is,
 and the last line counts them.
@@ -18,6 +19,7 @@ import argparse
 import sys
 import warnings
 from collections.abc import Callable
+from copy import copy
 from itertools import product
 from time import perf_counter
 from typing import Any
@@ -293,6 +295,24 @@ class Answer:
             "hessian": gap(self.blocks, other.blocks),
         }
 
+    def sample(self, number: int) -> Answer:
+        """That of one sample, or one output, of several."""
+        one = copy(self)
+        one.value = self.value[number]
+        one.gradient = [x[number] for x in self.gradient]
+        one.blocks = [x[number] for x in self.blocks]
+        return one
+
+
+def of_samples(f: Any) -> Any:
+    """A loop over samples, of what loops in each."""
+    return lambda *stacks: numpy.stack([f(*xs) for xs in zip(*stacks, strict=True)])
+
+
+def outputs(f: Any) -> Any:
+    """Several outputs, of which the second shares what the first loops over."""
+    return lambda x0, x1: numpy.stack([f(x0, x1), f(x0, x1 + 0.0) * x0[1], x0[2] ** 3])
+
 
 def gap(got: Any, want: Any) -> float:
     scale, worst = max(1.0, largest(*map(numpy.asarray, want))), 0.0
@@ -346,6 +366,12 @@ def faults(program: Program, way: str, dtype: Any = float) -> dict[str, float]:
                 again = []
             for number, (got, want) in enumerate(zip(again, plain, strict=False)):
                 compare(f"by hand, at() point {number}", got, want)
+            stacks = tuple(numpy.stack(parts) for parts in zip(*places, strict=True))
+            samples = Answer(lh.hessian(of_samples(f), stacks, 0))
+            for number, want in enumerate(plain):
+                compare(f"sample {number}", samples.sample(number), want)
+            every = Answer(lh.hessian(outputs(f), xs, reduction="none"))
+            compare("output 0", every.sample(0), plain[0])
         if EXTENDED and dtype is float:
             found.update(differ(f, xs, plain[0]))
     return found
