@@ -48,7 +48,7 @@ DIFFERENCES = 1e-6
 DTYPES = (float, float, float, numpy.float32)
 STEPS = (5e-5, 2e-4, 1e-5)  # of differences: of a steep program one is too long
 DIRECTIONS = 3
-LARGEST = 1e3
+LARGEST, STEEPEST = 1e3, 1e6
 EXTENDED = numpy.finfo(numpy.longdouble).eps < 1e-18
 
 # Comparisons with x are with these; no element of x comes near them.
@@ -125,9 +125,9 @@ class Writer:
         if kind == "constant":
             text = self.pick(
                 "({x}) * {c}", "{c} * ({x})", "({x}) + {c}", "{c} - ({x})", "({x}) - {c}",
-                "np.sin(({x}) + {c})", "({x}) / (3.0 + {c})", "np.multiply({x}, {c})", "(1.5 + np.cos({x})) ** {c}",
+                "np.sin(({x}) + {c})", "({x}) / (3.0 + {c})", "np.multiply({x}, {c})", "(1.5 + np.cos({x})) ** L[{k} % len(L)]",
             )  # fmt: skip
-            return text.format(x=one, c=self.constant())
+            return text.format(x=one, c=self.constant(), k=self.index())
         if kind == "sign":
             x, c = self.element(), self.constant()
             text = self.pick(
@@ -161,6 +161,8 @@ class Writer:
                 "x1[1:, 2]", f"x1[-1 - {k} % 4, ::-1]", "v", "np.diag(x1[1:])", f"x0[[{k} % 6, 1, 1]]",
                 f"x1.T[{k} % 3, 1:]", f"x1[:3, {k} % 3]", f"np.sort(x1[{k} % 4])",
             )  # fmt: skip
+        if self.pick(True, False, False):
+            return self.of_matrix(self.draw(st.integers(0, depth)))
         V, s = self.vector(depth - 1), self.scalar(0)
         return self.pick(
             f"np.sin({V})", f"({V}) * ({s})", f"({V}) + ({self.vector(0)})", f"A[{k} % 2] @ ({V})",
@@ -172,6 +174,37 @@ class Writer:
             f"np.copysign(x1[{k} % 4], {self.constant()})", f"({V}) * A[{k} % 2][2]",
             f"(1.5 + np.cos({V})) ** F[{k} % 2]", f"({V}) + I[{k} % 2]", f"np.where(I[{k} % 2] > 0, {V}, 0.0)",
             f"({V}) * I[{k} % 2, :1]", f"np.cross({V}, A[{k} % 2][0])", f"np.roll({V}, {k})",
+            f"np.where({self.condition()}, {V}, {s})", f"np.maximum({V}, {self.constant()} + 0.125)",
+            f"np.minimum({V}, {s})", f"np.clip({V}, -0.5, ({s}) ** 2 + 0.3)",
+        )  # fmt: skip
+
+    def matrix(self, depth: int) -> str:
+        """Three by three."""
+        k, V = self.index(), self.vector(max(depth - 1, 0))
+        if depth == 0:
+            return self.pick(
+                "x1[1:]", "x1[:3]", f"x1[{k} % 2 : {k} % 2 + 3]", f"np.outer({V}, x1[{k} % 4])",
+                f"A[{k} % 2] * ({self.scalar(0)})", f"x1[[{k} % 4, 0, 2]]",
+            )  # fmt: skip
+        M = self.matrix(depth - 1)
+        return self.pick(
+            f"({M}) * ({V})", f"({V})[:, None] * ({M})", f"({M}).T", f"({M}) @ A[{k} % 2]", f"np.sin({M})",
+            f"A[{k} % 2] @ ({M})", f"np.stack([{V}, ({M})[0], {self.vector(0)}])", f"({M}) + A[{k} % 2]",
+            f"np.where({self.condition()}, {M}, {V})", f"({M})[::-1]", f"np.tanh({M}) @ ({M})",
+            f"np.maximum({M}, {self.scalar(0)})", f"({M}) * {self.constant()}", f"np.einsum('ij,kj->ik', {M}, {M})",
+            f"np.where(A[{k} % 2] > 0, {M}, {self.scalar(0)})", f"np.copysign(x1[1:], A[{k} % 2])",
+            f"np.stack([{V}] * 3, axis=1)", f"np.reshape({M}, (3, 3), order='F')",
+        )  # fmt: skip
+
+    def of_matrix(self, depth: int) -> str:
+        """Three elements, of a matrix."""
+        k, M = self.index(), self.matrix(depth)
+        return self.pick(
+            f"np.sum({M}, axis=0)", f"({M}) @ ({self.vector(0)})", f"np.mean({M}, axis=1)", f"np.diag({M})",
+            f"np.max({M}, axis=0)", f"({M})[{k} % 3]", f"({M})[:, {k} % 3]", f"np.trace({M}) * ({self.vector(0)})",
+            f"np.einsum('ij,jk,k->i', {M}, A[{k} % 2], {self.vector(0)})", f"np.min({M}, axis=-1)",
+            f"np.prod(np.cos({M}), axis=1)", f"np.ravel({M})[{k} % 6 : {k} % 6 + 3]",
+            f"np.tensordot({M}, x1[:3], axes=2) * A[{k} % 2][0]", f"np.cumsum({M}, axis=0)[1]",
         )  # fmt: skip
 
     def statement(self) -> str:
@@ -257,7 +290,7 @@ def loops(draw: Any, most_statements: int = 5) -> Program:
 
 
 class UnfitError(Exception):
-    """A program that is no test: too large, or not finite."""
+    """A program that is no test: too large, or too steep."""
 
 
 def moderate(program: Program) -> bool:
@@ -345,6 +378,8 @@ def faults(program: Program, way: str, dtype: Any = float) -> dict[str, float]:
         warnings.simplefilter("ignore")
         with costs(**NEVER):
             plain = [Answer(lh.hessian(f, new)) for new in places]
+        if not all(largest(*answer.gradient, *answer.blocks) < STEEPEST for answer in plain):
+            raise UnfitError
         for new, answer in zip(places, plain, strict=True):
             apart = gap([answer.value], [numpy.asarray(f(*new))])
             if not apart <= rounded:
