@@ -19,6 +19,7 @@ import numpy
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
+import lazyhess as lh
 from tests import steps
 from tests.steps import KINKS, SAMPLEWISE, STEPS, Array
 
@@ -45,7 +46,7 @@ class Program:
     @cached_property
     def function(self) -> Callable[..., Any]:
         """What the text says, compiled once."""
-        scope: dict[str, Any] = {"numpy": numpy}
+        scope: dict[str, Any] = {"numpy": numpy, "lh": lh}
         exec(self.source, scope)
         f: Callable[..., Any] = scope["f"]
         return f
