@@ -2,7 +2,8 @@
 
 What a loop records depends on the turn: constants that change (signed zeros, whole numbers that
 equal floats, NumPy's numbers beside Python's), branches on them and on values, arrays of one turn
-used in another, lists, loops within loops, derivatives that are taken in every turn. Each program is held
+used in another, lists, loops within loops, derivatives that are taken in every turn. Each program
+is held
 
 - to itself with its turns not put together: value, gradient and Hessian,
 - to differences of the plain function in extended precision,
