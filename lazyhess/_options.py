@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import ContextDecorator
 from contextvars import ContextVar
 from dataclasses import dataclass, fields, replace
-from typing import Any, Self, TypedDict, Unpack
+from inspect import isasyncgenfunction, iscoroutinefunction, isgeneratorfunction
+from typing import Any, Self, TypedDict, TypeVar, Unpack
 
 from lazyhess._sizes import parse_bytes
+
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 class OptionValues(TypedDict, total=False):
@@ -23,13 +27,15 @@ class Options:
     memory: int | None = None
 
 
-# Those of every `with` that is open in this thread or task, the innermost last.
-_open: ContextVar[tuple[Options, ...]] = ContextVar("lazyhess.options", default=(Options(),))
+# Every `with` that is open in this thread or task, and its settings, the innermost last.
+_open: ContextVar[tuple[tuple[object, Options], ...]] = ContextVar(
+    "lazyhess.options", default=((None, Options()),)
+)
 
 
 def current() -> Options:
     """The settings that hold here and now."""
-    return _open.get()[-1]
+    return _open.get()[-1][1]
 
 
 class options(ContextDecorator):  # noqa: N801  (as numpy.errstate)
@@ -67,7 +73,7 @@ class options(ContextDecorator):  # noqa: N801  (as numpy.errstate)
     >>> H[1]
     array([ 0., 12.])
 
-    It is a decorator, too:
+    It is a decorator, too, of functions that are done when they return:
 
     >>> @lh.options(memory=10**9)
     ... def step(x):
@@ -79,11 +85,25 @@ class options(ContextDecorator):  # noqa: N801  (as numpy.errstate)
 
     def __enter__(self) -> Self:
         # Nothing is kept on this object, which may be entered twice, and by several threads.
-        _open.set((*_open.get(), replace(current(), **self._settings)))
+        _open.set((*_open.get(), (self, replace(current(), **self._settings))))
         return self
 
     def __exit__(self, *error: object) -> None:
-        _open.set(_open.get()[:-1])
+        # Its own: generators may leave in another order, and in a context that they did not enter.
+        opened = _open.get()
+        for at in reversed(range(len(opened))):
+            if opened[at][0] is self:
+                _open.set(opened[:at] + opened[at + 1 :])
+                break
+
+    def __call__(self, func: _F) -> _F:
+        for kind in (iscoroutinefunction, isasyncgenfunction, isgeneratorfunction):
+            if kind(func):
+                raise TypeError(
+                    f"lh.options decorates functions that are done when they return, got "
+                    f"{func.__qualname__}, which runs later; write the with inside of it"
+                )
+        return super().__call__(func)
 
 
 def _checked(name: str, value: Any) -> Any:

@@ -6,7 +6,7 @@ import asyncio
 import copy
 import pickle
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -95,6 +95,32 @@ def test_as_a_decorator() -> None:
 
     assert step(2) == [10, 10, 10]
     assert memory() is None
+
+
+def test_leaving_in_another_order_and_once_too_often() -> None:
+    def inside() -> Iterator[int | None]:
+        with lh.options(memory=111):
+            yield current().memory
+
+    generator = inside()
+    assert next(generator) == 111
+    with lh.options(memory=5):
+        generator.close()
+        assert current().memory == 5
+    assert current().memory is None
+    lh.options(memory=7).__exit__(None, None, None)
+    assert current().memory is None
+
+
+def test_what_runs_later_is_not_decorated() -> None:
+    async def task() -> None: ...
+
+    def generator() -> Iterator[int]:
+        yield 1
+
+    for function in (task, generator):
+        with pytest.raises(TypeError, match="the with inside of it"):
+            lh.options(memory=7)(function)
 
 
 def test_threads() -> None:

@@ -198,6 +198,11 @@ class Store:
         """A chunk, which is used by that."""
         return self.cache.get(number)
 
+    def _row(self, number: int) -> slice | None:
+        """The `span` of the ids of a chunk, which is not used by that."""
+        chunk: Chunk = cachetools.Cache.__getitem__(self.cache, number)
+        return chunk.row
+
     def _insert(self, number: int, chunk: Chunk) -> bool:
         """Whether the cache takes a chunk, for which it may drop others."""
         cache, nbytes = self.cache, chunk.nbytes
@@ -246,27 +251,36 @@ class Store:
         table = self._tables.get((i, j))
         if table is None or table.known < stop - start:
             return None
-        pieces = []
+        numbers, places = [], []
         while start < stop:
             number = table.at(start)
-            chunk = self._get(number >> _LOW) if number else None
-            if chunk is None or chunk.row is None:
+            row = self._row(number >> _LOW) if number else None
+            if row is None:
                 return None
             # A later chunk may have some of its rows, too: they are the same.
             first = number & _PLACE
-            count = min(len(chunk.ids) - first, stop - start)
-            pieces.append((chunk.rows, first, first + count))
-            start += count
-        return pieces
+            last = min(row.stop - row.start, first + stop - start)
+            numbers.append(number >> _LOW)
+            places.append((first, last))
+            start += last - first
+        # Used only now that all are known to be there.
+        chunks = [self._get(number) for number in numbers]
+        pieces = [
+            (chunk.rows, *place)
+            for chunk, place in zip(chunks, places, strict=True)
+            if chunk is not None
+        ]
+        return pieces if len(pieces) == len(chunks) else None
 
     def whole(self, i: int, j: int, count: int) -> Rows | None:
         """All `count` rows of a block where one chunk has them in their order; else None."""
         table = self._tables.get((i, j))
         number = 0 if table is None or table.known < count else table.at(0) >> _LOW
-        chunk = self._get(number) if number else None
-        if chunk is None or chunk.row is None or len(chunk.ids) < count:
+        row = self._row(number) if number else None
+        if row is None or row.stop - row.start < count:
             return None
-        return chunk.rows
+        chunk = self._get(number)
+        return None if chunk is None else chunk.rows
 
     def find(self, i: int, j: int, ids: Ids) -> tuple[Ids, list[ChunkProjection]]:
         """Which of the wanted rows are not here (positions in `ids`), and where the others are."""
@@ -341,7 +355,8 @@ class SharedStore(Store):
         self.stand_in = _stand_in(cache)
         # Keys of this store alone, in every process and copy.
         self.token = f"{_OURS}{os.urandom(12).hex()}"
-        self._ids: dict[int, tuple[tuple[int, int], Ids]] = {}  # of chunks that are not missed yet
+        # Block, ids and their span of chunks that are not missed yet.
+        self._ids: dict[int, tuple[tuple[int, int], Ids, slice | None]] = {}
         weakref.finalize(self, _bury, cache, self.token).atexit = False
 
     @property
@@ -359,10 +374,13 @@ class SharedStore(Store):
             self._forget(number)
         return chunk
 
+    def _row(self, number: int) -> slice | None:
+        return self._ids[number][2] if number in self._ids else None
+
     def _insert(self, number: int, chunk: Chunk) -> bool:
         if not _taken_in(self.cache, (self.token, number), chunk):
             return False
-        self._ids[number] = chunk.block, chunk.ids
+        self._ids[number] = chunk.block, chunk.ids, chunk.row
         if len(self._ids) > 2 * len(self.cache) + 64:  # most were dropped since
             self._gone(list(self._ids))
         return True
@@ -375,7 +393,7 @@ class SharedStore(Store):
 
     def _forget(self, number: int) -> None:
         if number in self._ids:
-            block, ids = self._ids[number]
+            block, ids, _ = self._ids[number]
             if block in self._tables:
                 self._tables[block].leave(ids, number)
             del self._ids[number]
@@ -399,7 +417,7 @@ class SharedStore(Store):
         """Make the tables again, after a change that was interrupted."""
         self._tables, self._ids = {}, {}
         for number, chunk in self.chunks():
-            self._ids[number] = chunk.block, chunk.ids
+            self._ids[number] = chunk.block, chunk.ids, chunk.row
             self._enter(number, chunk)
 
 

@@ -232,6 +232,19 @@ def test_least_recently_used_goes_first():
     assert counted(H[0][0], 1) == 1
 
 
+def test_looking_is_no_using():
+    engine, H = make(((8,),), cache=8 * 72)
+    for row in (*range(8), *range(1, 8)):
+        H[0][0][row]
+    H[0][0][:, 1]  # its rows are not all there in one place: the first one is not used by that
+    x = lh.variable(np.arange(8.0))
+    G = lh.hessian(np.sum(x**3) * np.sum(x), x, cache=4 * 72)
+    for row in (0, 1, 2, 3, 1, 2, 3, 4):
+        G[row]
+    assert counted(G, 0) == 1
+    assert counted(G, np.s_[2:5]) == 0
+
+
 def test_a_cache_of_your_own_may_be_shared_and_may_drop_anything():
     cache = cachetools.LRUCache(4)
     one, H = make(((6,),), cache=cache, seed=1)
