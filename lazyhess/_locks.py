@@ -30,23 +30,28 @@ def lock() -> Any:
     return new
 
 
-def under(lock: Any) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
-    """Decorate a function that runs while its thread has a lock.
+def _alone(lock: Any, function: Callable[_P, _T], *args: _P.args, **kwargs: _P.kwargs) -> _T:
+    """Call a function while this thread has a lock.
 
-    Not ``with``, in whose last step an exception that does not come from the lock (of a tracing
-    function) would leave it locked.
+    In the last step of a ``with`` an exception that does not come from the lock (of a tracing
+    function) would leave it locked: so it is looked at once more.
     """
+    before = lock._is_owned()
+    try:
+        with lock:
+            return function(*args, **kwargs)
+    finally:
+        while not before and lock._is_owned():
+            lock.release()
+
+
+def under(lock: Any) -> Callable[[Callable[_P, _T]], Callable[_P, _T]]:
+    """Decorate a function that runs while its thread has a lock."""
 
     def decorate(function: Callable[_P, _T]) -> Callable[_P, _T]:
         @wraps(function)
         def locked(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-            before = lock._is_owned()
-            try:
-                with lock:
-                    return function(*args, **kwargs)
-            finally:
-                while not before and lock._is_owned():
-                    lock.release()
+            return _alone(lock, function, *args, **kwargs)
 
         return locked
 
@@ -79,34 +84,31 @@ def exclusive(
 ) -> Callable[Concatenate[_S, _P], _T]:
     """A method that no other exclusive method of the same object runs beside."""
 
+    def change(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
+        if self._changing:
+            self.repair()
+        self._changing = True
+        answer = method(self, *args, **kwargs)
+        self._changing = False
+        return answer
+
     @wraps(method)
     def alone(self: _S, /, *args: _P.args, **kwargs: _P.kwargs) -> _T:
-        lock = self._lock
-        if lock._is_owned():
+        if self._lock._is_owned():
             raise RuntimeError(
-                "a Hessian was asked by a signal handler or finalizer while this thread was "
-                "changing it; ask again when the handler is done"
+                "a Hessian was asked while this thread was changing it (by a signal handler, a "
+                "finalizer, or a method of its cache); ask when that is done"
             )
-        try:
-            with lock:
-                if self._changing:
-                    self.repair()
-                self._changing = True
-                answer = method(self, *args, **kwargs)
-                self._changing = False
-                return answer
-        finally:
-            while lock._is_owned():  # an exception came on the way out
-                lock.release()
+        return _alone(self._lock, change, self, *args, **kwargs)
 
     return alone
 
 
 def _in_child() -> None:
-    for lock in [ref() for ref in _locks]:
+    for lock in [ref() for ref in list(_locks)]:
         if lock is not None:
             lock._at_fork_reinit()
-    for shared in [ref() for ref in _shared]:
+    for shared in [ref() for ref in list(_shared)]:
         if shared is not None:
             shared.forked()
 

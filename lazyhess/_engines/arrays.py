@@ -100,7 +100,7 @@ class Arrays(ABC):
             return rows
         return self.take(rows, np.arange(start, stop), 0)
 
-    def run(self, rows: Any, start: int, stop: int) -> Any:
+    def part(self, rows: Any, start: int, stop: int) -> Any:
         """Some rows in a row, as a new array."""
         return self.take(rows, np.arange(start, stop), 0)
 
@@ -178,7 +178,7 @@ class NumpyArrays(NumpyFunctions):
             return rows
         return rows[start:stop].copy()
 
-    def run(self, rows: Any, start: int, stop: int) -> Any:
+    def part(self, rows: Any, start: int, stop: int) -> Any:
         if isinstance(rows, CSR):
             return rows.take(np.arange(start, stop)).dense()
         return rows[start:stop].copy()

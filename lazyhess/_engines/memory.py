@@ -17,8 +17,14 @@ def out_of_memory(error: BaseException) -> bool:
     return isinstance(error, MemoryError)
 
 
+# Passes of the most seeds that went well, after which more memory may be free again.
+PATIENCE = 64
+
+
 class SeedLimit:
     """How many seeds a pass may have: half as many as there were whenever memory did not suffice.
+
+    After `PATIENCE` passes that went well, in this request or later ones, it is twice as many.
 
     Parameters
     ----------
@@ -33,6 +39,7 @@ class SeedLimit:
     ) -> None:
         self.out_of_memory, self.needed = out_of_memory, needed
         self.most: int | None = None
+        self._well = 0
 
     def run(self, count: int, compute: Callable[[int], T]) -> tuple[int, T]:
         """``compute(count)``, or of fewer seeds; and of how many.
@@ -45,7 +52,9 @@ class SeedLimit:
         count = count if self.most is None else min(count, self.most)
         while True:
             try:
-                return count, compute(count)
+                answer = compute(count)
+                self._went_well(count)
+                return count, answer
             except Exception as error:
                 if not self.out_of_memory(error):
                     raise
@@ -53,6 +62,13 @@ class SeedLimit:
                     raise MemoryError(self.needed()) from error
             # Out of the handler: the error keeps all arrays of the pass alive.
             count = self.most = count // 2
+            self._well = 0
+
+    def _went_well(self, count: int) -> None:
+        if self.most is not None and count == self.most:
+            self._well += 1
+            if self._well == PATIENCE:
+                self.most, self._well = 2 * self.most, 0
 
     def passes(self, total: int, size: int, compute: Callable[[int, int], T]) -> Iterator[T]:
         """``compute(start, count)`` for parts of some seeds, in order."""

@@ -13,8 +13,9 @@ import os
 import pickle
 import weakref
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from itertools import count
 from typing import Any, NamedTuple, TypeAlias
 
@@ -246,7 +247,7 @@ class Store:
         lacking: Ids = ids[missing]
         return lacking
 
-    def run(self, i: int, j: int, start: int, stop: int) -> list[Piece] | None:
+    def pieces(self, i: int, j: int, start: int, stop: int) -> list[Piece] | None:
         """Some rows in a row, chunk by chunk, where all are here in their order; else None."""
         table = self._tables.get((i, j))
         if table is None or table.known < stop - start:
@@ -327,9 +328,16 @@ class Store:
         self.cache = cachetools.LRUCache(self.cache.maxsize, getsizeof=_nbytes)
         self._tables = {}
 
+    def look(self) -> None:
+        """Forget what the cache has dropped without a word: it has not."""
+
     def held(self) -> tuple[int, float]:
         """Rows and bytes (or the cache's own units) that are held."""
-        return sum([table.known for table in self._tables.values()]), self.cache.currsize
+        self.look()
+        return sum([table.known for table in self._tables.values()]), self._currsize()
+
+    def _currsize(self) -> float:
+        return self.cache.currsize
 
     def repair(self) -> None:
         """Make the cache and the tables again, after a change that was interrupted."""
@@ -357,7 +365,8 @@ class SharedStore(Store):
         self.token = f"{_OURS}{os.urandom(12).hex()}"
         # Block, ids and their span of chunks that are not missed yet.
         self._ids: dict[int, tuple[tuple[int, int], Ids, slice | None]] = {}
-        weakref.finalize(self, _bury, cache, self.token).atexit = False
+        self._many = 64  # of them, at which it is looked for those that were dropped
+        weakref.finalize(self, _bury, cache, self.token, self._ids).atexit = False
 
     @property
     def chunk_bytes(self) -> int:
@@ -378,12 +387,18 @@ class SharedStore(Store):
         return self._ids[number][2] if number in self._ids else None
 
     def _insert(self, number: int, chunk: Chunk) -> bool:
-        if not _taken_in(self.cache, (self.token, number), chunk):
-            return False
+        # Noted first: what is in the cache is always among them.
         self._ids[number] = chunk.block, chunk.ids, chunk.row
-        if len(self._ids) > 2 * len(self.cache) + 64:  # most were dropped since
+        if not _taken_in(self.cache, (self.token, number), chunk):
+            del self._ids[number]
+            return False
+        if len(self._ids) > self._many:
             self._gone(list(self._ids))
+            self._many = 2 * len(self._ids) + 64
         return True
+
+    def _currsize(self) -> float:
+        return _size(self.cache)  # where rows expire, they do so then
 
     def _gone(self, numbers: list[int]) -> list[int]:
         gone = _missing(self.cache, self.token, numbers)
@@ -400,24 +415,26 @@ class SharedStore(Store):
 
     def chunks(self) -> list[tuple[int, Chunk]]:
         """All that is held, by number."""
-        there = [(key[1], _taken(self.cache, key)) for key in _keys(self.cache, self.token)]
+        there = [(number, _taken(self.cache, (self.token, number))) for number in list(self._ids)]
         return [(number, chunk) for number, chunk in there if chunk is not None]
 
     def clear(self) -> None:
         """Forget all rows."""
-        _drop(self.cache, self.token)
-        self._tables, self._ids = {}, {}
+        _drop(self.cache, self.token, self._ids)
+        self._tables = {}
+        self._ids.clear()
 
-    def held(self) -> tuple[int, float]:
-        """Rows and bytes (or the cache's own units) that are held."""
+    def look(self) -> None:
+        """Forget what the cache has dropped without a word."""
         self._gone(list(self._ids))
-        return super().held()
 
     def repair(self) -> None:
         """Make the tables again, after a change that was interrupted."""
-        self._tables, self._ids = {}, {}
-        for number, chunk in self.chunks():
-            self._ids[number] = chunk.block, chunk.ids, chunk.row
+        self._tables = {}
+        chunks = self.chunks()
+        for number in set(self._ids).difference([number for number, _ in chunks]):
+            del self._ids[number]
+        for number, chunk in chunks:
             self._enter(number, chunk)
 
 
@@ -434,8 +451,8 @@ def store_of(cache: Any, arrays: Arrays) -> Store:
 # They are changed by one thread at a time.
 _SHARED = lock()
 _OURS = "lazyhess-"
-# Caches with the tokens of Hessians that are gone, whose rows have not left yet.
-_buried: deque[tuple[Any, str]] = deque()
+# Caches, and the keys of Hessians that are gone, whose rows have not left yet.
+_buried: deque[tuple[Any, str, Iterable[int]]] = deque()
 
 
 @under(_SHARED)
@@ -455,29 +472,37 @@ def _taken_in(cache: Any, key: tuple[str, int], chunk: Chunk) -> bool:
 
 
 @under(_SHARED)
+def _size(cache: Any) -> float:
+    size: float = cache.currsize
+    return size
+
+
+@under(_SHARED)
 def _missing(cache: Any, token: str, numbers: list[int]) -> list[int]:
     return [number for number in numbers if (token, number) not in cache]
 
 
-@under(_SHARED)
-def _keys(cache: Any, token: str = _OURS) -> list[Any]:
-    """The keys of a store, or of all."""
+def _keys(cache: Any) -> list[Any]:
+    """The keys of rows, of all Hessians."""
     return [
         key
         for key in list(cache)
-        if isinstance(key, tuple) and len(key) == 2 and str(key[0]).startswith(token)
+        if type(key) is tuple
+        and len(key) == 2
+        and isinstance(key[0], str)
+        and key[0].startswith(_OURS)
     ]
 
 
 @under(_SHARED)
-def _drop(cache: Any, token: str) -> None:
-    for key in _keys(cache, token):
-        cache.pop(key, None)
+def _drop(cache: Any, token: str, numbers: Iterable[int]) -> None:
+    for number in list(numbers):
+        cache.pop((token, number), None)
 
 
-def _bury(cache: Any, token: str) -> None:
+def _bury(cache: Any, token: str, numbers: Iterable[int]) -> None:
     """Take the rows of a Hessian that is gone out of its cache."""
-    _buried.append((cache, token))
+    _buried.append((cache, token, numbers))
     # This may come at any time, in the midst of a change, too: then the next change does it.
     if not _SHARED._is_owned():
         _unbury()
@@ -500,8 +525,8 @@ class StandIn:
     def __init__(self, cache: cachetools.Cache[Any, Any]) -> None:
         self.cache = cache
 
-    def __deepcopy__(self, memo: Any) -> Any:
-        return _without_rows(self.cache, _deeply)
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        return _without_rows(self.cache, partial(_deeply, memo))
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _itself, (_without_rows(self.cache, _by_pickle),)
@@ -533,9 +558,11 @@ def _without_rows(cache: Any, copied: Callable[[Any], Any]) -> Any:
     return copy_of_it
 
 
-def _deeply(cache: Any) -> Any:
-    ours = [cachetools.Cache.__getitem__(cache, key) for key in _keys(cache)]
-    return copy.deepcopy(cache, {id(chunk): chunk for chunk in ours})
+def _deeply(memo: dict[int, Any], cache: Any) -> Any:
+    for key in _keys(cache):
+        chunk = cachetools.Cache.__getitem__(cache, key)
+        memo[id(chunk)] = chunk
+    return copy.deepcopy(cache, memo)
 
 
 class _Pickler(pickle.Pickler):

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from lazyhess._engines.arrays import Arrays
 from lazyhess._indices import Array, Ids, Shape, span
 from lazyhess._proxy.assemble import assemble, check_fits
 from lazyhess._proxy.chunks import ChunkProjection, Piece
@@ -63,25 +64,26 @@ def _elements(source: RowSource, i: int, j: int, transposed: bool, index: Any) -
     if rows is None:
         return None
     if in_place or _every(of_columns):
-        pieces = source.run(i, j, rows.start, rows.stop)
+        pieces = source.pieces(i, j, rows.start, rows.stop)
         if pieces is not None:
             return _joined(source, pieces, rows, of_j, of_columns)
     columns = None if lead else run_of(of_columns, of_j)
     if columns is None:
         return None
     if in_place and (i != j or rows != columns):  # by symmetry
-        pieces = source.run(j, i, columns.start, columns.stop)
+        pieces = source.pieces(j, i, columns.start, columns.stop)
         if pieces is not None:
             return _turned(_joined(source, pieces, columns, of_i, of_rows), columns)
     # What is not there is computed, on the cheaper side.
-    check_fits((_count(rows), _count(columns)), engine.arrays.itemsize(dtype), dtype)
+    shape = rows.shape + columns.shape
+    check_fits(shape, engine.arrays.itemsize(dtype), dtype)
     wanted = np.arange(rows.start, rows.stop), np.arange(columns.start, columns.stop)
     by_rows, projections = source.gather(i, j, *wanted)
     outer, inner = (rows, columns) if by_rows else (columns, rows)
-    rectangle = _rectangle(source, projections, outer, inner, prod(of_j if by_rows else of_i))
+    width = prod(of_j if by_rows else of_i)
+    rectangle = _rectangle(engine.arrays, dtype, projections, outer, inner, width)
     if not by_rows:
         rectangle = engine.arrays.transpose(rectangle, (1, 0))
-    shape = rows.shape + columns.shape
     if not in_place:
         return engine.arrays.reshape(rectangle, shape)
     rectangle = np.ascontiguousarray(rectangle).reshape(shape)
@@ -93,18 +95,22 @@ def _count(run: Run) -> int:
 
 
 def _rectangle(
-    source: RowSource, projections: list[ChunkProjection], outer: Run, inner: Run, width: int
+    arrays: Arrays,
+    dtype: Any,
+    projections: list[ChunkProjection],
+    outer: Run,
+    inner: Run,
+    width: int,
 ) -> Any:
     """Some columns in a row of rows in a row."""
-    arrays, count = source.engine.arrays, _count(outer)
+    count = _count(outer)
     if len(projections) == 1 and _count(inner) == width:
         (part,) = projections
         place = span(part.offset)
         if place is not None and part.at[0] == 0 and part.at[-1] == count - 1:
-            return arrays.run(part.rows, place.start, place.stop)
+            return arrays.part(part.rows, place.start, place.stop)
     number, columns = np.arange(count)[:, None], np.arange(inner.start, inner.stop)[None]
     shape = count, _count(inner)
-    dtype = source.engine.dtypes[0]
     return assemble(projections, count, number, columns, shape, width, dtype, arrays)
 
 
@@ -123,11 +129,12 @@ def _items(index: Any, shape: Shape) -> tuple[Basic, ...] | None:
     """
     items = list(index) if type(index) is tuple else [index]
     dots = 0
-    for item in items:
-        kind = type(item)
+    for at, item in enumerate(items):
         if item is Ellipsis:
             dots += 1
-        elif kind is not int and kind is not slice:
+        elif isinstance(item, np.integer):
+            items[at] = int(item)
+        elif type(item) is not int and type(item) is not slice:
             return None
     rest = len(shape) - len(items) + dots
     if rest < 0 or dots > 1:
@@ -137,6 +144,8 @@ def _items(index: Any, shape: Shape) -> tuple[Basic, ...] | None:
         items[at : at + 1] = [_ALL] * rest
     else:
         items += [_ALL] * rest
+    if dots and not any(isinstance(item, slice) for item in items):
+        return None  # an array without axes, where else NumPy gives a scalar
     for item, n in zip(items, shape, strict=True):
         if not (-n <= item < n if type(item) is int else range(*item.indices(n))):
             return None
@@ -161,7 +170,7 @@ def _joined(
         return None
     source.hit(count)
     if sparse or not in_place:
-        parts = [arrays.run(*piece) for piece in pieces]
+        parts = [arrays.part(*piece) for piece in pieces]
     else:
         parts = [rows[first:last] for rows, first, last in pieces]
     if not _every(items):

@@ -132,6 +132,7 @@ class RowSource(Shared):
     def clear(self) -> None:
         """Forget all rows and counts."""
         self.store.clear()
+        self._row_numbers = {}
         self.products = self.hits = self.misses = 0
 
     def rows_of(self, i: int) -> int:
@@ -141,7 +142,7 @@ class RowSource(Shared):
     @exclusive
     def known(self, i: int, j: int) -> int:
         """How many rows of a block are held."""
-        self.store.held()
+        self.store.look()
         return self.store.known(i, j)
 
     @exclusive
@@ -149,18 +150,18 @@ class RowSource(Shared):
         """How many products a request would run."""
         return min(self._cost(i, j, rows)[0], self._cost(j, i, columns)[0])
 
-    def run(self, i: int, j: int, start: int, stop: int) -> list[Piece] | None:
+    def pieces(self, i: int, j: int, start: int, stop: int) -> list[Piece] | None:
         """Rows ``start`` to ``stop`` of a block, where all are here in their order; else None.
 
         They are no hits yet.
         """
         if self.store.known(i, j) < stop - start:  # by a look that may be out of date
             return None
-        return self._run(i, j, start, stop)
+        return self._pieces(i, j, start, stop)
 
     @exclusive
-    def _run(self, i: int, j: int, start: int, stop: int) -> list[Piece] | None:
-        return self.store.run(i, j, start, stop)
+    def _pieces(self, i: int, j: int, start: int, stop: int) -> list[Piece] | None:
+        return self.store.pieces(i, j, start, stop)
 
     def whole(self, i: int, j: int) -> Rows | None:
         """All rows of a block, where one chunk has them in their order; else None. No hits yet."""

@@ -13,7 +13,7 @@ import pytest
 import lazyhess as lh
 from lazyhess._engines.arrays import NumpyArrays
 from lazyhess._engines.framework import FrameworkEngine, Single
-from lazyhess._engines.memory import SeedLimit, needed
+from lazyhess._engines.memory import PATIENCE, SeedLimit, needed, out_of_memory
 from lazyhess._engines.recorded.engine import RecordedEngine
 from lazyhess._proxy.hessian import Hessian
 from lazyhess._proxy.rows import RowSource
@@ -91,6 +91,26 @@ def test_later_passes_keep_the_smaller_size(case: str, request: pytest.FixtureRe
     H.cache_clear()
     same(H[...], want)
     assert max(tried) <= MOST  # in another request, too
+
+
+def test_memory_may_be_free_again() -> None:
+    free, tried = 2, []
+
+    def compute(count: int) -> int:
+        tried.append(count)
+        if count > free:
+            raise MemoryError
+        return count
+
+    limit = SeedLimit(out_of_memory, lambda: "")
+    assert limit.run(16, compute) == (2, 2)
+    for _ in range(3 * PATIENCE):
+        assert limit.run(16, compute) == (2, 2)
+    assert len(tried) <= 3 * PATIENCE + 8  # few are tried in vain
+    free = 100
+    while limit.run(16, compute)[0] < 16:
+        pass
+    assert len(tried) <= 7 * PATIENCE
 
 
 @pytest.mark.parametrize("options", [{}, {"block_size": 16}, {"reduction": "none"}])

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import lazyhess as lh
 from lazyhess._proxy import direct
 from lazyhess._proxy.hessian import Hessian
 from lazyhess._proxy.rows import RowSource
@@ -167,13 +168,34 @@ RIGHT = [slice(0, 0), slice(None, None, -1), slice(0, 100), (Ellipsis, 0), [0, 2
          np.array([True, False, True, False]), np.int64(2), np.uint8(1), (np.int32(-1), 0),
          (slice(None, None, -2), None, [2, 0]), (), Ellipsis, None, True, False, [],
          np.array([], int), (np.array(2), np.array([0, 1])), [True, False, True, True],
-         ([[0], [3]], [0, 2]), np.array([3, 3, 0])]  # fmt: skip
+         ([[0], [3]], [0, 2]), np.array([3, 3, 0]), (0, 1, ...), (..., np.int64(2), 1),
+         (np.uint8(1), slice(0, 2))]  # fmt: skip
 
 
+@pytest.mark.parametrize("known", KNOWN)
 @pytest.mark.parametrize("index", RIGHT, ids=range(len(RIGHT)))
-def test_right_indices(index):
+def test_right_indices(index, known):
     engine = ENGINES[SHAPES[0], (), False]
-    compare(Hessian(RowSource(engine, cache="1MB"), 0, 1), engine.dense(0, 1), index)
+    source = RowSource(engine, cache="1MB")
+    KNOWN[known](source, 0, 1)
+    compare(Hessian(source, 0, 1), engine.dense(0, 1), index)
+
+
+@pytest.mark.parametrize("known", KNOWN)
+@pytest.mark.parametrize("dtypes", [("f2", "f8"), ("f8", "f4"), ("f4", "f4")])
+@pytest.mark.parametrize("index", [(slice(0, 1), slice(0, 2)), 1, ..., (1, 1), (1, 1, ...)])
+def test_the_dtype_is_that_of_the_block(index, dtypes, known):
+    a, b = (np.array([1.0, 2.0, 30.0], dtype) for dtype in dtypes)
+    blocks = lh.hessian(lambda a, b: np.sum(a) * np.sum(a**2) + 1e4 * np.sum(b**3), (a, b))
+    source = blocks[0][0]._source
+    for i in (0, 1):
+        H = blocks[i][i]
+        KNOWN[known](source, i, i)
+        got = H[index]
+        want = H[...][index]
+        assert got.dtype == want.dtype == H.dtype
+        assert type(got) is type(want)
+        np.testing.assert_array_equal(got, want)
 
 
 def test_the_index_is_not_changed():
