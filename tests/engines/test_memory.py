@@ -60,9 +60,9 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         if count > MOST:
             raise MemoryError(f"{count} seeds")
 
-    def few_seeds(self: Any, i: int, ids: Any, count: int) -> Any:
+    def few_seeds(self: Any, i: int, ids: Any, count: int, *rest: Any) -> Any:
         few(count)
-        return seeds(self, i, ids, count)
+        return seeds(self, i, ids, count, *rest)
 
     def few_tangents(self: Any, tangents: Any, start: int = 0) -> Any:
         if isinstance(tangents, np.ndarray):  # those of `apply`
