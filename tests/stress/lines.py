@@ -48,6 +48,7 @@ def _places(speaker: Speaker, task: Task, start: int, stride: int) -> None:
     def act() -> None:
         raise error
 
+    play(fresh())  # a scene that fails by itself would show nothing
     number = start
     while True:
         at = fresh()

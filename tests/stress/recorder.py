@@ -58,7 +58,7 @@ class Recorder:
         self._lock = threading.Lock()
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return Recorder, (self.engine, Figures())
+        return _apart, (self.engine,)
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self.engine, name)
@@ -121,3 +121,8 @@ class Recorder:
     def repeated(self) -> list[Key]:
         """Rows that were computed more than once."""
         return sorted(key for key, times in self.times.items() if times > 1)
+
+
+def _apart(engine: Any) -> Recorder:
+    """The copy of a recorder, which notes for nobody."""
+    return Recorder(engine, Figures())
