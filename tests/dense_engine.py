@@ -16,6 +16,8 @@ from lazyhess._tangents import Sparse
 class DenseEngine:
     """Rows of a random symmetric Hessian for each leading index."""
 
+    checks = 0
+
     def __init__(
         self,
         shapes: tuple[tuple[int, ...], ...],

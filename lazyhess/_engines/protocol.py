@@ -28,6 +28,10 @@ class Engine(Protocol):
     arrays: Arrays
     """What it answers with."""
 
+    @property
+    def checks(self) -> int:
+        """How many products and gradients were run to compare second derivatives."""
+
     def products(self, i: int, rows: Ids) -> int:
         """How many Hessian-vector products these rows of x_i take."""
 

@@ -125,7 +125,7 @@ class RowSource(Shared):
             rows,
             size,
             self.store.cache.maxsize,
-            getattr(self.engine, "checks", 0),
+            self.engine.checks,
         )
 
     @exclusive

@@ -41,6 +41,7 @@ class FreeEngine:
         self.shapes, self.lead = shapes, ()
         self.dtypes = (np.dtype(float),) * len(shapes)
         self.create_graph = False
+        self.checks = 0
         self.arrays = NumpyArrays()
         sizes = [prod(shape) for shape in shapes]
         made = rng.normal(size=(sum(sizes), sum(sizes)))

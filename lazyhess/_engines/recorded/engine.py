@@ -83,6 +83,8 @@ class RecordedEngine:
         Bytes that the blocks of one pass may hold.
     """
 
+    checks = 0  # its rules are compared in tests
+
     def __init__(
         self,
         root: Variable,

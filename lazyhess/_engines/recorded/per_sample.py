@@ -30,6 +30,8 @@ class PerSampleEngine:
         The position of the batch axis in each x; ``None`` where all samples share it.
     """
 
+    checks = 0
+
     def __init__(self, inner: RecordedEngine, batch: Sequence[int | None]) -> None:
         self.inner = inner
         self.arrays, self.dtypes = inner.arrays, inner.dtypes
