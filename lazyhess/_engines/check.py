@@ -8,7 +8,6 @@ is not symmetric, and a product that is not the change of the gradient along its
 from __future__ import annotations
 
 import random
-import threading
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 
 from lazyhess._indices import Array, Ids
+from lazyhess._locks import lock
 
 if TYPE_CHECKING:
     from lazyhess._engines.framework import FrameworkEngine
@@ -93,7 +93,7 @@ class Check:
         self._rows: dict[
             int, tuple[int, int, Array]
         ] = {}  # sample, position and numbers of one row
-        self._turn = threading.Lock()
+        self._turn = lock()
 
     # --- entries that are there anyway ------------------------------------------------------------
 

@@ -29,6 +29,7 @@ from lazyhess._locks import lock, under
 from lazyhess._sizes import parse_bytes
 
 DEFAULT_CACHE = "1GiB"
+_DEFAULT = parse_bytes(DEFAULT_CACHE, "cache", "")
 # A chunk is at most this part of the cache, so that dropping one drops little.
 SHARE = 8
 MOST = 1 << 27
@@ -443,7 +444,13 @@ def store_of(cache: Any, arrays: Arrays) -> Store:
     if isinstance(cache, cachetools.Cache):
         return SharedStore(cache, arrays)
     others = ", a cachetools.Cache or None"
-    return Store(0 if cache is None else parse_bytes(cache, "cache", others), arrays)
+    if cache is None:
+        size = 0
+    elif cache is DEFAULT_CACHE:  # as nearly always
+        size = _DEFAULT
+    else:
+        size = parse_bytes(cache, "cache", others)
+    return Store(size, arrays)
 
 
 # --- caches that users share ----------------------------------------------------------------------

@@ -6,31 +6,29 @@ Inside such a function derivatives are recorded unless somebody says otherwise, 
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 
 _depth: ContextVar[int] = ContextVar("depth", default=0)  # of calls within calls
-_running = 0  # calls of all threads together
+_running: set[object] = set()  # calls of all threads
 # Serial numbers of the Variables that functions are being called with, in any thread.
 INPUTS: set[int] = set()
-_turn = threading.Lock()
 
 
 @contextmanager
 def calling() -> Iterator[None]:
     """Within it, in this thread, a function given as ys is being called."""
-    global _running
-    token = _depth.set(_depth.get() + 1)
-    with _turn:
-        _running += 1
-    try:
+    call, before = object(), _depth.get()
+    try:  # from here on: an interrupt may come between any two lines
+        _running.add(call)
+        _depth.set(before + 1)
         yield
     finally:
-        with _turn:
-            _running -= 1
-        _depth.reset(token)
+        try:
+            _depth.set(before)
+        finally:
+            _running.discard(call)
 
 
 def being_called() -> bool:
@@ -40,4 +38,4 @@ def being_called() -> bool:
 
 def anywhere() -> bool:
     """Whether a function given as ys is being called in any thread: it may have started others."""
-    return _running > 0
+    return bool(_running)

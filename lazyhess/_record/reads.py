@@ -5,9 +5,9 @@ Every road from a Variable to a plain number passes `note`, or `look` where a pe
 
 from __future__ import annotations
 
-import threading
 from itertools import count
 
+from lazyhess._locks import lock
 from lazyhess._record.calls import anywhere
 
 # Numbers Variables, and reads of values between them, in the order of recording.
@@ -15,7 +15,7 @@ serials = count()
 # The serial number at which somebody asked for a value last, and may have decided something by it.
 # Every Variable remembers what it was when it was recorded.
 newest = -1
-_turn = threading.Lock()
+_turn = lock()
 
 
 def note() -> None:

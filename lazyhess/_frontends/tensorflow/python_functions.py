@@ -6,7 +6,6 @@ again: what depends on them would come out as zero.
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -19,6 +18,8 @@ from tensorflow.python.eager import record
 from tensorflow.python.eager.polymorphic_function import concrete_function
 from tensorflow.python.ops import custom_gradient, script_ops
 from tensorflow.python.ops.resource_variable_ops import BaseResourceVariable, ResourceVariable
+
+from lazyhess._locks import lock
 
 # Ops -> what makes them, and whether it has first derivatives.
 _OPS = {
@@ -37,7 +38,7 @@ class Watch:
 
 
 _watch: ContextVar[Watch | None] = ContextVar("watch", default=None)
-_lock = threading.Lock()
+_lock = lock()
 _users = 0
 _ops_of: WeakKeyDictionary[Any, list[str]] = WeakKeyDictionary()
 
