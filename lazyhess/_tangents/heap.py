@@ -39,8 +39,8 @@ def reserve(nbytes: int) -> None:
     page: for each pass anew. What is free below something in use it keeps. So a small array is put
     above a stretch of free memory, from which the arrays of passes are then taken, and of anyone
     else that fit. None of its pages is touched here, so it takes no memory before it is used, and
-    no more than `COSTS.reserved_bytes` after. Each thread has its own, and gives it back when it
-    ends.
+    no more than `COSTS.reserved_bytes` after. Each thread has its own, which is free
+    for the next thread when it ends.
 
     An array of the size of a pass is freed first: from then on glibc takes arrays of that size
     from its heap, as it does in any program that has freed such an array (see "dynamic mmap
