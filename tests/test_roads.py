@@ -377,7 +377,7 @@ OTHERS: dict[str, Road] = {
     "logged": lambda x: logging.LogRecord("", 0, "", 0, "%s", (x[0],), None).getMessage(),
     "repr of a list": lambda x: repr(list(x)),
     "reduced": lambda x: int(functools.reduce(max, x) > 1.0),
-    "a part of a row": lambda x: [1.0, 2.0, 3.0][: int(x[0] > 0.5)],
+    "a part of a row": lambda x: [1.0, 2.0, 3.0][: 1 + int(x[0] > 0.5)],
     "math.isclose": lambda x: math.isclose(x[0], SEEN),
     "cmath": lambda x: cmath.exp(x[0]),
     "assertion": asserted,
