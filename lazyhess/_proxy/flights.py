@@ -17,7 +17,16 @@ _LOOK = 0.05
 
 
 class Flight:
-    """Rows of x_i that a thread is computing, for some blocks (i, j).
+    """Rows of x_i that a thread is computing, for a block (i, j) and those that come along.
+
+    Parameters
+    ----------
+    i, j : int
+        The block that was asked for.
+    ids : ndarray of intp
+        Its rows; sorted, without repeats.
+    along : dict of int -> ndarray of intp
+        For further blocks (i, k) which of these rows are computed for them, too.
 
     Attributes
     ----------
@@ -29,15 +38,28 @@ class Flight:
         Whether nobody computes any more.
     """
 
-    __slots__ = ("_gate", "columns", "complete", "i", "ids", "over", "owner", "parts")
+    __slots__ = ("_gate", "complete", "i", "ids", "over", "owner", "parts", "wanted")
 
-    def __init__(self, i: int, columns: tuple[int, ...], ids: Ids) -> None:
-        self.i, self.columns, self.ids = i, columns, ids
+    def __init__(self, i: int, j: int, ids: Ids, along: dict[int, Ids]) -> None:
+        self.i, self.ids = i, ids
+        self.wanted = {j: ids, **along}
         self.parts: list[tuple[Ids, dict[int, Rows]]] = []
         self.complete = self.over = False
         self.owner = threading.get_ident()
         self._gate = threading.Lock()
         self._gate.acquire()
+
+    def groups(self) -> list[tuple[Ids, tuple[int, ...]]]:
+        """Rows that are computed for the same blocks, and which those are."""
+        columns = sorted(self.wanted)
+        if all(len(ids) == len(self.ids) for ids in self.wanted.values()):
+            return [(self.ids, tuple(columns))]
+        for_column = np.stack([np.isin(self.ids, self.wanted[k]) for k in columns], axis=1)
+        kinds, kind = np.unique(for_column, axis=0, return_inverse=True)
+        return [
+            (self.ids[kind.reshape(-1) == n], tuple(np.array(columns)[there].tolist()))
+            for n, there in enumerate(kinds)
+        ]
 
     def land(self) -> None:
         """Let everybody know that it is over."""
@@ -83,6 +105,10 @@ class ChunkWriter:
     ----------
     flight : Flight
         What is being computed.
+    ids : ndarray of intp
+        The rows of it that are put together here, for the blocks of some columns.
+    columns : tuple of int
+        Those.
     engine : Engine
         What computes it.
     chunk_bytes : int
@@ -96,6 +122,8 @@ class ChunkWriter:
     def __init__(
         self,
         flight: Flight,
+        ids: Ids,
+        columns: tuple[int, ...],
         engine: Engine,
         chunk_bytes: int,
         keep: Callable[[Flight, Ids, dict[int, Rows], int], None],
@@ -103,7 +131,8 @@ class ChunkWriter:
     ) -> None:
         self.flight, self.engine, self.chunk_bytes = flight, engine, chunk_bytes
         self.keep, self.count = keep, count
-        self.left = len(flight.ids)
+        self.columns = columns
+        self.asked = self.left = len(ids)
         self.ids: list[Ids] = []
         self.filled = 0
         self.buffers: dict[int, Array] = {}
@@ -113,7 +142,7 @@ class ChunkWriter:
         """Take the rows of one pass."""
         flight, joins = self.flight, self.engine.arrays.joins
         products = products_of(self.engine, flight.i, ids)
-        if ids.size == len(flight.ids) or not all(map(joins, blocks.values())):
+        if ids.size == self.asked or not all(map(joins, blocks.values())):
             self.flush()
             self.keep(flight, *flat(ids, blocks, self.engine.arrays), products)
             self.left -= ids.size
@@ -145,7 +174,7 @@ class ChunkWriter:
     def _begin(self, samples: Shape, blocks: dict[int, Rows]) -> None:
         """New buffers; where the engine fills a whole one itself, that."""
         engine = self.engine
-        widths = {k: prod(engine.shapes[k]) for k in self.flight.columns}
+        widths = {k: prod(engine.shapes[k]) for k in self.columns}
         itemsize = engine.arrays.itemsize(engine.dtypes[self.flight.i])
         row_bytes = sum(widths.values()) * itemsize + 8  # and its id
         most = max(1, self.chunk_bytes // row_bytes)

@@ -263,14 +263,14 @@ class RowSource(Shared):
         missing, projections = self.store.find(a, b, ids)
         left = ids if len(missing) == len(ids) else ids[missing]
         others = []
-        for other in self._flying(a, b):
-            theirs = np.isin(left, other.ids)
+        for other, computed in self._flying(a, b):
+            theirs = np.isin(left, computed)
             if theirs.any():
                 others.append(other)
                 left = left[~theirs]
         flight = None
         if len(left):
-            flight = Flight(a, (b,) if alone else self._columns(a, b, left), left)
+            flight = Flight(a, b, left, {} if alone else self._along(a, b, left))
             taken_off.append(flight)
             self._flights += (flight,)
         if not len(missing):
@@ -279,12 +279,21 @@ class RowSource(Shared):
 
     def _fly(self, flight: Flight) -> None:
         """Compute rows outside the lock; what is done is kept, and counted, even if more fails."""
-        writer = ChunkWriter(flight, self.engine, self.store.chunk_bytes, self._keep, self.count)
-        try:
-            for ids, blocks in self.engine.rows(flight.i, flight.ids, flight.columns):
-                writer.add(ids, blocks)
-        finally:
-            writer.flush()
+        for part, columns in flight.groups():
+            writer = ChunkWriter(
+                flight,
+                part,
+                columns,
+                self.engine,
+                self.store.chunk_bytes,
+                self._keep,
+                self.count,
+            )
+            try:
+                for ids, blocks in self.engine.rows(flight.i, part, columns):
+                    writer.add(ids, blocks)
+            finally:
+                writer.flush()
         flight.complete = True
 
     def _land(self, taken_off: list[Flight]) -> None:
@@ -320,6 +329,8 @@ class RowSource(Shared):
         lacks = np.ones(len(wanted), np.bool_)
         for other in plan.others if flight is None else (flight, *plan.others):
             for computed, blocks in other.parts:
+                if b not in blocks:
+                    continue
                 at, offset = _places(wanted, computed)
                 new = lacks[at]
                 if not new.all():  # several flights may have computed it
@@ -404,38 +415,44 @@ class RowSource(Shared):
     def _cost(self, i: int, j: int, ids: Ids) -> tuple[int, int]:
         """Products, and rows, that are neither known nor being computed."""
         lacking = self.store.lacking(i, j, ids)
-        for flight in self._flying(i, j):
-            lacking = lacking[~np.isin(lacking, flight.ids)]
+        for _, computed in self._flying(i, j):
+            lacking = lacking[~np.isin(lacking, computed)]
         return (self.engine.products(i, lacking) if len(lacking) else 0), len(lacking)
 
     def _least(self, i: int, j: int, count: int) -> tuple[int, int]:
         """What so many rows cost at the least, whichever they are."""
-        flying = sum([len(flight.ids) for flight in self._flying(i, j)])
+        flying = sum([len(computed) for _, computed in self._flying(i, j)])
         lacking = max(0, count - self.store.known(i, j) - flying)
         return -(-lacking // max(prod(self.engine.lead), 1)), lacking
 
-    def _flying(self, i: int, j: int) -> list[Flight]:
-        """Flights of other threads that compute rows of a block."""
+    def _flying(self, i: int, j: int) -> list[tuple[Flight, Ids]]:
+        """Flights of other threads that compute rows of a block, and which."""
         if not self._flights:
             return []
         me = threading.get_ident()  # a function that is differentiated may ask, and cannot wait
-        return [f for f in self._flights if f.i == i and j in f.columns and f.owner != me]
+        return [
+            (flight, flight.wanted[j])
+            for flight in self._flights
+            if flight.i == i and j in flight.wanted and flight.owner != me
+        ]
 
-    def _columns(self, i: int, j: int, ids: Ids) -> tuple[int, ...]:
-        """Block (i, j), and those that come along: cheap ones, not known, if they can be kept."""
+    def _along(self, i: int, j: int, ids: Ids) -> dict[int, Ids]:
+        """Which rows come along for blocks (i, k): those that nobody has, if all is kept."""
         engine = self.engine
-        along = [k for k in engine.along(i, j) if self._wanted(i, k, ids)]
-        wanted = tuple(sorted([j, *along]))
-        width = sum([prod(engine.shapes[k]) for k in wanted])
-        nbytes = len(ids) * width * engine.arrays.itemsize(engine.dtypes[i])
-        return wanted if along and self.store.keeps(nbytes) else (j,)
-
-    def _wanted(self, i: int, k: int, ids: Ids) -> bool:
-        """Whether a block that was not asked for has none of some rows, nor all columns."""
-        if any(np.isin(ids, flight.ids).any() for flight in self._flying(i, k)):
-            return False
-        none = len(self.store.lacking(i, k, ids)) == len(ids)
-        return none and self._least(k, i, self.rows_of(k))[1] > 0
+        along: dict[int, Ids] = {}
+        elements = len(ids) * prod(engine.shapes[j])
+        for k in engine.along(i, j):
+            count = self.rows_of(k)
+            if not self._least(k, i, count)[1] and not self._cost(k, i, np.arange(count))[1]:
+                continue  # all its columns are known
+            lacking = self.store.lacking(i, k, ids)
+            for _, computed in self._flying(i, k):
+                lacking = lacking[~np.isin(lacking, computed)]
+            if len(lacking):
+                along[k] = lacking
+                elements += len(lacking) * prod(engine.shapes[k])
+        keeps = self.store.keeps(elements * engine.arrays.itemsize(engine.dtypes[i]))
+        return along if keeps else {}
 
 
 def _blank(version: int) -> RowSource:
