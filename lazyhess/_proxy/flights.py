@@ -51,15 +51,18 @@ class Flight:
 
     def groups(self) -> list[tuple[Ids, tuple[int, ...]]]:
         """Rows that are computed for the same blocks, and which those are."""
-        columns = sorted(self.wanted)
-        if all(len(ids) == len(self.ids) for ids in self.wanted.values()):
-            return [(self.ids, tuple(columns))]
-        for_column = np.stack([np.isin(self.ids, self.wanted[k]) for k in columns], axis=1)
-        kinds, kind = np.unique(for_column, axis=0, return_inverse=True)
-        return [
-            (self.ids[kind.reshape(-1) == n], tuple(np.array(columns)[there].tolist()))
-            for n, there in enumerate(kinds)
-        ]
+        if all(len(ids) == len(self.ids) for ids in self.wanted.values()):  # nearly always
+            return [(self.ids, tuple(sorted(self.wanted)))]
+        groups: list[tuple[Ids, tuple[int, ...]]] = [(self.ids, ())]
+        for k in sorted(self.wanted):
+            parts, groups = groups, []
+            for ids, columns in parts:
+                there = np.isin(ids, self.wanted[k])
+                if there.any():
+                    groups.append((ids if there.all() else ids[there], (*columns, k)))
+                if not there.all():
+                    groups.append((ids[~there], columns))
+        return groups
 
     def land(self) -> None:
         """Let everybody know that it is over."""
