@@ -7,8 +7,8 @@ from typing import Any, Literal, Unpack, overload
 
 from lazyhess._frontends import front_end_of
 from lazyhess._frontends.request import Request
-from lazyhess._proxy.chunks import DEFAULT_CACHE
 from lazyhess._proxy.hessian import Hessian
+from lazyhess._proxy.shared import DEFAULT_CACHE
 from lazyhess._proxy.tree import HessianTree
 from lazyhess._trees import gathered
 from lazyhess._typing import (

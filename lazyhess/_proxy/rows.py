@@ -17,8 +17,9 @@ import numpy as np
 from lazyhess._engines.protocol import Engine, Rows
 from lazyhess._indices import Array, Ids, divide
 from lazyhess._locks import Shared, exclusive
-from lazyhess._proxy.chunks import CacheInfo, ChunkProjection, Piece, SharedStore, Store, store_of
+from lazyhess._proxy.chunks import CacheInfo, ChunkProjection, Piece, Store
 from lazyhess._proxy.flights import ChunkWriter, Flight, flat, products_of
+from lazyhess._proxy.shared import SharedStore, store_of
 
 # The pickles that this version reads.
 FORMAT = 2

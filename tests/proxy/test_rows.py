@@ -13,9 +13,9 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 import lazyhess as lh
 from lazyhess._engines.arrays import NumpyArrays
-from lazyhess._proxy.chunks import store_of
 from lazyhess._proxy.hessian import Hessian
 from lazyhess._proxy.rows import RowSource
+from lazyhess._proxy.shared import store_of
 from tests.dense_engine import DenseEngine
 
 

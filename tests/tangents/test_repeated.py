@@ -13,7 +13,7 @@ from lazyhess._engines.csr import CSR
 from lazyhess._engines.recorded.engine import RecordedEngine
 from lazyhess._indices import span
 from lazyhess._maps import Expand, Gather, Map, Permute, Reduce, Reshape, Scale
-from lazyhess._proxy.chunks import PageTable
+from lazyhess._proxy.pages import LOW, PageTable
 from lazyhess._tangents import (
     KhatriRao,
     Repeated,
@@ -333,7 +333,7 @@ def test_a_page_table_of_rows_in_order(first: int, last: int) -> None:
     parts = (np.arange(first, last), rng.permutation(10000)[:50], np.arange(first, last, 3))
     for chunk, ids in enumerate(parts, 1):
         table.enter(ids, chunk, span(ids))
-        want[ids] = (chunk << 31) + np.arange(len(ids))
+        want[ids] = (chunk << LOW) + np.arange(len(ids))
         for asked in (np.arange(10000), ids[np.argsort(ids)], np.arange(0, 10000, 7)):
             np.testing.assert_array_equal(table[asked], want[asked])
         for row in (first, last - 1, 9999):
@@ -341,6 +341,6 @@ def test_a_page_table_of_rows_in_order(first: int, last: int) -> None:
         assert table.known == np.count_nonzero(want)
     for chunk, ids in enumerate(parts, 1):
         table.leave(ids, chunk)
-        want[want >> 31 == chunk] = 0
+        want[want >> LOW == chunk] = 0
         np.testing.assert_array_equal(table[np.arange(10000)], want)
         assert table.known == np.count_nonzero(want)
