@@ -125,13 +125,10 @@ def nanstd(
     out: Any = None,
     ddof: Any = 0,
     keepdims: Any = _NONE,
-    *,
-    where: Any = _NONE,
-    mean: Any = _NONE,
-    correction: Any = _NONE,
+    **options: Any,
 ) -> Any:
     """`numpy.nanstd`."""
-    options: Any = {"where": where, "mean": mean, "correction": correction}
+    where, mean = options.get("where", _NONE), options.get("mean", _NONE)
     variance = nanvar(a, axis, dtype, out, ddof, keepdims, **options)
     if given(mean):
         return np.sqrt(variance)

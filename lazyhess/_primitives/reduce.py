@@ -168,13 +168,10 @@ def std(
     out: Any = None,
     ddof: Any = 0,
     keepdims: Any = _NONE,
-    *,
-    where: Any = _NONE,
-    mean: Any = _NONE,
-    correction: Any = _NONE,
+    **options: Any,
 ) -> Any:
     """`numpy.std`."""
-    options: Any = {"where": where, "mean": mean, "correction": correction}
+    where, mean = options.get("where", _NONE), options.get("mean", _NONE)
     variance = var(a, axis, dtype, out, ddof, keepdims, **options)
     return np.sqrt(variance) if given(mean) else deviation(variance, a, axis, keepdims, where)
 
